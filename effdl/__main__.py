@@ -1,0 +1,8 @@
+"""``python -m effdl``."""
+
+import sys
+
+from effdl.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

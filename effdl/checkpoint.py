@@ -1,0 +1,44 @@
+"""Checkpoints of one training: the newest and the one before it, each with a checksum, read without pickle's powers."""
+
+import hashlib
+import io
+import logging
+from pathlib import Path
+
+import torch
+
+from effdl.results import write_atomic
+
+DIGEST_BYTES = hashlib.sha256().digest_size
+log = logging.getLogger(__name__)
+
+
+class Checkpoint:
+    """``checkpoint.NAME.pt`` in a run folder: a SHA-256 digest followed by what ``torch.save`` writes."""
+
+    def __init__(self, folder: Path, name: str):
+        self.newest = folder / f"checkpoint.{name}.pt"
+        self.previous = folder / f"checkpoint.{name}.previous.pt"
+
+    def save(self, state: dict) -> None:
+        """Write the state (tensors and plain Python values) and keep the checkpoint before it."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        payload = buffer.getvalue()
+        if self.newest.exists():
+            self.newest.replace(self.previous)
+        write_atomic(self.newest, hashlib.sha256(payload).digest() + payload)
+
+    def load(self) -> dict | None:
+        """The newest intact state, or None. A damaged file is reported and the one before it used."""
+        for path in (self.newest, self.previous):
+            if path.exists():
+                data = path.read_bytes()
+                if hashlib.sha256(data[DIGEST_BYTES:]).digest() == data[:DIGEST_BYTES]:
+                    return torch.load(io.BytesIO(data[DIGEST_BYTES:]), map_location="cpu", weights_only=True)
+                log.warning("%s is damaged; going back to the state before it", path.name)
+        return None
+
+    def drop_previous(self) -> None:
+        """Delete the older file, once the newest is final."""
+        self.previous.unlink(missing_ok=True)

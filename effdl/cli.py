@@ -1,0 +1,91 @@
+"""The command line. The only module that imports Hydra, and it does so, like torch, only when a command needs it."""
+
+import difflib
+import os
+import sys
+from collections.abc import Callable
+
+from effdl import __version__
+from effdl.errors import RunError, UserError
+
+HELP = """\
+effdl: train, compress and honestly measure neural networks.
+
+Usage: effdl COMMAND [ARGUMENTS]
+
+Commands:
+  train      train a model, compress it, measure it after every step
+  evaluate   rebuild the model of a run folder and measure it again
+  list       show models, data sets, compression methods and the other options
+
+Examples:
+  effdl train model=resnet prune=0.5
+  effdl train -m model=mlp,lenet5 prune=0.3,0.9
+  effdl evaluate outputs/2026-01-31/12-00-00 --layers
+  effdl list models
+
+`effdl COMMAND --help` says more. Tab completion in bash: eval "$(effdl --shell-completion install=bash)"
+"""
+
+
+def train(arguments: list[str]) -> int:
+    from effdl.commands.train import main
+
+    return main(arguments)
+
+
+def evaluate(arguments: list[str]) -> int:
+    from effdl.commands.evaluate import main
+
+    return main(arguments)
+
+
+def show_list(arguments: list[str]) -> int:
+    from effdl.commands.list import main
+
+    return main(arguments)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"train": train, "evaluate": evaluate, "list": show_list}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 the user's mistake, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return dispatch(arguments)
+    except UserError as error:
+        print(f"effdl: {error}", file=sys.stderr)
+        return 2
+    except RunError as error:
+        print(f"effdl: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `effdl list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Find the command among the arguments (`effdl -m train` is as good as `effdl train -m`) and run it."""
+    if any(argument in ("-sc", "--shell-completion") for argument in arguments):
+        from effdl.commands.completion import main as complete
+
+        return complete(arguments, list(COMMANDS))
+    command = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if command is None:
+        if arguments in ([], ["-h"], ["--help"]):
+            print(HELP)
+            return 0
+        if arguments in (["-V"], ["--version"]):
+            print(f"effdl {__version__}")
+            return 0
+        raise UserError(f"{' '.join(arguments)}: no command given (allowed: {', '.join(COMMANDS)})")
+    if command not in COMMANDS:
+        close = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UserError(f"{command!r} is not a command{hint} (allowed: {', '.join(COMMANDS)})")
+    arguments = list(arguments)
+    arguments.remove(command)
+    return COMMANDS[command](arguments)

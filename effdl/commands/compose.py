@@ -1,0 +1,135 @@
+"""From command-line overrides to a checked config, and from Hydra's errors to messages for people."""
+
+import itertools
+import re
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from effdl.commands import config_folder
+from effdl.config import check_settings, check_targets, nearest
+from effdl.errors import UserError
+from effdl.results import flatten
+
+LISTS = ("augment", "compression")
+
+
+def composed(overrides: list[str], config_dir: str | None) -> DictConfig:
+    """The config of one run, with Hydra's own part.
+
+    Raises:
+        UserError: an override that does not parse or fit; names the key, the value and what is allowed.
+    """
+    if config_dir and not Path(config_dir).is_dir():
+        raise UserError(f"--config-dir {config_dir}: no such folder")
+    with initialize_config_dir(str(config_folder()), version_base="1.3", job_name="train"):
+        search_path = GlobalHydra.instance().config_loader().get_search_path()
+        if config_dir:
+            path = f"file://{Path(config_dir).resolve()}"
+            search_path.prepend("command-line", path, SearchPathQuery(provider="schema"))
+        try:
+            check_lists(parse(overrides))
+            return compose("train", overrides, return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            raise UserError(explain(error, overrides)) from error
+
+
+def checked(config: DictConfig) -> dict:
+    """The run's part of a composed config as plain values, resolved and checked; its paths are made absolute.
+
+    Raises:
+        UserError: names the key, its value and what is allowed.
+    """
+    config = config.copy()
+    with open_dict(config):
+        config.pop("hydra", None)
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(first_line(error)) from error
+    check_settings(plain, OmegaConf.to_container(config, resolve=False))
+    check_targets(plain)
+    if "root" in plain["dataset"]:
+        plain["dataset"]["root"] = str(Path(plain["dataset"]["root"]).expanduser().absolute())
+    return plain
+
+
+def parse(overrides: list[str]) -> list[Override]:
+    """Overrides by Hydra's grammar."""
+    return OverridesParser.create().parse_overrides(overrides)
+
+
+def variations(overrides: list[str]) -> Iterator[list[str]]:
+    """The first job of a sweep, then for every swept key each of its other values: all values, not all combinations."""
+    try:
+        parsed = parse(overrides)
+    except HydraException as error:
+        raise UserError(explain(error, overrides)) from error
+    choices = [list(values_of(override)) for override in parsed]
+    first = [values[0] for values in choices]
+    yield first
+    for position, values in enumerate(choices):
+        for value in values[1:]:
+            yield [*first[:position], value, *first[position + 1 :]]
+
+
+def values_of(override: Override) -> Iterator[str]:
+    """The values that a sweep gives to one override, as overrides; an interval or a glob is left to its sweeper."""
+    if not override.is_sweep_override():
+        yield override.input_line
+    elif override.value_type not in (ValueType.INTERVAL_SWEEP, ValueType.GLOB_CHOICE_SWEEP):
+        for value in itertools.islice(override.sweep_string_iterator(), 1000):
+            yield f"{override.get_key_element()}={value}"
+
+
+def check_lists(overrides: list[Override]) -> None:
+    """Refuse a list that names an option twice: Hydra would silently keep one."""
+    for override in overrides:
+        values = override.value() if override.key_or_group in LISTS else None
+        if isinstance(values, list) and len(set(map(str, values))) < len(values):
+            raise UserError(f"{override.input_line}: an option can be in the list once")
+
+
+def explain(error: Exception, overrides: list[str]) -> str:
+    """Hydra's error as one message that names what was typed and what is allowed."""
+    text = str(error)
+    if isinstance(error, MissingConfigException) and (found := re.search(r"Could not (?:find|load) '([^']+)'", text)):
+        group, _, option = found[1].rpartition("/")
+        allowed = GlobalHydra.instance().config_loader().get_group_options(group)
+        return f"{group}={option} is not an option{nearest(option, allowed)} (allowed: {', '.join(allowed)})"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not a KEY=VALUE override"
+    if found := re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text):
+        key = found[1]
+        others = [override for override in overrides if override.lstrip("+~").split("=")[0].split("@")[0] != key]
+        return f"{key} is not a key{nearest(key, known_keys(others, key))}"
+    return first_line(error)
+
+
+def known_keys(overrides: list[str], wrong: str) -> list[str]:
+    """Keys that could be meant: those of the config without the wrong override, on the same level."""
+    try:
+        config = compose("train", overrides)
+    except (HydraException, OmegaConfBaseException):
+        config = compose("train")
+    keys = [*flatten(OmegaConf.to_container(config, resolve=False)), *config, "experiment"]
+    return [key for key in keys if key.count(".") == wrong.count(".")]
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message."""
+    return str(error).strip().splitlines()[0]
+
+
+def flags_of(arguments: list[str], args: Namespace) -> list[str]:
+    """The arguments that are not overrides, in their order: Hydra wants them in front."""
+    return [argument for argument in arguments if argument not in args.overrides]

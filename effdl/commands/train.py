@@ -1,0 +1,142 @@
+"""``effdl train``: compose and check a config, then hand it to Hydra, which calls `job` once per run."""
+
+import json
+import logging
+import sys
+from functools import cache
+from pathlib import Path
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from effdl.commands import config_folder
+from effdl.commands.compose import checked, composed, flags_of, variations
+from effdl.errors import UserError
+from effdl.measure.energy import EnergyMeter
+from effdl.results import DONE, RunFolder, find_unfinished, fingerprint
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def shared_meter(energy: str) -> EnergyMeter:
+    """The meter of a config's JSON, one per process: it takes seconds to start, behind other work."""
+    return EnergyMeter(**json.loads(energy))
+
+
+def energy_meter(config: dict) -> EnergyMeter:
+    """The process's meter for a run's config."""
+    return shared_meter(json.dumps(config["energy"]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    parser = get_args_parser()
+    parser.error = refuse
+    args = parser.parse_intermixed_args(arguments)
+    flags = flags_of(arguments, args)
+    if args.help or args.hydra_help or args.cfg or args.info:
+        if args.cfg or args.info:
+            composed(next(variations(args.overrides)), args.config_dir)
+        return call_hydra(flags, args.overrides, lambda config: None)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    if args.multirun:
+        return sweep(flags, args, console)
+    return single(flags, args, console)
+
+
+def refuse(message: str) -> None:
+    """What the parser of flags does with a mistake."""
+    raise UserError(f"train: {message} (flags: `effdl train --help` and --hydra-help)")
+
+
+def single(flags: list[str], args, console: Console) -> int:
+    """One run: everything that can be wrong with it is found before its folder exists."""
+    overrides = args.overrides
+    if folder := resume_path(overrides):
+        overrides = [*stored_overrides(folder), *overrides, f"hydra.run.dir={quote(folder)}", "resume=true"]
+    config = composed(overrides, args.config_dir)
+    plain = checked(config)
+    path = Path(config.hydra.run.dir)
+    if plain["resume"] and not any(override.startswith("hydra.run.dir") for override in overrides):
+        path = find_unfinished(path.parent.parent, fingerprint(plain)) or path
+    run_folder = RunFolder(path)
+    if finished := run_folder.run.get("status") == DONE and plain["resume"]:
+        run_folder.check_free(plain, resume=True)
+        from effdl.report.outcome import show_result
+
+        console.print(f"{path} is complete")
+        show_result(run_folder, console)
+        return 0 if finished else 1
+    run_folder.check_free(plain, bool(plain["resume"]))
+    if plain["resume"] and not run_folder.run:
+        console.print("resume: no unfinished run of this config, starting a new one")
+    meter = energy_meter(plain)  # starts behind the imports that follow
+    from effdl.prepare import prepare
+    from effdl.run import carry_out
+
+    prepared = prepare(plain)
+    codes = []
+
+    def job(config: DictConfig) -> None:
+        codes.append(carry_out(prepared, run_folder, meter, console))
+
+    call_hydra(flags, [*overrides, f"hydra.run.dir={quote(path)}"], job)
+    return max(codes, default=1)
+
+
+def sweep(flags: list[str], args, console: Console) -> int:
+    """Several runs, one after the other; one that fails is reported and the others go on."""
+    from effdl.prepare import prepare
+    from effdl.run import carry_out
+
+    plain = [checked(composed(overrides, args.config_dir)) for overrides in variations(args.overrides)]
+    energy_meter(plain[0])
+    prepare(plain[0])
+    codes = []
+
+    def job(config: DictConfig) -> None:
+        folder = RunFolder(HydraConfig.get().runtime.output_dir)
+        try:
+            plain = checked(config)
+            folder.check_free(plain, bool(plain["resume"]))
+            codes.append(carry_out(prepare(plain), folder, energy_meter(plain), console))
+        except UserError as error:
+            console.print(f"effdl: {error}", style="red", highlight=False)
+            codes.append(2)
+
+    call_hydra(flags, args.overrides, job)
+    return max(codes, default=1)
+
+
+def call_hydra(flags: list[str], overrides: list[str], job) -> int:
+    """Let Hydra do its part: output folders, sweeps, ``--help``, ``--cfg``, ``--info``."""
+    sys.argv = ["effdl", *flags, *overrides]
+    hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(job)()
+    return 0
+
+
+def resume_path(overrides: list[str]) -> str | None:
+    """FOLDER in ``resume=FOLDER``."""
+    values = [override.partition("=")[2] for override in overrides if override.startswith("resume=")]
+    return values[-1] if values and values[-1].lower() not in ("true", "false") else None
+
+
+def stored_overrides(folder: str) -> list[str]:
+    """The overrides that a run folder was made with.
+
+    Raises:
+        UserError: it is not a run folder.
+    """
+    file = Path(folder) / ".hydra" / "overrides.yaml"
+    if not file.exists():
+        raise UserError(f"resume={folder}: no run folder there (allowed: true, false, or a folder that `train` made)")
+    return [override for override in OmegaConf.load(file) if not override.startswith("resume=")]
+
+
+def quote(path: str | Path) -> str:
+    """A path as a quoted string of Hydra's grammar."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,1 @@
+"""Compression methods, one per file: functions from model to model."""

@@ -1,0 +1,117 @@
+"""From a dataset's config to the splits a run works on."""
+
+import importlib
+import inspect
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from effdl.data.source import Images, Source
+from effdl.data.split import stratified_folds, stratified_holdout, stratified_subset
+from effdl.data.statistics import channel_statistics, fingerprint
+from effdl.errors import UserError
+from effdl.types import Count, Fraction, Natural
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set split for one run.
+
+    ``mean`` and ``std``: per channel over the training split, in 0..255 units. ``fingerprint``: sha256 (hex) of the
+    content of the splits. ``val`` is None where nothing is held out.
+    """
+
+    name: str
+    train: Images
+    val: Images | None
+    test: Images
+    classes: tuple[str, ...]
+    channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+
+
+def load(config: dict) -> Data:
+    """Load the data set a ``configs/dataset`` file describes: plain values, ``_target_`` naming the source.
+
+    The two last results are kept, so that the runs of one process that share a data set load it once.
+    """
+    return _load(json.dumps(config, sort_keys=True))
+
+
+@lru_cache(maxsize=2)
+def _load(config: str) -> Data:
+    keys = json.loads(config)
+    module, name = keys.pop("_target_").rsplit(".", 1)
+    splitting = {key: keys.pop(key) for key in inspect.getfullargspec(prepare).kwonlyargs}
+    source = getattr(importlib.import_module(module), name)(**keys)
+    return prepare(source, name, **splitting)
+
+
+def prepare(
+    source: Source,
+    name: str,
+    *,
+    val: Fraction,
+    folds: Count | None,
+    fold: Natural,
+    subset: Count | None,
+    split_seed: Natural,
+    mirror: bool,
+    pad: Natural,
+) -> Data:
+    """Split a source: first ``subset`` of the training images, then a validation split out of those.
+
+    The validation split is the fraction ``val`` or, with ``folds``, fold number ``fold`` of that many (``val`` is
+    then ignored). All are stratified and drawn with ``split_seed``. ``mirror`` (does a mirrored image keep its
+    label?) and ``pad`` (pixels, for random crops) describe the images to the augmentations, whose files refer to
+    them as ``${dataset.mirror}``; nothing is done with them here. Raises UserError for an impossible split.
+    """
+    train, held = _split(source.train, val, folds, fold, subset, split_seed)
+    mean, std = channel_statistics(train)
+    return Data(
+        name=name,
+        train=train,
+        val=held,
+        test=source.test,
+        classes=source.classes,
+        channels=train.channels,
+        image_size=train.image_size,
+        mean=mean,
+        std=std,
+        fingerprint=fingerprint(part for part in (train, held, source.test) if part is not None),
+    )
+
+
+def _split(
+    images: Images, val: float, folds: int | None, fold: int, subset: int | None, seed: int
+) -> tuple[Images, Images | None]:
+    if subset is not None:
+        if subset > len(images):
+            raise UserError(f"dataset.subset={subset}: the data set has {len(images)} training images")
+        images = images.select(stratified_subset(images.labels, subset, seed))
+    if folds is not None:
+        return _fold(images, folds, fold, seed)
+    if val == 0:
+        return images, None
+    kept, held = stratified_holdout(images.labels, val, seed)
+    if not len(kept) or not len(held):
+        raise UserError(
+            f"dataset.val={val} of {len(images)} training images leaves {len(kept)} to train on and {len(held)} to "
+            "validate on: choose a fraction that leaves some of each, or 0 for no validation split"
+        )
+    return images.select(kept), images.select(held)
+
+
+def _fold(images: Images, folds: int, fold: int, seed: int) -> tuple[Images, Images]:
+    if not 2 <= folds <= len(images):
+        raise UserError(f"dataset.folds={folds}: must be from 2 to the number of training images, {len(images)}")
+    if fold >= folds:
+        raise UserError(f"dataset.fold={fold}: must be from 0 to {folds - 1}, as dataset.folds={folds}")
+    parts = stratified_folds(images.labels, folds, seed)
+    held = parts.pop(fold)
+    return images.select(torch.cat(parts).sort().values), images.select(held)

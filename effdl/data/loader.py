@@ -1,0 +1,92 @@
+"""Batches of images on the device, and their normalization."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from effdl.data.source import Images
+from effdl.data.streamed import StreamedImages
+from effdl.errors import UserError
+
+
+def batches(
+    images: Images, batch_size: int, *, order: Tensor | None, device: torch.device, drop_last: bool, train: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield ``(uint8 (n, C, H, W), int64 (n,))`` on ``device``: the images at ``order`` (int64; None: all, as stored).
+
+    Each index of ``order`` comes exactly once, in that order; ``drop_last`` leaves out an incomplete last batch.
+    ``train`` turns on the random crop of streamed images that have one, drawn from torch's global generator when
+    the first batch is asked for, so the result does not depend on the number of workers.
+    """
+    if isinstance(images.images, StreamedImages):
+        pixels = _decoded(images.images, batch_size, order, drop_last, train, pin_memory=device.type == "cuda")
+    else:
+        pixels = _selected(images.images, batch_size, order, drop_last)
+    labels = _selected(images.labels, batch_size, order, drop_last)
+    overlap = device.type == "cuda"  # a copy to the CPU must be waited for
+    for batch, targets in zip(pixels, labels, strict=True):
+        yield batch.to(device, non_blocking=overlap), targets.to(device, non_blocking=overlap)
+
+
+def _selected(tensor: Tensor, batch_size: int, order: Tensor | None, drop_last: bool) -> Iterator[Tensor]:
+    length = len(tensor) if order is None else len(order)
+    order = order if order is None else order.to(tensor.device)
+    for start in range(0, length - batch_size + 1 if drop_last else length, batch_size):
+        part = slice(start, start + batch_size)
+        yield tensor[part] if order is None else tensor.index_select(0, order[part])
+
+
+def _decoded(
+    images: StreamedImages, batch_size: int, order: Tensor | None, drop_last: bool, train: bool, pin_memory: bool
+) -> Iterator[Tensor]:
+    order = torch.arange(len(images)) if order is None else order.cpu()
+    seeds = torch.randint(2**62, (len(order),)) if train and images.random_crop else None
+    loader = DataLoader(
+        _Decoder(images, order, seeds),
+        batch_size,
+        num_workers=images.workers,
+        collate_fn=_collate,
+        drop_last=drop_last,
+        pin_memory=pin_memory,
+        generator=torch.Generator(),  # the loader's own draw must not move the global generator
+    )
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+class _Decoder(Dataset):
+    """Position in the epoch -> decoded image. Errors are returned: raised in a worker they lose their message."""
+
+    def __init__(self, images: StreamedImages, order: Tensor, seeds: Tensor | None) -> None:
+        self.images, self.order, self.seeds = images, order, seeds
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, position: int) -> Tensor | UserError:
+        try:
+            seed = None if self.seeds is None else int(self.seeds[position])
+            return self.images.decode(int(self.order[position]), seed)
+        except UserError as error:
+            return error
+
+
+def _collate(items: list[Tensor | UserError]) -> Tensor | UserError:
+    return next((item for item in items if isinstance(item, UserError)), None) or torch.stack(items)
+
+
+def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """``(images - mean) / std`` per channel as float32; images (N, C, H, W), uint8 or float, all in 0..255 units."""
+    scale, shift = _scale_and_shift(tuple(mean), tuple(std), images.device)
+    return (images * scale).add_(shift)  # one pass that also converts, one in place
+
+
+@lru_cache(maxsize=8)
+def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (mean, std))
+    return (1 / std).float().to(device), (-mean / std).float().to(device)

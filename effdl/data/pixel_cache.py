@@ -1,0 +1,56 @@
+"""Decoded images kept between runs: one safetensors file per set in ``$XDG_CACHE_HOME/effdl`` or ``~/.cache/effdl``.
+
+The files can be deleted at any time. What cannot be read or written is reported as a warning, never an error.
+"""
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from effdl.data.statistics import tensor_digest
+
+logger = logging.getLogger(__name__)
+
+
+def folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "effdl"
+
+
+def read(key: str, length: int, limit: float) -> Tensor | None:
+    """The uint8 (``length``, C, H, W) images stored under ``key``; None if there are none, they are damaged, or they
+    have more than ``limit`` bytes."""
+    path = folder() / f"{key}.safetensors"
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            shape = file.get_slice("images").get_shape()
+            if torch.Size(shape).numel() > limit:
+                return None
+            images = file.get_tensor("images")
+            intact = images.dtype == torch.uint8 and shape[0] == length
+            if intact and tensor_digest(images).hex() == file.metadata()["sha256"]:
+                return images
+        reason = "its content is not what was stored"
+    except Exception as error:  # SafetensorError, OSError, KeyError: whatever it is, the images can be decoded again
+        reason = str(error)
+    logger.warning("The cached images in %s are damaged and will be decoded again: %s", path, reason)
+    return None
+
+
+def write(key: str, images: Tensor) -> None:
+    """Store under ``key``, all or nothing: a file appears under its name only once it is complete."""
+    path = folder() / f"{key}.safetensors"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as partial:
+            save_file({"images": images}, Path(partial, path.name), {"sha256": tensor_digest(images).hex()})
+            os.replace(Path(partial, path.name), path)
+    except Exception as error:  # a full disk, a read-only home: the next run decodes again
+        logger.warning("The decoded images could not be cached in %s: %s", path, error)

@@ -1,0 +1,69 @@
+"""Measuring a stored model: what a run does after every step, and ``effdl evaluate`` again later.
+
+The model is always the one that was read back from its file, so every number is that of the file.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from effdl import artifact
+from effdl.data.load import Data
+from effdl.data.source import Images
+from effdl.measure.accuracy import accuracy
+from effdl.measure.latency import latency, throughput
+from effdl.measure.macs import macs
+from effdl.measure.size import count, file_bytes
+from effdl.models.build import build
+from effdl.recipe import Place
+from effdl.train import prepared
+
+FLOAT_BITS = 32
+
+
+def load_model(path: str | Path, *, trusted: bool = False) -> nn.Module:
+    """The model in a stored file, in eval mode, with bit-identical weights; architecture and all come from the file.
+
+    Args:
+        path: a ``model.safetensors`` of a run folder, or the run folder.
+        trusted: also build a model whose code is not part of effdl.
+
+    Raises:
+        UserError: the file is missing, damaged, or names code that may not be run.
+    """
+    path = Path(path)
+    state, model = artifact.read(path / "model.safetensors" if path.is_dir() else path)
+    network = build(
+        {**model["config"], "weights": None}, model["channels"], model["image_size"], model["classes"], trusted=trusted
+    )
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def measure(
+    path: Path,
+    data: Data,
+    place: Place,
+    *,
+    topk: list[int],
+    batch_size: int,
+    split: str = "test",
+    trusted: bool = False,
+) -> dict:
+    """Everything there is to say about a stored model, by DESIGN's names; accuracy on a split of the data set."""
+    model = load_model(path, trusted=trusted).to(place.device)
+    shape, threads = (data.channels, data.image_size, data.image_size), torch.get_num_threads()
+    counted, operations, size = count(model), macs(model, shape), file_bytes(path)
+    images: Images = getattr(data, split)
+    return {
+        **accuracy(model, prepared(images, data, batch_size, place.device), topk),
+        **counted,
+        **operations,
+        "weight_bits": FLOAT_BITS,
+        "activation_bits": FLOAT_BITS,
+        "bops": operations["macs_nonzero"] * FLOAT_BITS * FLOAT_BITS,
+        "size_bytes": size,
+        **latency(model, shape, device=place.device, threads=threads),
+        **throughput(model, shape, device=place.device, threads=threads),
+    }

@@ -1,0 +1,37 @@
+"""Where the package's log goes: all of it to the run folder, warnings to the terminal too."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Notes(logging.Handler):
+    """Passes warnings on to what shows them; tracebacks stay in the file."""
+
+    def __init__(self, show: Callable[[str], None]):
+        super().__init__(logging.WARNING)
+        self.show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not record.exc_info:
+            self.show(f"{record.levelname.lower()}: {record.getMessage()}")
+
+
+@contextmanager
+def logging_to(path: Path, show: Callable[[str], None]) -> Iterator[None]:
+    """Log to a file in the block, libraries' Python warnings included, and show effdl's own warnings."""
+    file = logging.FileHandler(path)
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handlers = [("effdl", file), ("effdl", Notes(show)), ("py.warnings", file)]
+    logging.getLogger("effdl").setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    for name, handler in handlers:
+        logging.getLogger(name).addHandler(handler)
+    try:
+        yield
+    finally:
+        for name, handler in handlers:
+            logging.getLogger(name).removeHandler(handler)
+        logging.captureWarnings(False)
+        file.close()

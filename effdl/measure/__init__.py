@@ -1,0 +1,1 @@
+"""One module per measured quantity; each returns a flat dict of plain numbers, None where nothing was measured."""

@@ -1,0 +1,98 @@
+"""Inference time in eager PyTorch."""
+
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+import torch
+from torch import nn
+
+from effdl.measure.evaluating import evaluating, example_input
+
+
+def latency(
+    model: nn.Module,
+    input_shape: tuple[int, int, int],
+    *,
+    device: torch.device | str,
+    batch: int = 1,
+    threads: int = 1,
+    warmup_s: float = 0.3,
+    min_runs: int = 5,
+    budget_s: float = 1.0,
+) -> dict:
+    """Median and quartiles of the time of one forward pass, in ms, over a batch of `batch` inputs (C, H, W).
+
+    The model must already be on `device`. `threads` is PyTorch's number of CPU threads during the measurement.
+    Runs repeat for `budget_s` seconds after a warm-up of `warmup_s` seconds, but at least `min_runs` (>= 2) times.
+    """
+    seconds = forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, budget_s)
+    q1, median, q3 = statistics.quantiles(seconds, n=4, method="inclusive")
+    return {
+        "latency_ms": 1e3 * median,
+        "latency_q1_ms": 1e3 * q1,
+        "latency_q3_ms": 1e3 * q3,
+        "latency_runs": len(seconds),
+        "latency_threads": threads,
+        "latency_batch": batch,
+        "latency_runtime": "pytorch-eager",
+    }
+
+
+def throughput(
+    model: nn.Module,
+    input_shape: tuple[int, int, int],
+    *,
+    device: torch.device | str,
+    batch: int = 64,
+    threads: int = 1,
+    warmup_s: float = 0.3,
+    min_runs: int = 5,
+    budget_s: float = 1.0,
+) -> dict:
+    """Images per second at a batch size that fills the machine: batch / median time. Arguments as for `latency`."""
+    seconds = forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, budget_s)
+    return {"throughput_images_per_s": batch / statistics.median(seconds), "throughput_batch": batch}
+
+
+def forward_seconds(model, shape, device, threads, warmup_s, min_runs, budget_s) -> list[float]:
+    """Seconds of each forward pass on a fixed random input of this shape, copies to the device not included."""
+    device = torch.device(device)
+    x = example_input(model, shape, device)
+
+    def run() -> float:
+        synchronize(device)
+        start = perf_counter()
+        model(x)
+        synchronize(device)
+        return perf_counter() - start
+
+    with evaluating(model), torch.inference_mode(), cpu_threads(threads):
+        repeat(run, at_least=1, budget_s=warmup_s)
+        return repeat(run, at_least=min_runs, budget_s=budget_s)
+
+
+def repeat(run, at_least: int, budget_s: float) -> list[float]:
+    """Results of run() repeated until `budget_s` seconds are over and `at_least` results are there."""
+    end, results = perf_counter() + budget_s, []
+    while len(results) < at_least or perf_counter() < end:
+        results.append(run())
+    return results
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the GPU; nothing to wait for on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def cpu_threads(threads: int) -> Iterator[None]:
+    """Use this number of CPU threads, then the former one again."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,51 @@
+"""Where a model's parameters and multiply-accumulates are."""
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from effdl.measure.evaluating import evaluating
+from effdl.measure.macs import LayerMacs, trace
+from effdl.measure.size import distinct, parameters, sizes
+
+
+def per_layer(model: nn.Module, input_shape: tuple[int, int, int]) -> list[dict]:
+    """One row per weight, in the order of `effdl.layers.weights`, for one input (C, H, W).
+
+    Keys: ``name``, ``type``, ``shape``, ``params`` and ``params_nonzero`` (weight and bias), ``weight_sparsity``,
+    ``macs``, ``macs_nonzero``, ``share_of_params`` (of the whole model, 0 to 1). Parameters shared by two layers are
+    counted in the first one, so that columns add up; attention products belong to no weight and to no row.
+    """
+    _, layers = trace(model, input_shape)
+    with evaluating(model):
+        params, _ = sizes(parameters(model))
+        first_uses = {(id(module), name) for module, name in distinct(a for layer in layers for a in attributes(layer))}
+        return [row(layer, params, first_uses) for layer in layers]
+
+
+def attributes(layer: LayerMacs) -> list[tuple[nn.Module, str]]:
+    """The weight and its bias, if any."""
+    bias = "in_proj_bias" if layer.attribute == "in_proj_weight" else "bias"
+    names = [layer.attribute] if getattr(layer.module, bias) is None else [layer.attribute, bias]
+    return [(layer.module, name) for name in names]
+
+
+def layer_type(module: nn.Module) -> str:
+    """Class name; that of the layer itself if it is parametrized (PyTorch then makes a subclass)."""
+    return (type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)).__name__
+
+
+def row(layer: LayerMacs, model_params: int, first_uses: set[tuple[int, str]]) -> dict:
+    """The row of one weight; `first_uses` are the (id(module), attribute) whose parameters are counted."""
+    weight_params, weight_nonzero = sizes([(layer.module, layer.attribute)])
+    params, params_nonzero = sizes((m, name) for m, name in attributes(layer) if (id(m), name) in first_uses)
+    return {
+        "name": layer.name,
+        "type": layer_type(layer.module),
+        "shape": list(getattr(layer.module, layer.attribute).shape),
+        "params": params,
+        "params_nonzero": params_nonzero,
+        "weight_sparsity": 1 - weight_nonzero / weight_params if weight_params else None,
+        "macs": layer.macs,
+        "macs_nonzero": layer.macs_nonzero,
+        "share_of_params": params / model_params if model_params else None,
+    }

@@ -1,0 +1,57 @@
+"""The most memory in use at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+PROCESS = Path("/proc/self")
+
+
+@dataclass
+class PeakMemory:
+    """`bytes` is None until the end of the ``with`` block, and after it if `source` is "unavailable"."""
+
+    bytes: int | None = None
+    source: Literal["cuda-allocator", "process-rss", "unavailable"] = "unavailable"
+
+
+@contextmanager
+def peak_memory(device: torch.device | str) -> Iterator[PeakMemory]:
+    """Measure the peak inside the block: tensors on the GPU (PyTorch's allocator) for a CUDA device, else the resident
+    memory of the whole process, Python, libraries and what its allocator keeps for reuse included (Linux only: VmHWM,
+    man 5 proc)."""
+    peak, device = PeakMemory(), torch.device(device)
+    cuda = device.type == "cuda"
+    if cuda:
+        torch.cuda.init()  # without a context there are no statistics to reset
+        torch.cuda.reset_peak_memory_stats(device)
+        peak.source = "cuda-allocator"
+    elif reset_high_water_mark():
+        peak.source = "process-rss"
+    try:
+        yield peak
+    finally:
+        if cuda:
+            peak.bytes = torch.cuda.max_memory_allocated(device)
+        elif peak.source == "process-rss":
+            peak.bytes = high_water_mark()
+
+
+def reset_high_water_mark() -> bool:
+    """Set the process's peak resident memory to what is resident now; False where the system cannot."""
+    try:
+        (PROCESS / "clear_refs").write_text("5")
+        high_water_mark()
+    except (OSError, LookupError):
+        return False
+    return True
+
+
+def high_water_mark() -> int:
+    """Peak resident memory of this process in bytes."""
+    lines = dict(line.split(":", 1) for line in (PROCESS / "status").read_text().splitlines())
+    return 1024 * int(lines["VmHWM"].split()[0])  # "  12345 kB"

@@ -1,0 +1,78 @@
+"""How large a model is: parameters in memory, bytes on disk."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from effdl.layers import weights
+from effdl.measure.evaluating import evaluating
+
+
+def count(model: nn.Module) -> dict:
+    """``params``, ``params_nonzero``, ``sparsity`` = 1 - params_nonzero/params and ``weight_sparsity``, the same over
+    the weights of convolutions, linear layers and attention projections only.
+
+    A parametrized tensor (masked, quantized ...) counts as the forward pass sees it, that is as it will be once the
+    parametrization is made permanent; a tensor used twice counts once. A fraction of nothing is None.
+    """
+    with evaluating(model):
+        params, params_nonzero = sizes(parameters(model))
+        weight_params, weight_nonzero = sizes(distinct((module, name) for _, module, name in weights(model)))
+    return {
+        "params": params,
+        "params_nonzero": params_nonzero,
+        "sparsity": 1 - params_nonzero / params if params else None,
+        "weight_sparsity": 1 - weight_nonzero / weight_params if weight_params else None,
+    }
+
+
+def file_bytes(path: str | Path) -> int:
+    """Length of the file in bytes."""
+    return os.stat(path).st_size
+
+
+def parameters(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
+    """(module, attribute) of every parameter the model has once its parametrizations are permanent, each once.
+
+    What a parametrization stores for itself (a mask, a learned scale) is not part of the model.
+    """
+    inner = {child for m in model.modules() if parametrize.is_parametrized(m) for child in m.parametrizations.modules()}
+    return distinct(
+        (module, name)
+        for module in model.modules()
+        if module not in inner
+        for name in (*module._parameters, *(module.parametrizations if parametrize.is_parametrized(module) else ()))
+        if isinstance(source(module, name), nn.Parameter)
+    )
+
+
+def distinct(attributes: Iterable[tuple[nn.Module, str]]) -> Iterator[tuple[nn.Module, str]]:
+    """Leave out the tensors already met under another name."""
+    seen = set()
+    for module, name in attributes:
+        tensor = id(source(module, name))
+        if tensor not in seen:
+            seen.add(tensor)
+            yield module, name
+
+
+def source(module: nn.Module, name: str) -> Tensor | None:
+    """The stored tensor behind an attribute: itself, or the original of its parametrization (the first, if several)."""
+    if not parametrize.is_parametrized(module, name):
+        return getattr(module, name)
+    stored = module.parametrizations[name]
+    return stored.original if stored.is_tensor else stored.original0
+
+
+def sizes(attributes: Iterable[tuple[nn.Module, str]]) -> tuple[int, int]:
+    """Number of elements, and of those that are not exactly zero."""
+    total = nonzero = 0
+    for module, name in attributes:
+        tensor = getattr(module, name)
+        total += tensor.numel()
+        nonzero += int(torch.count_nonzero(tensor))
+    return total, nonzero

@@ -1,0 +1,75 @@
+"""From the config of a model to the model, checked to take the images of the data set."""
+
+import inspect
+import logging
+import re
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from effdl.config import SHARED, check_call, locate
+from effdl.errors import UserError
+from effdl.models.weights import load_weights
+
+log = logging.getLogger(__name__)
+
+
+def build(config: dict, channels: int, image_size: int, classes: int, *, trusted: bool = True) -> nn.Module:
+    """The model of ``config`` for (N, channels, image_size, image_size) images and (N, classes) logits, in train mode.
+
+    ``config`` has the function's path in ``_target_``, its options, and ``weights``: None, "pretrained" (models of
+    other libraries) or a path (see `load_weights`). With ``trusted=False``, for configs that come out of a file, only
+    the families of this package are made, and no weights are loaded. Raises UserError.
+    """
+    family = locate(config["_target_"]) if trusted else _stored_family(config)
+    options = {key: value for key, value in config.items() if key not in ("_target_", "weights")}
+    weights = config.get("weights") if trusted else None
+    if weights == "pretrained":
+        if "pretrained" not in inspect.signature(family).parameters:
+            raise UserError(
+                f"model.weights=pretrained: {family.__name__} has none; allowed: null, or the path of a run folder or"
+                " of a .safetensors file (pretrained is for model=torchvision and model=timm)"
+            )
+        options["pretrained"] = True
+    try:
+        model = family(channels, image_size, classes, **options)
+    except OSError as error:  # pretrained weights come over the network
+        raise UserError(f"model.weights={weights}: cannot be fetched: {error}") from error
+    if weights not in (None, "pretrained"):
+        for message in load_weights(model, weights):
+            log.info(message)
+    name = f"{family.__name__} {options['name']}" if "name" in options else family.__name__
+    dry_run(model, name, channels, image_size, classes)
+    return model
+
+
+def _stored_family(config: dict) -> Callable[..., nn.Module]:
+    """The family that a config from a file names; UserError unless it is one of this package, with values it allows."""
+    target = str(config.get("_target_"))
+    refusal = UserError(f"model._target_={target}: a stored model may only name a family of effdl.models")
+    if not re.fullmatch(r"effdl\.models\.\w+\.\w+", target):
+        raise refusal
+    family = locate(target)
+    if getattr(family, "__module__", None) != target.rpartition(".")[0]:  # something the module imports
+        raise refusal
+    check_call("model", config, SHARED["model"])
+    return family
+
+
+def dry_run(model: nn.Module, name: str, channels: int, image_size: int, classes: int) -> None:
+    """Raise UserError unless ``model`` turns two images into two rows of logits; leaves it and the RNG as they were."""
+    image = f"{channels}x{image_size}x{image_size}"
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            logits = model(torch.zeros(2, channels, image_size, image_size))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise UserError(f"model {name} cannot take {image} images: {error}") from error
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if shape != (2, classes):
+        raise UserError(f"model {name} gives {shape} for two {image} images; expected (2, {classes})")

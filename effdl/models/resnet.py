@@ -1,0 +1,96 @@
+"""Residual networks for small images: the thin CIFAR family of the paper, and the wide ResNet-18."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from effdl.models.blocks import conv_bn, he_init, pooled_classifier
+from effdl.models.scaling import scaled
+from effdl.types import Fraction, Positive
+
+
+class ZeroPadShortcut(nn.Module):
+    """Option A of He et al. 2016, section 3.3: keep every ``stride``-th pixel, append zero channels; no parameters."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.extra, self.stride = outputs - inputs, stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
+
+
+def projection_shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
+    """Option B of the same section: a 1x1 convolution with batch norm."""
+    return nn.Sequential(*conv_bn(inputs, outputs, 1, stride=stride))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut: (N, inputs, H, W) to (N, outputs, H/stride, W/stride)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = conv_bn(inputs, outputs, 3, stride=stride)
+        self.relu1 = nn.ReLU()
+        self.conv2, self.bn2 = conv_bn(outputs, outputs, 3)
+        self.shortcut = shortcut
+        self.relu2 = nn.ReLU()  # not relu1 again: quantizers need one module per activation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.relu1(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return self.relu2(out + self.shortcut(x))
+
+
+def _residual_network(
+    channels: int,
+    classes: int,
+    widths: list[int],
+    blocks: int,
+    make_shortcut: Callable[[int, int, int], nn.Module],
+    dropout: float,
+) -> nn.Module:
+    """A 3x3 stem, one stage of ``blocks`` blocks per width (each but the first halves the map), a classifier."""
+    inputs = widths[0]
+    layers: list[nn.Module] = [*conv_bn(channels, inputs, 3), nn.ReLU()]
+    for stage, outputs in enumerate(widths):
+        for block in range(blocks):
+            stride = 2 if stage > 0 and block == 0 else 1
+            same = stride == 1 and inputs == outputs
+            shortcut = nn.Identity() if same else make_shortcut(inputs, outputs, stride)
+            layers.append(BasicBlock(inputs, outputs, stride, shortcut))
+            inputs = outputs
+    return he_init(nn.Sequential(*layers, *pooled_classifier(inputs, classes, dropout)))
+
+
+def resnet(
+    channels: int,
+    image_size: int,
+    classes: int,
+    *,
+    depth: Literal[8, 20, 32, 44, 56, 110] = 20,
+    width: Positive = 1.0,
+    dropout: Fraction = 0.0,
+) -> nn.Module:
+    """ResNet-``depth`` for CIFAR: three stages of 16, 32 and 64 channels (times ``width``), (depth-2)/6 blocks each.
+
+    He et al. 2016 (Deep residual learning), section 4.2, shortcuts of option A: ResNet-20 has 269,722 parameters.
+    ``dropout`` acts before the last layer. Takes images of any size.
+    """
+    widths = [scaled(base, width) for base in (16, 32, 64)]
+    return _residual_network(channels, classes, widths, (depth - 2) // 6, ZeroPadShortcut, dropout)
+
+
+def resnet18(
+    channels: int, image_size: int, classes: int, *, width: Positive = 1.0, dropout: Fraction = 0.0
+) -> nn.Module:
+    """ResNet-18 with a 3x3 stem: four stages of 64 to 512 channels (times ``width``), two blocks each.
+
+    He et al. 2016, table 1, adapted to 32x32 images as in kuangliu/pytorch-cifar: 11,173,962 parameters for CIFAR-10.
+    ``dropout`` acts before the last layer. Takes images of any size.
+    """
+    widths = [scaled(base, width) for base in (64, 128, 256, 512)]
+    return _residual_network(channels, classes, widths, 2, projection_shortcut, dropout)

@@ -1,0 +1,49 @@
+"""Find and replace the first and the last layer of a classifier of any library."""
+
+import torch
+from torch import nn
+
+
+def _layers(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[str, nn.Module]]:
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, kinds)]
+
+
+def last_layer(model: nn.Module) -> tuple[str, nn.Module]:
+    """Name and module of the layer that gives the logits: the last linear layer or convolution, as registered."""
+    return _layers(model, (nn.Linear, nn.Conv2d))[-1]
+
+
+def set_classes(model: nn.Module, classes: int) -> None:
+    """Replace the last layer, freshly initialised, unless it already has ``classes`` outputs."""
+    name, layer = last_layer(model)
+    bias = layer.bias is not None
+    if isinstance(layer, nn.Linear) and layer.out_features != classes:
+        model.set_submodule(name, nn.Linear(layer.in_features, classes, bias=bias))
+    elif isinstance(layer, nn.Conv2d) and layer.out_channels != classes:
+        model.set_submodule(name, nn.Conv2d(layer.in_channels, classes, layer.kernel_size, bias=bias))
+
+
+def adapt_filters(weight: torch.Tensor, channels: int) -> torch.Tensor:
+    """Filters (outputs, inputs, kH, kW) for images of another number of ``channels``, with outputs as large as before.
+
+    One channel: the sum over the old inputs, which answers to a grey image as before. More: the old inputs in
+    turn, scaled by inputs/channels.
+    """
+    inputs = weight.shape[1]
+    if channels == 1:
+        return weight.sum(dim=1, keepdim=True)
+    return weight[:, torch.arange(channels) % inputs] * (inputs / channels)
+
+
+def set_channels(model: nn.Module, channels: int) -> None:
+    """Replace the first convolution, its filters adapted, unless it already takes ``channels`` channels."""
+    name, conv = _layers(model, (nn.Conv2d,))[0]
+    if conv.in_channels == channels:
+        return
+    bias = conv.bias is not None
+    new = nn.Conv2d(channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, bias=bias)
+    with torch.no_grad():
+        new.weight.copy_(adapt_filters(conv.weight, channels))
+        if bias:
+            new.bias.copy_(conv.bias)
+    model.set_submodule(name, new)

@@ -1,0 +1,45 @@
+"""Start from the weights of another run."""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from effdl.errors import UserError
+from effdl.models.surgery import last_layer
+
+
+def load_weights(model: nn.Module, source: str) -> list[str]:
+    """Copy into ``model`` the tensors of ``source``: a run folder, its model file, or any .safetensors state dict.
+
+    Returns messages for the log. A last layer for another number of classes is left as initialised. Raises UserError
+    if ``source`` does not exist, or differs from the model in anything else.
+    """
+    from effdl.artifact import read
+
+    path = Path(source)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if not path.is_file():
+        raise UserError(f"model.weights={source}: no such file: {path} (allowed: a run folder or a .safetensors file)")
+    state, _ = read(path)
+    problems = mismatches(model.state_dict(), state)
+    head, _ = last_layer(model)
+    foreign = [text for key, text in problems.items() if key.rpartition(".")[0] != head]
+    if foreign:
+        more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+        raise UserError(f"model.weights={source}: does not fit the model: {'; '.join(foreign[:3])}{more}")
+    model.load_state_dict({key: tensor for key, tensor in state.items() if key not in problems}, strict=False)
+    kept = [f"last layer left as initialised: {'; '.join(problems.values())}"] if problems else []
+    return [f"weights loaded from {path}", *kept]
+
+
+def mismatches(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> dict[str, str]:
+    """What keeps the tensors ``found`` from filling those ``wanted``: a sentence for each name."""
+    problems = {}
+    for key, tensor in wanted.items():
+        if key not in found:
+            if not key.endswith("num_batches_tracked"):  # a counter that inference never reads; files may omit it
+                problems[key] = f"{key} is missing"
+        elif found[key].shape != tensor.shape:
+            problems[key] = f"{key} is {tuple(found[key].shape)} there, {tuple(tensor.shape)} here"
+    return problems | {key: f"{key} is not in the model" for key in found if key not in wanted}

@@ -1,0 +1,36 @@
+"""Training curves as a picture."""
+
+import io
+from itertools import groupby
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+def curves(rows: list[dict], title: str) -> bytes:
+    """PNG of loss and top-1 accuracy over the epochs of all trainings, in the order of ``epochs.jsonl``."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, key, label in zip(figure.subplots(1, 2), ("loss", "top1"), ("loss", "top-1 accuracy"), strict=True):
+        start = 0
+        for stage, group in groupby(rows, key=lambda row: (row["stage"], row["fit"])):
+            group = list(group)
+            x = [start + 1 + i for i in range(len(group))]
+            marker = "." if len(group) < 40 else None
+            axes.plot(x, [row[key] for row in group], color="C0", marker=marker, label="train" if not start else None)
+            if f"val_{key}" in group[0]:
+                val = [row[f"val_{key}"] for row in group]
+                axes.plot(x, val, color="C1", marker=marker, label="validation" if not start else None)
+            if start:
+                axes.axvline(start + 0.5, color="0.7", linewidth=1)
+            axes.text(start + 0.7, 1.0, stage[0], transform=axes.get_xaxis_transform(), va="bottom", fontsize=8)
+            start += len(group)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_yscale("log")
+    figure.axes[1].legend(loc="lower right")
+    figure.suptitle(title, fontsize=10)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()

@@ -1,0 +1,87 @@
+"""Tables for people: the stages of a run side by side, and a model layer by layer."""
+
+from collections.abc import Callable
+
+from rich.table import Table
+
+UNKNOWN = "-"
+
+
+def si(value: float, unit: str = "") -> str:
+    """A number with three digits and an SI prefix: ``269 k``, ``1.81 G``."""
+    for exponent, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k"), (0, ""), (-3, "m"), (-6, "µ"), (-9, "n")):
+        if abs(value) >= 10**exponent:
+            return f"{value / 10**exponent:.3g} {prefix}{unit}".strip()
+    return f"{value:.3g} {unit}".strip()
+
+
+def percent(value: float) -> str:
+    """A fraction as a percentage with two decimals."""
+    return f"{100 * value:.2f} %"
+
+
+def size(value: int) -> str:
+    """Bytes in KB or MB (1,000 and 1,000,000 bytes)."""
+    return f"{value / 1e6:,.2f} MB" if value >= 1e6 else f"{value / 1e3:,.1f} KB"
+
+
+def milliseconds(value: float) -> str:
+    """A latency with three digits."""
+    return f"{value:.3g} ms"
+
+
+# What a run's table shows: label, key in stages.jsonl, how it is written.
+ROWS: list[tuple[str, str, Callable[[float], str]]] = [
+    ("loss", "loss", "{:.4f}".format),
+    ("parameters", "params", "{:,}".format),
+    ("non-zero", "params_nonzero", "{:,}".format),
+    ("sparsity", "sparsity", percent),
+    ("weight sparsity", "weight_sparsity", percent),
+    ("MACs", "macs", si),
+    ("MACs non-zero", "macs_nonzero", si),
+    ("size on disk", "size_bytes", size),
+    ("compression", "compression_ratio", "{:.2f} x".format),
+    ("latency, 1 image", "latency_ms", milliseconds),
+    ("throughput", "throughput_images_per_s", "{:,.0f} img/s".format),
+    ("peak memory", "memory_peak_bytes", size),
+    ("time", "duration_s", "{:.1f} s".format),
+    ("energy", "energy_kwh", lambda value: si(1000 * value, "Wh")),
+    ("CO2eq", "co2eq_g", lambda value: si(value, "g")),
+]
+
+
+def stages_table(stages: list[dict], title: str, split: str = "test") -> Table:
+    """One column per stage, dense first; what was not measured is a dash, and a row nobody measured is left out."""
+    tops = sorted((int(key[3:]), key) for key in stages[0] if key.startswith("top") and key[3:].isdigit())
+    rows = [(f"top-{k}", key, percent) for k, key in tops] + ROWS
+    table = Table(title=title, title_justify="left")
+    table.add_column(f"{split} split")
+    for stage in stages:
+        table.add_column(stage["stage"], justify="right")
+    for label, key, write in rows:
+        values = [stage.get(key) for stage in stages]
+        if any(value is not None for value in values):
+            table.add_row(label, *(UNKNOWN if value is None else write(value) for value in values))
+    return table
+
+
+def layers_table(rows: list[dict]) -> Table:
+    """One row per weight layer."""
+    table = Table(title="Layers", title_justify="left")
+    for column in ("layer", "type", "shape"):
+        table.add_column(column)
+    for column in ("parameters", "non-zero", "weight sparsity", "MACs", "MACs non-zero", "share"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            row["name"],
+            row["type"],
+            "x".join(map(str, row["shape"])),
+            f"{row['params']:,}",
+            f"{row['params_nonzero']:,}",
+            percent(row["weight_sparsity"]),
+            si(row["macs"]),
+            si(row["macs_nonzero"]),
+            percent(row["share_of_params"]),
+        )
+    return table

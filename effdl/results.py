@@ -1,0 +1,240 @@
+"""The run folder: which files it holds, how they are written and read. Standard library only.
+
+======================  ==========================================================================
+``run.json``            status, reason, config and its fingerprint, provenance
+``epochs.jsonl``        one row per training epoch
+``stages.jsonl``        one row per measured stage, appended as it happens
+``result.json``         ``{"stages": [...], "total": {...}}``, written when the run is done
+``model.safetensors``   the stored model of the last stage (see ``artifact.py``)
+``checkpoint.*``        where training stands; what ``resume`` reads
+``curves.png``          the training curves
+``train.log``           what happened, with times
+``.hydra/``             the composed config as Hydra saw it
+======================  ==========================================================================
+
+JSON files are replaced in one piece; a row is appended whole or not at all.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from effdl.errors import RunError, UserError
+
+DONE, RUNNING, INTERRUPTED, FAILED = "done", "running", "interrupted", "failed"
+
+# Keys that change neither the data nor the arithmetic: two runs that differ only here are the same experiment.
+INCIDENTAL = ("resume", "dataset.root", "dataset.download")
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` in one piece; on failure the old file stays and nothing else is left behind."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise RunError(f"cannot write {path}: {error.strerror}") from error
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Replace `path` by `value` as JSON; NaN and infinity are refused, since JSON has neither."""
+    write_atomic(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def append_row(path: Path, row: dict) -> None:
+    """Append one row to a ``.jsonl`` file, whole or not at all."""
+    try:
+        with path.open("ab", buffering=0) as file:
+            end = file.tell()
+            line = (json.dumps(row, allow_nan=False) + "\n").encode()
+            try:
+                if file.write(line) != len(line):
+                    raise OSError(28, "No space left on device")
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_rows(path: Path) -> list[dict]:
+    """Rows of a ``.jsonl`` file; a last row that a kill cut short is left out. A missing file has no rows."""
+    rows = []
+    if path.exists():
+        for line in path.read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            rows.append(json.loads(line))
+    return rows
+
+
+def write_rows(path: Path, rows: list[dict]) -> None:
+    """Replace a ``.jsonl`` file by these rows."""
+    write_atomic(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+
+
+def flatten(config: dict, prefix: str = "") -> dict[str, object]:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def essential(config: dict) -> dict[str, object]:
+    """The flattened config without its incidental keys."""
+    return {key: value for key, value in flatten(config).items() if key not in INCIDENTAL}
+
+
+def fingerprint(config: dict) -> str:
+    """SHA-256 of the essential config: equal for two runs of the same experiment. Order counts (steps are a list)."""
+    return hashlib.sha256(json.dumps(essential(config)).encode()).hexdigest()
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class RunFolder:
+    """The files of one run, and its status."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.run_file = self.path / "run.json"
+        self.epochs_file = self.path / "epochs.jsonl"
+        self.stages_file = self.path / "stages.jsonl"
+        self.result_file = self.path / "result.json"
+        self.model_file = self.path / "model.safetensors"
+        self.curves_file = self.path / "curves.png"
+        self.log_file = self.path / "train.log"
+
+    @property
+    def run(self) -> dict:
+        """What ``run.json`` says; empty if there is none.
+
+        Raises:
+            UserError: the file is not readable JSON.
+        """
+        if not self.run_file.exists():
+            return {}
+        try:
+            return json.loads(self.run_file.read_bytes())
+        except ValueError as error:
+            raise UserError(f"{self.run_file} is damaged: {error}") from error
+
+    @property
+    def result(self) -> dict:
+        """What ``result.json`` says; empty if the run is not done."""
+        return json.loads(self.result_file.read_bytes()) if self.result_file.exists() else {}
+
+    def update(self, **values) -> None:
+        """Change these keys of ``run.json`` and keep the others."""
+        write_json(self.run_file, {**self.run, **values})
+
+    def check_free(self, config: dict, resume: bool) -> None:
+        """Refuse a folder that this config must not write to; called before anything is written.
+
+        Raises:
+            UserError: it holds a run and `resume` is off, a run of another config, or one that is still going on.
+        """
+        run = self.run
+        if not run:
+            return
+        if not resume:
+            raise UserError(
+                f"{self.path} already holds a run (status {run['status']}): "
+                "choose another hydra.run.dir, or continue it with resume=true"
+            )
+        mine, theirs = essential(config), essential(run["config"])
+        if differing := [key for key in mine | theirs if mine.get(key) != theirs.get(key)]:
+            details = ", ".join(f"{key}={mine.get(key)} (there: {theirs.get(key)})" for key in differing[:5])
+            raise UserError(f"{self.path} holds a run of another config, which cannot be resumed with {details}")
+        if run["status"] == RUNNING and is_alive(run):
+            raise UserError(f"{self.path} is being written to by process {run['pid']}")
+
+    def start(self, config: dict, provenance: dict) -> None:
+        """Mark the run as running, keeping its first start time if it is resumed."""
+        before = self.run
+        write_json(
+            self.run_file,
+            {
+                "status": RUNNING,
+                "reason": None,
+                "started": before.get("started", now()),
+                "ended": None,
+                "resumed": before["resumed"] + 1 if before else 0,
+                "pid": os.getpid(),
+                "process_started": process_start(os.getpid()),
+                "host": socket.gethostname(),
+                "config": config,
+                "config_fingerprint": fingerprint(config),
+                **provenance,
+            },
+        )
+
+    def end(self, status: str, reason: str | None = None) -> None:
+        """Mark how the run ended."""
+        self.update(status=status, reason=reason, ended=now())
+
+
+class EpochLog:
+    """The rows that one training writes to ``epochs.jsonl``, each marked with the stage and number of the training."""
+
+    def __init__(self, path: Path, stage: str, fit: int):
+        self.path, self.mark = path, {"stage": stage, "fit": fit}
+
+    def restore(self, rows: list[dict]) -> None:
+        """Go back to a checkpoint's rows: later ones, and a row that a kill cut short, are dropped."""
+        earlier = [row for row in read_rows(self.path) if row["fit"] < self.mark["fit"]]
+        write_rows(self.path, earlier + [{**self.mark, **row} for row in rows])
+
+    def append(self, row: dict) -> None:
+        """Add the row of an epoch."""
+        append_row(self.path, {**self.mark, **row})
+
+
+def process_start(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks: tells a process from a later one of the same number (Linux)."""
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    return None
+
+
+def is_alive(run: dict) -> bool:
+    """Whether the process that wrote this ``run.json`` still runs here."""
+    if run["host"] != socket.gethostname() or run["pid"] == os.getpid():
+        return False
+    try:
+        os.kill(run["pid"], 0)
+    except OSError:
+        return False
+    return run.get("process_started") == process_start(run["pid"])
+
+
+def find_unfinished(root: Path, config_fingerprint: str) -> Path | None:
+    """The newest unfinished run of a config at any depth below `root`, or None."""
+    found = []
+    for file in root.rglob("run.json"):
+        with contextlib.suppress(ValueError, OSError):
+            run = json.loads(file.read_bytes())
+            if run.get("config_fingerprint") == config_fingerprint and run["status"] != DONE and not is_alive(run):
+                found.append((run["started"], file.parent))
+    return max(found)[1] if found else None

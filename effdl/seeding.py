@@ -1,0 +1,21 @@
+"""Where randomness comes from: every draw follows from the run's seed and the place where it is drawn.
+
+Nothing depends on how many numbers were drawn before, so a resumed run needs no saved generator states.
+"""
+
+import hashlib
+
+import torch
+
+
+def derive_seed(*path: int | str) -> int:
+    """A seed in [0, 2^63) that depends on every part of the path, as in ``derive_seed(seed, "fit", 0, epoch)``."""
+    digest = hashlib.sha256(repr(path).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def make_deterministic(deterministic: bool) -> None:
+    """Choose reproducible kernels where PyTorch has them (they cost nothing on a CPU)."""
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = not deterministic

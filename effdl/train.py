@@ -1,0 +1,124 @@
+"""The training loop: there is only this one; first training and fine-tuning after a step both call `fit`."""
+
+import math
+from collections.abc import Iterator
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from effdl.checkpoint import Checkpoint
+from effdl.data.load import Data
+from effdl.data.loader import batches, normalize
+from effdl.data.source import Images
+from effdl.errors import RunError
+from effdl.measure.accuracy import accuracy
+from effdl.measure.energy import EnergyMeter
+from effdl.recipe import Place, Recipe
+from effdl.report.progress import Progress
+from effdl.results import EpochLog
+from effdl.seeding import derive_seed
+from effdl.training_state import TrainingState
+
+
+def fit(
+    model: nn.Module,
+    data: Data,
+    recipe: Recipe,
+    place: Place,
+    *,
+    seed: int,
+    checkpoint: Checkpoint,
+    meter: EnergyMeter,
+    display: Progress,
+    log: EpochLog,
+) -> nn.Module:
+    """Train a model in place, from its checkpoint if there is one, and return it.
+
+    The validation split decides what is kept: with `early_stop`, the epoch of the lowest validation loss, else the
+    last. With `ema`, the averaged weights are validated and kept. Every epoch ends with a row in `log` and a
+    checkpoint.
+
+    Args:
+        seed: everything random follows from it, epoch by epoch.
+        checkpoint: where this training stands; a finished one is restored instead of repeated.
+
+    Raises:
+        RunError: the loss is not finite.
+    """
+    state = TrainingState(place.put(model), recipe, place)
+    rows = state.restore(checkpoint.load())
+    log.restore(rows)
+    display.start(recipe.epochs, len(rows))
+    while not state.finished(rows):
+        epoch, began = len(rows), perf_counter()
+        torch.manual_seed(derive_seed(seed, epoch))
+        with meter.phase() as used:
+            row = train_epoch(state, data, epoch, [r["val_loss"] for r in rows if "val_loss" in r], display)
+            if data.val is not None:
+                row |= {f"val_{k}": v for k, v in validate(state.kept, data, recipe, place).items()}
+        energy = {"duration_s": perf_counter() - began, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
+        rows = [*rows, {"epoch": epoch + 1, **row, **energy}]
+        log.append(rows[-1])
+        state.keep_best(rows)
+        checkpoint.save(state.snapshot(rows))
+        display.epoch(rows[-1])
+    display.stop(rows)
+    return state.result()
+
+
+def train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float], display: Progress) -> dict:
+    """One pass over the training split; returns its mean loss, accuracy, speed and last learning rate."""
+    recipe, place = state.recipe, state.place
+    state.model.train()
+    order = torch.randperm(len(data.train))
+    drop_last = len(order) >= recipe.batch_size  # a last batch of one image would upset batch norm
+    steps = len(order) // recipe.batch_size if drop_last else 1
+    sums = torch.zeros(2, dtype=torch.float64, device=place.device)  # loss, correct: read only now and then
+    seen, began = 0, perf_counter()
+    loader = batches(data.train, recipe.batch_size, order=order, device=place.device, drop_last=drop_last, train=True)
+    for index, (images, labels) in enumerate(loader):
+        targets = labels
+        for augment in recipe.augment:
+            images, targets = augment(images, targets)
+        factor = recipe.schedule(epoch + (index + 0.5) / steps, recipe.epochs, losses)
+        with place.autocast():
+            logits = state.forward(normalize(images, data.mean, data.std))
+            loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+        state.update(loss, factor)
+        with torch.no_grad():
+            sums += torch.stack([loss.double() * len(labels), (logits.argmax(1) == labels).sum()])
+        seen += len(labels)
+        if display.due():
+            report_batch(display, sums, seen, index + 1, steps, perf_counter() - began)
+    report_batch(display, sums, seen, steps, steps, perf_counter() - began)
+    loss_sum, correct = sums.tolist()
+    return {
+        "loss": loss_sum / seen,
+        "top1": correct / seen,
+        "lr": state.lr * factor,
+        "images_per_s": seen / (perf_counter() - began),
+    }
+
+
+def report_batch(display: Progress, sums: Tensor, seen: int, step: int, steps: int, seconds: float) -> None:
+    """Show where the epoch stands, and stop the training if its loss is no longer a number."""
+    loss, correct = sums.tolist()
+    if not math.isfinite(loss):
+        raise RunError(
+            f"the loss is {loss} at batch {step} of {steps}: lower optimizer.lr, or set clip_norm or warm-up"
+        )
+    display.batch(step, steps, loss / seen, correct / seen, seen / seconds)
+
+
+def validate(model: nn.Module, data: Data, recipe: Recipe, place: Place) -> dict:
+    """Loss and top-1 accuracy on the validation split."""
+    measured = accuracy(model, prepared(data.val, data, recipe.eval_batch_size, place.device), (1,))
+    return {"loss": measured["loss"], "top1": measured["top1"]}
+
+
+def prepared(images: Images, data: Data, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of a split in order, ready for a model: float images (n, C, H, W) and labels (n,)."""
+    for batch, labels in batches(images, batch_size, order=None, device=device, drop_last=False, train=False):
+        yield normalize(batch, data.mean, data.std), labels

@@ -1,0 +1,89 @@
+"""What changes while a model is trained, and how it is saved and restored."""
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from effdl.recipe import Place, Recipe
+
+
+class TrainingState:
+    """A model in training: its optimizer, its running average and its best weights so far."""
+
+    def __init__(self, model: nn.Module, recipe: Recipe, place: Place):
+        self.model, self.recipe, self.place = model, recipe, place
+        self.forward = torch.compile(model) if place.compile else model
+        self.optimizer = recipe.optimizer(model)
+        for group in self.optimizer.param_groups:
+            group["base_lr"] = group["lr"] * recipe.lr_scale
+        self.lr = self.optimizer.param_groups[0]["base_lr"]
+        self.scaler = torch.amp.GradScaler(place.device.type, enabled=place.precision == "fp16")
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
+        self.best: dict[str, Tensor] | None = None
+
+    @property
+    def kept(self) -> nn.Module:
+        """The model that is validated and kept: the averaged one, if there is one."""
+        return self.average.module if self.average else self.model
+
+    def update(self, loss: Tensor, factor: float) -> None:
+        """One optimizer step at `factor` times the learning rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        if self.recipe.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average:
+            self.average.update_parameters(self.model)
+            for mean, buffer in zip(self.average.module.buffers(), self.model.buffers(), strict=True):
+                mean.copy_(buffer)  # batch norm's statistics are running means already
+
+    def finished(self, rows: list[dict]) -> bool:
+        """Whether all epochs are done, or `early_stop` epochs have passed without a lower validation loss."""
+        patience, losses = self.recipe.early_stop, [row["val_loss"] for row in rows if "val_loss" in row]
+        stalled = patience and losses and len(losses) - 1 - losses.index(min(losses)) >= patience
+        return len(rows) >= self.recipe.epochs or bool(stalled)
+
+    def keep_best(self, rows: list[dict]) -> None:
+        """With `early_stop`, remember the weights of the lowest validation loss."""
+        if self.recipe.early_stop and rows[-1]["val_loss"] == min(row["val_loss"] for row in rows):
+            self.best = {name: tensor.clone() for name, tensor in self.kept.state_dict().items()}
+
+    def snapshot(self, rows: list[dict]) -> dict:
+        """All that `restore` needs; of a finished training only the weights that are kept."""
+        if self.finished(rows):
+            return {"rows": rows, "model": self.best or self.kept.state_dict(), "finished": True}
+        return {
+            "rows": rows,
+            "finished": False,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "best": self.best,
+        }
+
+    def restore(self, snapshot: dict | None) -> list[dict]:
+        """Go back to where a snapshot was taken; returns the rows of the epochs done."""
+        if snapshot is None:
+            return []
+        self.model.load_state_dict(snapshot["model"])
+        if snapshot["finished"]:
+            self.average, self.best = None, None
+            return snapshot["rows"]
+        self.optimizer.load_state_dict(snapshot["optimizer"])
+        self.scaler.load_state_dict(snapshot["scaler"])
+        if self.average:
+            self.average.load_state_dict(snapshot["average"])
+        self.best = snapshot["best"]
+        return snapshot["rows"]
+
+    def result(self) -> nn.Module:
+        """The trained model with the weights that are kept."""
+        if self.best or self.average:
+            self.model.load_state_dict(self.best or self.kept.state_dict())
+        return self.model.eval()

@@ -1,0 +1,16 @@
+"""Types of the values a config may hold; functions named by a ``_target_`` use them in their signatures.
+
+``config.py`` checks every value against the annotation of the parameter it is meant for, so the signature
+is the only place where a key's type and range are written.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+UnitInterval = Annotated[float, Field(ge=0, le=1)]

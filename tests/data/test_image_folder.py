@@ -1,0 +1,182 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from effdl.data import image_folder as module
+from effdl.data import pixel_cache
+from effdl.data.image_folder import image_folder
+from effdl.errors import UserError
+
+RANDOM = np.random.default_rng(0)
+DEFAULTS = {"test_fraction": 0.2, "image_size": None, "channels": 3, "memory_gb": 1.0, "workers": 0}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "effdl"
+
+
+@pytest.fixture
+def decodings(monkeypatch):
+    """The number of times a whole set was decoded, as a list that grows."""
+    calls, decode = [], module._decode_all
+    monkeypatch.setattr(module, "_decode_all", lambda streamed: calls.append(1) or decode(streamed))
+    return calls
+
+
+def fill(folder, count, size=(8, 8), suffix="png"):
+    folder.mkdir(parents=True)
+    for number in range(count):
+        pixels = RANDOM.integers(0, 256, (size[1], size[0], 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.{suffix}")
+
+
+@pytest.fixture
+def root(tmp_path):
+    for part, count in (("train", 6), ("test", 2)):
+        for name in ("cat", "dog"):
+            fill(tmp_path / "set" / part / name, count)
+    return tmp_path / "set"
+
+
+def read(root, **options):
+    return image_folder(root=str(root), **(DEFAULTS | options))
+
+
+def test_train_and_test_folders(root):
+    (root / "train" / "cat" / "notes.txt").write_text("not an image")
+    source = read(root)
+    assert source.classes == ("cat", "dog")
+    assert source.train.images.shape == (12, 3, 8, 8)
+    assert source.train.labels.tolist() == [0] * 6 + [1] * 6
+    assert source.test.labels.tolist() == [0, 0, 1, 1]
+    first = np.array(Image.open(root / "test" / "dog" / "1.png"))
+    assert torch.equal(source.test.images[3], torch.from_numpy(first).permute(2, 0, 1))
+
+
+def test_val_stands_in_for_test(root):
+    (root / "test").rename(root / "val")
+    assert len(read(root).test) == 4
+
+
+@pytest.mark.parametrize("inside", ["", "train"])
+def test_without_a_test_folder_a_fifth_of_each_class_is_held_out(tmp_path, inside):
+    for name in ("a", "b", "c"):
+        fill(tmp_path / "flat" / inside / name, 10)
+    source = read(tmp_path / "flat")
+    assert source.train.labels.bincount().tolist() == [8, 8, 8]
+    assert source.test.labels.bincount().tolist() == [2, 2, 2]
+    pixels = [{image.numpy().tobytes() for image in part.images} for part in (source.train, source.test)]
+    assert not pixels[0] & pixels[1]
+    assert torch.equal(read(tmp_path / "flat").test.images, source.test.images)
+
+
+def test_mixed_sizes_modes_and_formats(tmp_path):
+    for name in ("a", "b"):
+        folder = tmp_path / "set" / name
+        fill(folder, 5)
+        Image.new("RGB", (300, 100), (10, 20, 30)).save(folder / "wide.jpg", quality=95)
+        Image.new("L", (20, 50), 40).save(folder / "grey.bmp")
+        Image.new("P", (5, 5)).save(folder / "palette.gif")
+        Image.new("RGBA", (9, 9), (1, 2, 3, 0)).save(folder / "transparent.WEBP", lossless=True)
+        Image.new("CMYK", (9, 12)).save(folder / "print.jpeg")
+    assert read(tmp_path / "set").train.image_size == 224
+    source = read(tmp_path / "set", image_size=16)
+    assert source.train.images.shape == (16, 3, 16, 16)
+    assert read(tmp_path / "set", image_size=16, channels=1).train.images.shape == (16, 1, 16, 16)
+
+
+@pytest.mark.parametrize(("size", "expected"), [((12, 12), 12), ((12, 13), 224)])
+def test_the_common_size_is_kept_if_square(tmp_path, size, expected):
+    fill(tmp_path / "set" / "a", 5, size, "jpg")
+    assert read(tmp_path / "set").train.image_size == expected
+
+
+def test_the_second_reading_comes_from_the_cache(root, decodings):
+    first, second = read(root), read(root)
+    assert len(decodings) == 1
+    assert torch.equal(first.train.images, second.train.images)
+    assert torch.equal(first.test.images, second.test.images)
+
+
+def test_a_change_of_files_or_options_decodes_again(root, decodings):
+    read(root)
+    read(root, image_size=4)
+    read(root, channels=1)
+    fill(root / "train" / "owl", 1)
+    read(root)
+    Image.new("RGB", (8, 8)).save(root / "train" / "owl" / "0.png")
+    assert read(root).train.images[-1].max() == 0
+    assert len(decodings) == 5
+
+
+def truncate(data):
+    return data[: len(data) // 2]
+
+
+def flip_a_bit(data):
+    return data[:-100] + bytes([data[-100] ^ 1]) + data[-99:]
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, lambda data: b"", lambda data: b"junk" * 100])
+def test_a_damaged_cache_is_rebuilt_with_a_warning(root, cache, decodings, caplog, damage):
+    first = read(root)
+    (file,) = cache.iterdir()  # one file and no temporary ones
+    file.write_bytes(damage(file.read_bytes()))
+    assert torch.equal(read(root).train.images, first.train.images)
+    assert len(decodings) == 2
+    assert "damaged" in caplog.text
+    assert str(file) in caplog.text
+    caplog.clear()
+    read(root)
+    assert len(decodings) == 2
+    assert not caplog.text
+
+
+def test_an_unwritable_cache_is_only_a_warning(root, cache, caplog):
+    cache.parent.mkdir()
+    cache.write_text("a file where the folder should be")
+    assert len(read(root).train) == 12
+    assert "could not be cached" in caplog.text
+
+
+def test_more_than_memory_gb_is_streamed(root, decodings):
+    held = read(root)
+    source = read(root, memory_gb=16 * 8 * 8 * 3 / 1e9 - 1e-9)
+    assert (len(source.train), source.train.channels, source.train.image_size) == (12, 3, 8)
+    decoded = torch.stack([source.train.images.decode(index) for index in range(12)])
+    assert torch.equal(decoded, held.train.images)  # memory_gb does not change what is trained on
+    assert source.test.labels.tolist() == held.test.labels.tolist()
+    assert len(decodings) == 1
+
+
+def test_decoding_in_parallel_gives_the_same(root, monkeypatch):
+    monkeypatch.setattr(pixel_cache, "read", lambda *_: None)
+    fill(root / "train" / "owl", 250)  # several chunks
+    assert torch.equal(read(root, workers=3).train.images, read(root).train.images)
+
+
+def test_an_unreadable_image_is_named(root):
+    broken = root / "train" / "dog" / "0.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    with pytest.raises(UserError, match=str(broken)):
+        read(root)
+
+
+def test_wrong_layouts_are_user_errors(root, tmp_path):
+    with pytest.raises(UserError, match=rf"no such folder.*{tmp_path / 'nowhere'}"):
+        read(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no images"):
+        read(tmp_path / "empty")
+    (root / "train" / "owl").mkdir()
+    with pytest.raises(UserError, match=r"no images in the class folder .*owl"):
+        read(root)
+    (root / "train" / "owl").rmdir()
+    fill(root / "test" / "owl", 1)
+    with pytest.raises(UserError, match="classes that the train folder has not: owl"):
+        read(root)
+    with pytest.raises(UserError, match=r"dataset\.test_fraction=0\.0"):
+        read(root / "train", test_fraction=0.0)

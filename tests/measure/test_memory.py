@@ -1,0 +1,50 @@
+import mmap
+
+import pytest
+import torch
+
+from effdl.measure import memory
+from effdl.measure.memory import peak_memory
+
+MIB = 2**20
+
+
+def fill(mebibytes):
+    """Use this much memory for a moment; straight from the system, as the allocator may have some left to reuse."""
+    with mmap.mmap(-1, mebibytes * MIB) as block:
+        for _ in range(mebibytes):
+            block.write(b"x" * MIB)
+
+
+def test_cpu_peak_of_the_block_only():
+    if not memory.reset_high_water_mark():
+        pytest.skip("this system cannot reset the peak")
+    fill(400)
+    with peak_memory("cpu") as idle:
+        assert idle.bytes is None
+    with peak_memory("cpu") as busy:
+        fill(200)
+    assert busy.source == "process-rss"
+    assert busy.bytes - idle.bytes == pytest.approx(200 * MIB, abs=16 * MIB)
+
+
+def test_filled_after_an_error():
+    with pytest.raises(ValueError, match="inside"), peak_memory("cpu") as peak:
+        raise ValueError("inside")
+    assert (peak.bytes is None) == (peak.source == "unavailable")
+
+
+def test_unavailable(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "PROCESS", tmp_path / "no-such-folder")
+    with peak_memory("cpu") as peak:
+        pass
+    assert (peak.bytes, peak.source) == (None, "unavailable")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_cuda_peak():
+    with peak_memory("cuda") as peak:
+        block = torch.ones(100 * MIB, dtype=torch.uint8, device="cuda")
+        del block
+    assert peak.source == "cuda-allocator"
+    assert peak.bytes >= 100 * MIB

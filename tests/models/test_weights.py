@@ -1,0 +1,70 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from effdl import artifact
+from effdl.errors import UserError
+from effdl.models.mlp import mlp
+from effdl.models.resnet import resnet
+from effdl.models.weights import load_weights
+
+
+def store(model, path):
+    save_file(model.state_dict(), path)
+    return str(path)
+
+
+def same(model, other):
+    pairs = zip(model.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_all_tensors_are_copied_from_a_plain_file(tmp_path):
+    source, model = resnet(1, 8, 10, depth=8), resnet(1, 8, 10, depth=8)
+    messages = load_weights(model, store(source, tmp_path / "any.safetensors"))
+    assert same(model, source)
+    assert messages == [f"weights loaded from {tmp_path / 'any.safetensors'}"]
+
+
+def test_all_tensors_are_copied_from_a_run_folder(tmp_path):
+    source, model = resnet(1, 8, 10, depth=8), resnet(1, 8, 10, depth=8)
+    artifact.write(tmp_path / "model.safetensors", source.state_dict(), {})
+    load_weights(model, str(tmp_path))
+    assert same(model, source)
+
+
+def test_a_last_layer_for_other_classes_stays_as_initialised(tmp_path):
+    source, model = mlp(1, 8, 100), mlp(1, 8, 10)
+    head = model[-1].weight.clone()
+    messages = load_weights(model, store(source, tmp_path / "any.safetensors"))
+    assert torch.equal(model[-1].weight, head)
+    assert torch.equal(model[1].weight, source[1].weight)
+    assert "last layer left as initialised: 7.weight is (100, 100) there, (10, 100) here" in messages[1]
+
+
+def test_batch_counters_may_be_missing(tmp_path):
+    state = {k: v for k, v in resnet(1, 8, 10, depth=8).state_dict().items() if "num_batches" not in k}
+    save_file(state, tmp_path / "any.safetensors")
+    assert len(load_weights(resnet(1, 8, 10, depth=8), str(tmp_path / "any.safetensors"))) == 1
+
+
+def test_other_differences_are_refused_and_change_nothing(tmp_path):
+    model = mlp(1, 8, 10)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    source = store(mlp(1, 8, 10, hidden=[300, 100, 50]), tmp_path / "any.safetensors")
+    with pytest.raises(UserError, match=r"does not fit the model: 10\.bias is not in the model; 10\.weight is not"):
+        load_weights(model, source)
+    source = store(mlp(1, 8, 10, width=0.5), tmp_path / "any.safetensors")
+    with pytest.raises(UserError, match=r"1\.weight is \(150, 64\) there, \(300, 64\) here; .* and 1 more"):
+        load_weights(model, source)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+def test_missing_and_damaged_files_are_refused(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        load_weights(mlp(1, 8, 10), str(tmp_path / "none"))
+    with pytest.raises(UserError, match=r"no such file: .*model\.safetensors"):
+        load_weights(mlp(1, 8, 10), str(tmp_path))
+    (tmp_path / "any.safetensors").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="damaged"):
+        load_weights(mlp(1, 8, 10), str(tmp_path / "any.safetensors"))
