@@ -8,9 +8,10 @@ The file is an ordinary safetensors file whose tensors are all bytes (uint8), ea
   the non-zero ones of a sparse tensor. Signs and exponents gather in the last plane and compress well;
 - ``bytes``: the values of all tensors that are not floating point.
 
-The metadata says how each stream is coded (``huffman``: a deflate stream of literals; ``xz``; or ``raw``), its decoded
-length, and the SHA-256 of the decoded streams. "Zero" means all bits zero, so that -0.0 comes back as -0.0. Nothing in
-the file is ever executed.
+The metadata entry ``effdl`` is JSON: ``format``; ``model``, which rebuilds the architecture; ``streams``, how each is
+coded (``huffman``: a deflate stream of literals; ``xz``; or ``raw``) and its decoded length; and the SHA-256 of all
+that. "Zero" means all bits zero, so that -0.0 comes back as -0.0. Nothing in the file is ever executed. Equal models
+give equal files.
 """
 
 import hashlib
@@ -27,12 +28,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from effdl.errors import UserError
-from effdl.results import write_atomic
+from effdl.files import write_atomic
 
-FORMAT = "effdl-model-1"
+KEY = "effdl"  # one metadata entry: safetensors does not keep the order of several
+FORMAT = "model-1"
 # No literal context and no position bits: neighbouring bytes say nothing about each other.
 XZ = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "pb": 0, "mf": lzma.MF_HC4, "nice_len": 273, "depth": 1}]
 SAMPLE = 1 << 19
+DAMAGE = (SafetensorError, lzma.LZMAError, zlib.error, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
 
 
 def write(path: Path, state: dict[str, Tensor], model: dict) -> int:
@@ -51,14 +54,14 @@ def write(path: Path, state: dict[str, Tensor], model: dict) -> int:
     decoded = {"index": json.dumps(index, separators=(",", ":")).encode()}
     decoded |= {name: b"".join(parts) for name, parts in streams.items()}
     coded = {name: _code(data) for name, data in decoded.items() if data}
-    metadata = {
+    header = {
         "format": FORMAT,
-        "model": json.dumps(model),
-        "streams": json.dumps({name: [codec, len(decoded[name])] for name, (codec, _) in coded.items()}),
-        "sha256": _digest(decoded),
+        "model": model,
+        "streams": {name: [codec, len(decoded[name])] for name, (codec, _) in coded.items()},
     }
+    header["sha256"] = _digest(header, decoded)
     tensors = {name: torch.frombuffer(bytearray(data), dtype=torch.uint8) for name, (_, data) in coded.items()}
-    data = save(tensors, metadata)
+    data = save(tensors, {KEY: json.dumps(header)})
     write_atomic(path, data)
     return len(data)
 
@@ -76,19 +79,22 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        if metadata.get("format") != FORMAT:
+        if KEY not in metadata and "index" not in tensors:
             return tensors, {}
-        return _decode(tensors, metadata), json.loads(metadata["model"])
-    except (SafetensorError, lzma.LZMAError, zlib.error, ValueError, KeyError, TypeError, RuntimeError) as error:
+        header = json.loads(metadata[KEY])
+        return _decode(tensors, header), header["model"]
+    except DAMAGE as error:
         raise UserError(f"{path} is damaged or not a stored model: {error}") from error
 
 
-def _decode(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, Tensor]:
+def _decode(tensors: dict[str, Tensor], header: dict) -> dict[str, Tensor]:
+    if header["format"] != FORMAT:
+        raise ValueError(f"its format is {header['format']}, this version reads {FORMAT}")
     streams = {
         name: _uncode(codec, tensors[name].numpy().tobytes(), length)
-        for name, (codec, length) in json.loads(metadata["streams"]).items()
+        for name, (codec, length) in header["streams"].items()
     }
-    if _digest(streams) != metadata["sha256"]:
+    if _digest(header, streams) != header["sha256"]:
         raise ValueError("the checksum does not agree")
     readers = {name: _Reader(data) for name, data in streams.items()}
     index = json.loads(readers.pop("index").data)
@@ -115,16 +121,17 @@ def _join(dtype_name: str, shape: list[int], kind: str, readers: dict[str, "_Rea
     if not isinstance(dtype, torch.dtype):
         raise ValueError(f"{dtype_name} is not a dtype")
     numel, width = math.prod(shape), dtype.itemsize
-    rows = np.zeros((numel, width), dtype=np.uint8)
-    kept = np.ones(numel, dtype=bool)
+    kept, count, values = slice(None), numel, []
     if kind == "sparse":
         kept = np.unpackbits(readers["mask"].take(-(-numel // 8)), count=numel).astype(bool)
-    count = int(kept.sum())
-    if dtype.is_floating_point:
-        for plane in range(width if count else 0):
-            rows[kept, plane] = readers[f"{dtype_name}.{plane}"].take(count)
+        count = int(kept.sum())
+    if count and dtype.is_floating_point:
+        values = np.stack([readers[f"{dtype_name}.{plane}"].take(count) for plane in range(width)], axis=1)
     elif count:
-        rows[kept] = readers["bytes"].take(count * width).reshape(count, width)
+        values = readers["bytes"].take(count * width).reshape(count, width)
+    rows = np.zeros((numel, width), dtype=np.uint8)  # only now: the streams do hold that much
+    if count:
+        rows[kept] = values
     return torch.from_numpy(rows.reshape(-1)).view(dtype).reshape(shape)
 
 
@@ -166,7 +173,9 @@ def _code(data: bytes) -> tuple[str, bytes]:
 
 
 def _uncode(codec: str, data: bytes, length: int) -> bytes:
-    """Decode a stream to at most `length` bytes, so that a forged file cannot fill the memory."""
+    """Decode a stream, to no more than its stated length: a forged file can fill only as much memory as it says."""
+    if not 0 < length < 1 << 48:  # to zlib 0 is no limit, to xz -1
+        raise ValueError(f"{length} is not a length")
     if codec == "huffman":
         data = zlib.decompressobj(wbits=-15).decompress(data, length)
     elif codec == "xz":
@@ -178,11 +187,12 @@ def _uncode(codec: str, data: bytes, length: int) -> bytes:
     return data
 
 
-def _digest(streams: dict[str, bytes]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(streams):
-        if streams[name]:
-            digest.update(name.encode() + len(streams[name]).to_bytes(8, "little") + streams[name])
+def _digest(header: dict, streams: dict[str, bytes]) -> str:
+    """SHA-256 over the header without its own entry and the decoded streams."""
+    covered = {key: value for key, value in header.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(covered, sort_keys=True).encode())
+    for name in sorted(header["streams"]):
+        digest.update(streams[name])
     return digest.hexdigest()
 
 

@@ -20,11 +20,12 @@ class Bench:
 
     data: Data
     recipe: Recipe
-    train: Callable[[nn.Module, Recipe, int], nn.Module]
+    train: Callable[[nn.Module, Recipe, str, int], nn.Module]
+    stage: str = ""
     trainings: int = 0
 
     def fit(self, model: nn.Module, *, epochs: int | None = None, lr_scale: float = 1.0) -> nn.Module:
         """Train a model in place at `lr_scale` times the run's learning rate; by default for half its epochs."""
         epochs = (self.recipe.epochs + 1) // 2 if epochs is None else epochs
         self.trainings += 1
-        return self.train(model, replace(self.recipe, epochs=epochs, lr_scale=lr_scale), self.trainings - 1)
+        return self.train(model, replace(self.recipe, epochs=epochs, lr_scale=lr_scale), self.stage, self.trainings - 1)

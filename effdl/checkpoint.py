@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from effdl.results import write_atomic
+from effdl.errors import RunError
+from effdl.files import write_atomic
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 log = logging.getLogger(__name__)
@@ -30,15 +31,29 @@ class Checkpoint:
         write_atomic(self.newest, hashlib.sha256(payload).digest() + payload)
 
     def load(self) -> dict | None:
-        """The newest intact state, or None. A damaged file is reported and the one before it used."""
+        """The newest intact state, or None. A damaged file is reported, deleted, and the one before it used.
+
+        Raises:
+            RunError: an intact file holds more than tensors and plain Python values.
+        """
         for path in (self.newest, self.previous):
             if path.exists():
                 data = path.read_bytes()
                 if hashlib.sha256(data[DIGEST_BYTES:]).digest() == data[:DIGEST_BYTES]:
-                    return torch.load(io.BytesIO(data[DIGEST_BYTES:]), map_location="cpu", weights_only=True)
+                    return unpack(path, data[DIGEST_BYTES:])
                 log.warning("%s is damaged; going back to the state before it", path.name)
+                path.unlink()  # or the next `save` would put it in the place of the good one
         return None
 
     def drop_previous(self) -> None:
         """Delete the older file, once the newest is final."""
         self.previous.unlink(missing_ok=True)
+
+
+def unpack(path: Path, payload: bytes) -> dict:
+    """What `torch.save` packed, if it is nothing but tensors and plain Python values."""
+    try:
+        return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # what an arbitrary file makes of the unpickler is arbitrary too
+        reason = (str(error) or repr(error)).splitlines()[0]
+        raise RunError(f"{path} holds what may not be loaded (delete it to do without): {reason}") from error

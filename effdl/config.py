@@ -8,15 +8,12 @@ config; positional ones are supplied by the run.
 import difflib
 import importlib
 import inspect
-import json
-import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
-
+from effdl.annotations import conforms, describe, show
 from effdl.errors import UserError
 from effdl.types import Count, Fraction, Natural, Positive
 
@@ -48,7 +45,7 @@ class Device:
 
     name: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["fp32", "bf16", "fp16"]
-    channels_last: bool
+    channels_last: bool | None
     compile: bool
     threads: Count | None
     deterministic: bool
@@ -76,11 +73,21 @@ def check_settings(config: dict, raw: dict) -> None:
     Raises:
         UserError: names the key, its value and what is allowed.
     """
+    check_present("", config, [*GROUPS, *get_type_hints(Settings)])
+    check_present("device.", config["device"], get_type_hints(Device))
     own = {key: value for key, value in config.items() if key not in GROUPS}
     check_values("", own, get_type_hints(Settings, include_extras=True), also=GROUPS)
     check_values("device.", config["device"], get_type_hints(Device, include_extras=True))
-    if config["early_stop"] and not (config["dataset"].get("val") or config["dataset"].get("folds")):
-        raise UserError(f"early_stop={config['early_stop']} needs a validation split: set dataset.val above 0")
+    meter = locate("effdl.measure.energy.EnergyMeter")
+    check_present("energy.", config["energy"], required(meter))
+    check_values("energy.", config["energy"], keywords(meter))
+    if not (config["dataset"].get("val") or config["dataset"].get("folds")):
+        if config["early_stop"]:
+            raise UserError(f"early_stop={config['early_stop']} needs a validation split: set dataset.val above 0")
+        if str(config["scheduler"].get("_target_")).endswith(".plateau"):
+            raise UserError("scheduler=plateau needs a validation split: set dataset.val above 0")
+    if config["dropout"] and "${dropout}" not in str(raw["model"]):
+        raise UserError(f"dropout={config['dropout']} has no effect: this model takes none (allowed: 0)")
     for level in LEVELS:
         if config[level] and f"${{{level}}}" not in str(raw["compression"]):
             raise UserError(f"{level}={config[level]} has no step to use it: add one to compression=[...]")
@@ -97,15 +104,27 @@ def check_targets(config: dict) -> None:
     for group in ("augment", "compression"):
         for name, node in config[group].items():
             check_call(f"{group}.{name}", node, SHARED.get(group, {}))
-    check_values("energy.", config["energy"], keywords(locate("effdl.measure.energy.EnergyMeter")))
 
 
 def check_call(path: str, node: dict, shared: dict[str, Any] | str) -> None:
     """Check a node with a ``_target_`` against its function's keyword-only parameters and the group's shared keys."""
     if not isinstance(node, dict) or "_target_" not in node:
-        raise UserError(f"{path}={node}: allowed is one of the options that `effdl list {path}` shows")
-    hints = keywords(locate(node["_target_"])) | (keywords(locate(shared)) if isinstance(shared, str) else shared)
+        group = path.partition(".")[0]
+        raise UserError(f"{path}={node}: allowed is one of the options that `effdl list {group}` shows")
+    hints = {}
+    for target in (node["_target_"], *([shared] if isinstance(shared, str) else [])):
+        function = locate(target)
+        check_present(f"{path}.", node, required(function))
+        hints |= keywords(function)
+    hints |= shared if isinstance(shared, dict) else {}
     check_values(f"{path}.", {key: value for key, value in node.items() if key not in HYDRA_KEYS}, hints)
+
+
+def check_present(prefix: str, values: dict, names: Iterable[str]) -> None:
+    """Check that no key was taken away, as ``~epochs`` does."""
+    for name in names:
+        if name not in values:
+            raise UserError(f"{prefix}{name} is missing: it needs a value")
 
 
 def check_values(prefix: str, values: dict, hints: dict[str, Any], also: Iterable[str] = ()) -> None:
@@ -118,41 +137,43 @@ def check_values(prefix: str, values: dict, hints: dict[str, Any], also: Iterabl
             raise UserError(f"{prefix}{key}={show(value)}: allowed is {describe(hints[key])}")
 
 
-def conforms(value: Any, annotation: Any) -> bool:
-    """Whether a value is of the annotated type and within its range; unannotated parameters take anything."""
-    if annotation is inspect.Parameter.empty:
-        return True
-    try:
-        TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
-    except ValidationError:
-        return False
-    except PydanticSchemaGenerationError:  # a foreign library's own type: the function will check it
-        return True
-    return True
-
-
 def keywords(function: Callable) -> dict[str, Any]:
-    """Annotations of a function's keyword-only parameters (of all its named ones if it has no keyword-only ones)."""
+    """Annotations of a function's keyword-only parameters (of all its named ones if it has no keyword-only ones).
+
+    Of a class, such as another library's, also those of the parameters with a default.
+    """
+    parameters, of_class = inspect.signature(function).parameters.values(), inspect.isclass(function)
+    named = [p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    own = [p.name for p in named if p.kind is p.KEYWORD_ONLY or (of_class and p.default is not p.empty)]
+    keys = own or [p.name for p in named]
+    annotated = function.__init__ if of_class else function
+    try:
+        hints = get_type_hints(annotated, include_extras=True) if inspect.isfunction(annotated) else {}
+    except NameError:  # a foreign library's names, imported for type checkers only
+        hints = {}
+    return {key: hints.get(key, inspect.Parameter.empty) for key in keys}
+
+
+def required(function: Callable) -> list[str]:
+    """Names of the keyword-only parameters without a default."""
     parameters = inspect.signature(function).parameters.values()
-    named = [p for p in parameters if p.kind is p.KEYWORD_ONLY] or [
-        p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD
-    ]
-    annotated = function.__init__ if inspect.isclass(function) else function
-    hints = get_type_hints(annotated, include_extras=True) if inspect.isfunction(annotated) else {}
-    return {p.name: hints.get(p.name, p.annotation) for p in named}
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
 
 
 def locate(target: str) -> Callable:
-    """The object that a dotted path names.
+    """The function or class that a dotted path names.
 
     Raises:
         UserError: there is none.
     """
-    module, _, name = target.rpartition(".")
+    module, _, name = str(target).rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"_target_={target}: {error}") from error
+    if not callable(found):
+        raise UserError(f"_target_={target} is not a function")
+    return found
 
 
 def instantiate(node: dict, *supplied: Any) -> Any:
@@ -160,32 +181,3 @@ def instantiate(node: dict, *supplied: Any) -> Any:
     arguments = {key: value for key, value in node.items() if key not in RUN_KEYS}
     function = partial(locate(node["_target_"]), **arguments)
     return function if node.get("_partial_") else function(*supplied)
-
-
-def show(value: Any) -> str:
-    """A value as it is typed on the command line."""
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
-
-
-def describe(annotation: Any) -> str:
-    """An annotation in words: ``a whole number >= 1``, ``one of 8, 20, 32``, ``a number >= 0 and < 1, or null``."""
-    origin = get_origin(annotation)
-    if origin in (Union, types.UnionType):
-        return ", or ".join(describe(part) for part in get_args(annotation))
-    if origin is Literal:
-        return "one of " + ", ".join(str(show(value)) for value in get_args(annotation))
-    if origin in (list, tuple):
-        return f"a list [...] of which each is {describe(get_args(annotation)[0])}"
-    if hasattr(annotation, "__metadata__"):
-        return " ".join([describe(annotation.__origin__), describe_range(annotation.__metadata__)]).strip()
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(annotation, str(annotation))
-
-
-def describe_range(metadata: tuple) -> str:
-    """The bounds in an annotation's metadata, in words."""
-    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-    bounds = [bound for field in metadata for bound in getattr(field, "metadata", [field])]
-    return " and ".join(
-        f"{sign} {getattr(bound, name)}" for name, sign in signs.items() for bound in bounds if hasattr(bound, name)
-    )

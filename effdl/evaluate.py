@@ -11,6 +11,7 @@ from torch import nn
 from effdl import artifact
 from effdl.data.load import Data
 from effdl.data.source import Images
+from effdl.errors import UserError
 from effdl.measure.accuracy import accuracy
 from effdl.measure.latency import latency, throughput
 from effdl.measure.macs import macs
@@ -34,6 +35,8 @@ def load_model(path: str | Path, *, trusted: bool = False) -> nn.Module:
     """
     path = Path(path)
     state, model = artifact.read(path / "model.safetensors" if path.is_dir() else path)
+    if "config" not in model:
+        raise UserError(f"{path} does not say which model it holds: it was not stored by effdl")
     network = build(
         {**model["config"], "weights": None}, model["channels"], model["image_size"], model["classes"], trusted=trusted
     )

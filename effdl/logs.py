@@ -22,9 +22,11 @@ class Notes(logging.Handler):
 def logging_to(path: Path, show: Callable[[str], None]) -> Iterator[None]:
     """Log to a file in the block, libraries' Python warnings included, and show effdl's own warnings."""
     file = logging.FileHandler(path)
+    file.handleError = lambda record: None  # a full disk is reported by what must be written, not by the log
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handlers = [("effdl", file), ("effdl", Notes(show)), ("py.warnings", file)]
     logging.getLogger("effdl").setLevel(logging.INFO)
+    logging.getLogger("effdl").propagate = False  # Hydra's own handler would print all of it
     logging.captureWarnings(True)
     for name, handler in handlers:
         logging.getLogger(name).addHandler(handler)

@@ -14,7 +14,7 @@ PACKAGES = ("effdl", "torch", "torchvision", "hydra-core", "omegaconf", "codecar
 def provenance(device: torch.device) -> dict:
     """Versions, git revision (None outside a repository), hardware and threads of this process."""
     return {
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": versions(),
         "git": git_revision(Path.cwd()),
         "hardware": {
             "platform": platform.platform(),
@@ -26,6 +26,12 @@ def provenance(device: torch.device) -> dict:
         },
         "threads": torch.get_num_threads(),
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python and of the packages that results depend on; torch's names its build."""
+    installed = {name: version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **installed, "torch": torch.__version__}
 
 
 def version(package: str) -> str | None:

@@ -11,8 +11,6 @@
 ``train.log``           what happened, with times
 ``.hydra/``             the composed config as Hydra saw it
 ======================  ==========================================================================
-
-JSON files are replaced in one piece; a row is appended whole or not at all.
 """
 
 import contextlib
@@ -20,71 +18,16 @@ import hashlib
 import json
 import os
 import socket
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from effdl.errors import RunError, UserError
+from effdl.errors import UserError
+from effdl.files import append_row, read_rows, sweep_temporary, write_json, write_rows
 
 DONE, RUNNING, INTERRUPTED, FAILED = "done", "running", "interrupted", "failed"
 
 # Keys that change neither the data nor the arithmetic: two runs that differ only here are the same experiment.
 INCIDENTAL = ("resume", "dataset.root", "dataset.download")
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one piece; on failure the old file stays and nothing else is left behind."""
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise RunError(f"cannot write {path}: {error.strerror}") from error
-
-
-def write_json(path: Path, value: dict) -> None:
-    """Replace `path` by `value` as JSON; NaN and infinity are refused, since JSON has neither."""
-    write_atomic(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
-
-
-def append_row(path: Path, row: dict) -> None:
-    """Append one row to a ``.jsonl`` file, whole or not at all."""
-    try:
-        with path.open("ab", buffering=0) as file:
-            end = file.tell()
-            line = (json.dumps(row, allow_nan=False) + "\n").encode()
-            try:
-                if file.write(line) != len(line):
-                    raise OSError(28, "No space left on device")
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(end)
-                raise
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}") from error
-
-
-def read_rows(path: Path) -> list[dict]:
-    """Rows of a ``.jsonl`` file; a last row that a kill cut short is left out. A missing file has no rows."""
-    rows = []
-    if path.exists():
-        for line in path.read_bytes().splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                break
-            rows.append(json.loads(line))
-    return rows
-
-
-def write_rows(path: Path, rows: list[dict]) -> None:
-    """Replace a ``.jsonl`` file by these rows."""
-    write_atomic(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
 
 
 def flatten(config: dict, prefix: str = "") -> dict[str, object]:
@@ -164,15 +107,27 @@ class RunFolder:
                 "choose another hydra.run.dir, or continue it with resume=true"
             )
         mine, theirs = essential(config), essential(run["config"])
-        if differing := [key for key in mine | theirs if mine.get(key) != theirs.get(key)]:
+        differing = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
+        if differing or list(mine) != list(theirs):
             details = ", ".join(f"{key}={mine.get(key)} (there: {theirs.get(key)})" for key in differing[:5])
+            details = details or "another order of its keys"
             raise UserError(f"{self.path} holds a run of another config, which cannot be resumed with {details}")
         if run["status"] == RUNNING and is_alive(run):
             raise UserError(f"{self.path} is being written to by process {run['pid']}")
 
+    def check_data(self, data_fingerprint: str) -> None:
+        """Refuse to resume a run on other data than it began with.
+
+        Raises:
+            UserError: the fingerprints differ.
+        """
+        if self.run.get("data_fingerprint", data_fingerprint) != data_fingerprint:
+            raise UserError(f"{self.path} holds a run on other data, which cannot be resumed on these (dataset.root?)")
+
     def start(self, config: dict, provenance: dict) -> None:
         """Mark the run as running, keeping its first start time if it is resumed."""
         before = self.run
+        sweep_temporary(self.path)
         write_json(
             self.run_file,
             {
@@ -212,9 +167,13 @@ class EpochLog:
 
 
 def process_start(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks: tells a process from a later one of the same number (Linux)."""
+    """When a process started, in the kernel's ticks: tells a process from a later one of the same number (Linux).
+
+    None if there is no such process, or only its entry is left because its parent has not asked how it ended.
+    """
     with contextlib.suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return None if state in "ZX" else fields[18]
     return None
 
 
@@ -224,6 +183,8 @@ def is_alive(run: dict) -> bool:
         return False
     try:
         os.kill(run["pid"], 0)
+    except PermissionError:  # another user's, but alive
+        pass
     except OSError:
         return False
     return run.get("process_started") == process_start(run["pid"])
@@ -235,6 +196,8 @@ def find_unfinished(root: Path, config_fingerprint: str) -> Path | None:
     for file in root.rglob("run.json"):
         with contextlib.suppress(ValueError, OSError):
             run = json.loads(file.read_bytes())
-            if run.get("config_fingerprint") == config_fingerprint and run["status"] != DONE and not is_alive(run):
+            if not isinstance(run, dict) or run.get("config_fingerprint") != config_fingerprint:
+                continue  # another program's, or another experiment
+            if run["status"] != DONE and not is_alive(run):
                 found.append((run["started"], file.parent))
     return max(found)[1] if found else None

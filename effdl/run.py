@@ -1,7 +1,7 @@
 """One run: train, measure, then each compression step, measuring after each, and save."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import torch
@@ -12,28 +12,19 @@ from effdl import artifact
 from effdl.bench import Bench
 from effdl.checkpoint import Checkpoint
 from effdl.compression.mask import make_permanent
+from effdl.data.load import Data
 from effdl.errors import RunError
 from effdl.evaluate import measure
+from effdl.files import append_row, read_rows, write_atomic, write_json, write_rows
 from effdl.logs import logging_to
 from effdl.measure.energy import EnergyMeter
 from effdl.measure.memory import peak_memory
-from effdl.prepare import Prepared, describe, on_device, recipe_of, steps_of
+from effdl.prepare import Prepared, describe, description, on_device, recipe_of, steps_of
 from effdl.provenance import provenance
 from effdl.recipe import Recipe
 from effdl.report.outcome import show_result
 from effdl.report.progress import Progress
-from effdl.results import (
-    DONE,
-    FAILED,
-    INTERRUPTED,
-    EpochLog,
-    RunFolder,
-    append_row,
-    read_rows,
-    write_atomic,
-    write_json,
-    write_rows,
-)
+from effdl.results import DONE, FAILED, INTERRUPTED, EpochLog, RunFolder
 from effdl.seeding import derive_seed
 from effdl.train import fit
 
@@ -42,6 +33,7 @@ log = logging.getLogger(__name__)
 
 def carry_out(prepared: Prepared, folder: RunFolder, meter: EnergyMeter, console: Console) -> int:
     """Run in a folder that `RunFolder.check_free` let pass, record how it ended, and return the exit code."""
+    folder.check_data(prepared.data.fingerprint)
     display = Progress(console)
     with logging_to(folder.log_file, display.note):
         try:
@@ -69,73 +61,68 @@ def carry_out(prepared: Prepared, folder: RunFolder, meter: EnergyMeter, console
 
 def run(prepared: Prepared, folder: RunFolder, meter: EnergyMeter, display: Progress) -> dict:
     """Train, measure, then each compression step, measuring after each; returns what ``result.json`` holds."""
-    config, place, model = prepared.config, prepared.place, prepared.model
-    data = on_device(prepared.data, place.device)
-    sources = {"seed": config["seed"], "data_fingerprint": data.fingerprint, **provenance(place.device)}
-    folder.start(config, sources)
+    data = on_device(prepared.data, prepared.place.device)
+    threads = folder.run.get("threads", torch.get_num_threads())
+    if threads != torch.get_num_threads():
+        log.warning("it ran on %s threads before: the result will not be bit-identical", threads)
+    sources = {"data_fingerprint": data.fingerprint, **provenance(prepared.place.device)}
+    folder.start(prepared.config, {"seed": prepared.config["seed"], **sources})
     display.note(describe(prepared))
-    description = {
-        "config": {key: value for key, value in config["model"].items() if key != "weights"},
-        "channels": data.channels,
-        "image_size": data.image_size,
-        "classes": len(data.classes),
-    }
-    size_fp32 = 4 * sum(parameter.numel() for parameter in model.parameters())
-
-    rows = {row["stage"]: row for row in read_rows(folder.stages_file)}
+    model, rows = prepared.model, {row["stage"]: row for row in read_rows(folder.stages_file)}
     write_rows(folder.stages_file, list(rows.values()))  # without a row that a kill cut short
-    stage = ""
+    size_fp32 = 4 * sum(parameter.numel() for parameter in model.parameters())
+    bench = Bench(data, recipe_of(prepared.config, len(data.classes)), trainer(prepared, data, folder, meter, display))
+    for stage, method, step in steps_of(prepared.config):
+        display.stage(stage)
+        bench.stage = stage
+        torch.manual_seed(derive_seed(prepared.config["seed"], "step", stage))
+        with peak_memory(prepared.place.device) as memory:
+            model = step(model, bench)
+        if stage in rows:  # measured before the run was cut off
+            continue
+        log.info("%s: storing and measuring", stage)
+        artifact.write(folder.model_file, make_permanent(model).state_dict(), description(prepared))
+        row = {
+            "stage": stage,
+            "method": method,
+            **measured(prepared, data, folder, meter),
+            "size_fp32_bytes": size_fp32,
+        }
+        row["compression_ratio"] = size_fp32 / row["size_bytes"]
+        rows[stage] = {**row, "memory_peak_bytes": memory.bytes, "memory_source": memory.source, **spent(folder, stage)}
+        append_row(folder.stages_file, rows[stage])
+        log.info("%s: %s", stage, rows[stage])
+    return finish(folder, list(rows.values()), meter)
 
-    def train(model: nn.Module, recipe: Recipe, number: int) -> nn.Module:
+
+def trainer(
+    prepared: Prepared, data: Data, folder: RunFolder, meter: EnergyMeter, display: Progress
+) -> Callable[[nn.Module, Recipe, str, int], nn.Module]:
+    """The function by which the stages of this run train."""
+
+    def train(model: nn.Module, recipe: Recipe, stage: str, number: int) -> nn.Module:
         return fit(
             model,
             data,
             recipe,
-            place,
-            seed=derive_seed(config["seed"], "fit", number),
+            prepared.place,
+            seed=derive_seed(prepared.config["seed"], "fit", number),
             checkpoint=Checkpoint(folder.path, str(number)),
             meter=meter,
             display=display,
             log=EpochLog(folder.epochs_file, stage, number),
         )
 
-    bench = Bench(data, recipe_of(config, len(data.classes)), train)
-    for stage, method, step in steps_of(config):
-        display.stage(stage)
-        torch.manual_seed(derive_seed(config["seed"], "step", stage))
-        with peak_memory(place.device) as memory:
-            model = step(model, bench)
-        if stage in rows:  # measured before a kill
-            continue
-        log.info("%s: storing and measuring", stage)
-        artifact.write(folder.model_file, make_permanent(model).state_dict(), description)
-        with meter.phase() as used:
-            measured = measure(
-                folder.model_file,
-                data,
-                place,
-                topk=config["topk"],
-                batch_size=config["eval_batch_size"],
-                trusted=True,
-            )
-        rows[stage] = {
-            "stage": stage,
-            "method": method,
-            **measured,
-            "size_fp32_bytes": size_fp32,
-            "compression_ratio": size_fp32 / measured["size_bytes"],
-            "memory_peak_bytes": memory.bytes,
-            "memory_source": memory.source,
-            **spent(folder, stage),
-            "evaluate_duration_s": used.duration_s,
-            "evaluate_energy_kwh": used.energy_kwh,
-            "evaluate_co2eq_g": used.co2eq_g,
-        }
-        append_row(folder.stages_file, rows[stage])
-        log.info("%s: %s", stage, rows[stage])
-    result = {"stages": list(rows.values()), "total": total(list(rows.values()), meter)}
-    finish(folder, result)
-    return result
+    return train
+
+
+def measured(prepared: Prepared, data: Data, folder: RunFolder, meter: EnergyMeter) -> dict:
+    """All measures of the stored model, and what measuring cost."""
+    topk, batch_size = prepared.config["topk"], prepared.config["eval_batch_size"]
+    with meter.phase() as used:
+        row = measure(folder.model_file, data, prepared.place, topk=topk, batch_size=batch_size, trusted=True)
+    cost = {"duration_s": used.duration_s, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
+    return row | {f"evaluate_{key}": value for key, value in cost.items()}
 
 
 def spent(folder: RunFolder, stage: str) -> dict:
@@ -156,7 +143,7 @@ def total(rows: list[dict], meter: EnergyMeter) -> dict:
 
 def end(folder: RunFolder, status: str, reason: str) -> None:
     """Record how a run ended, as well as a full disk allows."""
-    log.error("%s: %s", status, reason)
+    log.info("%s: %s", status, reason)
     with suppress(RunError):
         folder.end(status, reason)
 
@@ -167,13 +154,15 @@ def add(values: Iterable[float | None]) -> float | None:
     return None if None in values else sum(values)
 
 
-def finish(folder: RunFolder, result: dict) -> None:
-    """Write what a finished run leaves behind."""
-    from effdl.report.curves import curves
+def finish(folder: RunFolder, rows: list[dict], meter: EnergyMeter) -> dict:
+    """Write what a finished run leaves behind; returns what ``result.json`` holds."""
+    from effdl.report.curves import curves  # matplotlib takes long to import
 
-    if rows := read_rows(folder.epochs_file):
-        write_atomic(folder.curves_file, curves(rows, str(folder.path)))
+    if epochs := read_rows(folder.epochs_file):
+        write_atomic(folder.curves_file, curves(epochs, str(folder.path)))
     for path in folder.path.glob("checkpoint.*.previous.pt"):
         path.unlink()
+    result = {"stages": rows, "total": total(rows, meter)}
     write_json(folder.result_file, result)
     folder.end(DONE)
+    return result

@@ -7,7 +7,7 @@ losses so far, oldest first. Nothing is stored, so a resumed run follows the sam
 import math
 from collections.abc import Sequence
 
-from effdl.types import Count, Fraction, NonNegative, Positive, UnitInterval
+from effdl.types import Fraction, Natural, NonNegative, Positive, UnitInterval
 
 
 def ramp(epoch: float, warmup: float) -> float:
@@ -58,14 +58,17 @@ def plateau(
     epochs: int,
     losses: Sequence[float],
     *,
-    patience: Count = 5,
+    patience: Natural = 5,
     gamma: Positive = 0.1,
     warmup: NonNegative = 0.0,
 ) -> float:
-    """Multiply by `gamma` whenever the validation loss has not reached a new low for `patience` epochs."""
+    """Multiply by `gamma` whenever the validation loss has been above its lowest for more than `patience` epochs.
+
+    As PyTorch's ``ReduceLROnPlateau`` does with ``threshold=0``. Without a validation split it is constant.
+    """
     factor, best, waited = 1.0, math.inf, 0
     for loss in losses:
         best, waited = (loss, 0) if loss < best else (best, waited + 1)
-        if waited == patience:
+        if waited > patience:
             factor, waited = factor * gamma, 0
     return ramp(epoch, warmup) * factor

@@ -4,6 +4,7 @@ Nothing depends on how many numbers were drawn before, so a resumed run needs no
 """
 
 import hashlib
+import os
 
 import torch
 
@@ -16,6 +17,8 @@ def derive_seed(*path: int | str) -> int:
 
 def make_deterministic(deterministic: bool) -> None:
     """Choose reproducible kernels where PyTorch has them (they cost nothing on a CPU)."""
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be reproducible
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = not deterministic

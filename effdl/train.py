@@ -57,7 +57,7 @@ def fit(
         with meter.phase() as used:
             row = train_epoch(state, data, epoch, [r["val_loss"] for r in rows if "val_loss" in r], display)
             if data.val is not None:
-                row |= {f"val_{k}": v for k, v in validate(state.kept, data, recipe, place).items()}
+                row |= validate(state.kept, data, recipe, place)
         energy = {"duration_s": perf_counter() - began, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
         rows = [*rows, {"epoch": epoch + 1, **row, **energy}]
         log.append(rows[-1])
@@ -115,7 +115,9 @@ def report_batch(display: Progress, sums: Tensor, seen: int, step: int, steps: i
 def validate(model: nn.Module, data: Data, recipe: Recipe, place: Place) -> dict:
     """Loss and top-1 accuracy on the validation split."""
     measured = accuracy(model, prepared(data.val, data, recipe.eval_batch_size, place.device), (1,))
-    return {"loss": measured["loss"], "top1": measured["top1"]}
+    if not math.isfinite(measured["loss"]):
+        raise RunError(f"the validation loss is {measured['loss']}: lower optimizer.lr, or set clip_norm or warm-up")
+    return {"val_loss": measured["loss"], "val_top1": measured["top1"]}
 
 
 def prepared(images: Images, data: Data, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:

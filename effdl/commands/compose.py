@@ -4,9 +4,12 @@ import itertools
 import re
 from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
+from hydra import compose, version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from effdl.commands import config_folder
-from effdl.config import check_settings, check_targets, nearest
+from effdl.config import check_settings, nearest
 from effdl.errors import UserError
 from effdl.results import flatten
 
@@ -31,11 +34,7 @@ def composed(overrides: list[str], config_dir: str | None) -> DictConfig:
     """
     if config_dir and not Path(config_dir).is_dir():
         raise UserError(f"--config-dir {config_dir}: no such folder")
-    with initialize_config_dir(str(config_folder()), version_base="1.3", job_name="train"):
-        search_path = GlobalHydra.instance().config_loader().get_search_path()
-        if config_dir:
-            path = f"file://{Path(config_dir).resolve()}"
-            search_path.prepend("command-line", path, SearchPathQuery(provider="schema"))
+    with search_path(config_dir):
         try:
             check_lists(parse(overrides))
             return compose("train", overrides, return_hydra_config=True)
@@ -43,8 +42,24 @@ def composed(overrides: list[str], config_dir: str | None) -> DictConfig:
             raise UserError(explain(error, overrides)) from error
 
 
-def checked(config: DictConfig) -> dict:
-    """The run's part of a composed config as plain values, resolved and checked; its paths are made absolute.
+@contextmanager
+def search_path(config_dir: str | None) -> Iterator[None]:
+    """Let `compose` find the shipped configs and, before them, the user's own, as `hydra.main` will."""
+    version.setbase("1.3")
+    path = create_config_search_path(str(config_folder()))
+    if config_dir:
+        path.prepend("command-line", f"file://{Path(config_dir).resolve()}", SearchPathQuery(provider="schema"))
+    Hydra.create_main_hydra2(task_name="train", config_search_path=path)
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def settings(config: DictConfig) -> dict:
+    """The run's part of a composed config as plain values, its own keys checked and its paths made absolute.
+
+    What its groups select is left to `check_targets`, which imports it, and torch with it.
 
     Raises:
         UserError: names the key, its value and what is allowed.
@@ -57,7 +72,6 @@ def checked(config: DictConfig) -> dict:
     except OmegaConfBaseException as error:
         raise UserError(first_line(error)) from error
     check_settings(plain, OmegaConf.to_container(config, resolve=False))
-    check_targets(plain)
     if "root" in plain["dataset"]:
         plain["dataset"]["root"] = str(Path(plain["dataset"]["root"]).expanduser().absolute())
     return plain

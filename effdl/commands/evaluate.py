@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from effdl.errors import UserError
-from effdl.results import RunFolder, read_rows
+from effdl.files import read_rows
+from effdl.results import RunFolder
 
 EXAMPLES = """\
 Examples:
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"{args.folder}: not a run folder (there is no run.json in it)")
     if not folder.model_file.exists():
         raise UserError(f"{args.folder}: no model is stored there yet (status {folder.run['status']})")
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(markup=False, width=None if sys.stdout.isatty() else 120)
     return evaluate(folder, args, console)
 
 

@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     if args.group is not None and args.group not in names:
         raise UserError(f"list {args.group}: not a group{nearest(args.group, names)} (allowed: {', '.join(GROUPS)})")
     folders = [config_folder(), *([args.config_dir] if args.config_dir else [])]
-    console = Console()
+    console = Console(markup=False)
     for group in [names[args.group]] if args.group else GROUPS.values():
         if found := options(group, folders):
             console.print(table(group, found))

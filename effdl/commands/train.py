@@ -1,8 +1,11 @@
 """``effdl train``: compose and check a config, then hand it to Hydra, which calls `job` once per run."""
 
+import itertools
 import json
 import logging
+import signal
 import sys
+from argparse import Namespace
 from functools import cache
 from pathlib import Path
 
@@ -13,9 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from effdl.commands import config_folder
-from effdl.commands.compose import checked, composed, flags_of, variations
+from effdl.commands.compose import composed, flags_of, settings, variations
+from effdl.config import check_targets
 from effdl.errors import UserError
 from effdl.measure.energy import EnergyMeter
+from effdl.report.outcome import show_result
 from effdl.results import DONE, RunFolder, find_unfinished, fingerprint
 
 log = logging.getLogger(__name__)
@@ -42,7 +47,8 @@ def main(arguments: list[str]) -> int:
         if args.cfg or args.info:
             composed(next(variations(args.overrides)), args.config_dir)
         return call_hydra(flags, args.overrides, lambda config: None)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's "stop now" ends as cleanly as Ctrl-C
+    console = Console(markup=False, width=None if sys.stdout.isatty() else 120)
     if args.multirun:
         return sweep(flags, args, console)
     return single(flags, args, console)
@@ -53,28 +59,23 @@ def refuse(message: str) -> None:
     raise UserError(f"train: {message} (flags: `effdl train --help` and --hydra-help)")
 
 
-def single(flags: list[str], args, console: Console) -> int:
+def single(flags: list[str], args: Namespace, console: Console) -> int:
     """One run: everything that can be wrong with it is found before its folder exists."""
     overrides = args.overrides
     if folder := resume_path(overrides):
         overrides = [*stored_overrides(folder), *overrides, f"hydra.run.dir={quote(folder)}", "resume=true"]
     config = composed(overrides, args.config_dir)
-    plain = checked(config)
-    path = Path(config.hydra.run.dir)
-    if plain["resume"] and not any(override.startswith("hydra.run.dir") for override in overrides):
-        path = find_unfinished(path.parent.parent, fingerprint(plain)) or path
-    run_folder = RunFolder(path)
-    if finished := run_folder.run.get("status") == DONE and plain["resume"]:
-        run_folder.check_free(plain, resume=True)
-        from effdl.report.outcome import show_result
-
-        console.print(f"{path} is complete")
-        show_result(run_folder, console)
-        return 0 if finished else 1
+    plain = settings(config)
+    meter = energy_meter(plain)  # starts behind the imports that follow
+    run_folder = folder_of(config, plain, overrides)
     run_folder.check_free(plain, bool(plain["resume"]))
+    if run_folder.run.get("status") == DONE:
+        console.print(f"{run_folder.path} is complete")
+        show_result(run_folder, console)
+        return 0
     if plain["resume"] and not run_folder.run:
         console.print("resume: no unfinished run of this config, starting a new one")
-    meter = energy_meter(plain)  # starts behind the imports that follow
+    check_targets(plain)
     from effdl.prepare import prepare
     from effdl.run import carry_out
 
@@ -84,24 +85,36 @@ def single(flags: list[str], args, console: Console) -> int:
     def job(config: DictConfig) -> None:
         codes.append(carry_out(prepared, run_folder, meter, console))
 
-    call_hydra(flags, [*overrides, f"hydra.run.dir={quote(path)}"], job)
+    call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
     return max(codes, default=1)
 
 
-def sweep(flags: list[str], args, console: Console) -> int:
+def folder_of(config: DictConfig, plain: dict, overrides: list[str]) -> RunFolder:
+    """Where a run goes: where it is told to, to the run that it resumes, or to a new folder."""
+    path = Path(config.hydra.run.dir)
+    if not any(override.startswith("hydra.run.dir") for override in overrides):
+        unfinished = find_unfinished(path.parent.parent, fingerprint(plain)) if plain["resume"] else None
+        path = unfinished or unused(path)
+    return RunFolder(path.absolute() if config.hydra.job.chdir else path)
+
+
+def sweep(flags: list[str], args: Namespace, console: Console) -> int:
     """Several runs, one after the other; one that fails is reported and the others go on."""
+    first, *others = [settings(composed(overrides, args.config_dir)) for overrides in variations(args.overrides)]
+    energy_meter(first)
+    for plain in (first, *others):
+        check_targets(plain)
     from effdl.prepare import prepare
     from effdl.run import carry_out
 
-    plain = [checked(composed(overrides, args.config_dir)) for overrides in variations(args.overrides)]
-    energy_meter(plain[0])
-    prepare(plain[0])
+    prepare(first)
     codes = []
 
     def job(config: DictConfig) -> None:
         folder = RunFolder(HydraConfig.get().runtime.output_dir)
         try:
-            plain = checked(config)
+            plain = settings(config)
+            check_targets(plain)
             folder.check_free(plain, bool(plain["resume"]))
             codes.append(carry_out(prepare(plain), folder, energy_meter(plain), console))
         except UserError as error:
@@ -115,7 +128,10 @@ def sweep(flags: list[str], args, console: Console) -> int:
 def call_hydra(flags: list[str], overrides: list[str], job) -> int:
     """Let Hydra do its part: output folders, sweeps, ``--help``, ``--cfg``, ``--info``."""
     sys.argv = ["effdl", *flags, *overrides]
-    hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(job)()
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(job)()
+    except SystemExit as stop:  # after --help
+        return int(stop.code or 0)
     return 0
 
 
@@ -135,6 +151,12 @@ def stored_overrides(folder: str) -> list[str]:
     if not file.exists():
         raise UserError(f"resume={folder}: no run folder there (allowed: true, false, or a folder that `train` made)")
     return [override for override in OmegaConf.load(file) if not override.startswith("resume=")]
+
+
+def unused(path: Path) -> Path:
+    """The path, with a number behind it if another run began in the same second."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return path if not path.exists() else next(other for other in numbered if not other.exists())
 
 
 def quote(path: str | Path) -> str:

@@ -27,6 +27,10 @@ def make_permanent(model: nn.Module) -> nn.Module:
     model = copy.deepcopy(model)
     for module in list(model.modules()):
         if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+            weights = {name: getattr(module, name).detach() for name in module.parametrizations}
+            # Not `remove_parametrizations`: it changes the class, which the copy shares with the original.
+            module.__class__ = type(module).__bases__[0]
+            del module.parametrizations
+            for name, weight in weights.items():
+                module.register_parameter(name, nn.Parameter(weight, requires_grad=weight.is_floating_point()))
     return model

@@ -45,7 +45,7 @@ def cutout(images: Tensor, targets: Tensor, *, size: Count) -> Batch:
     return images.masked_fill(inside, 0), targets
 
 
-def mixup(images: Tensor, targets: Tensor, *, alpha: Positive, classes: int) -> Batch:
+def mixup(images: Tensor, targets: Tensor, classes: int, *, alpha: Positive) -> Batch:
     """Blend each image and its target with another of the batch: weights w and 1 - w, w from Beta(alpha, alpha).
 
     Zhang et al. 2018, equation 1. Returns float images and class probabilities (N, ``classes``).
@@ -56,7 +56,7 @@ def mixup(images: Tensor, targets: Tensor, *, alpha: Positive, classes: int) -> 
     return images, _blend(_probabilities(targets, classes), partner, weight)
 
 
-def cutmix(images: Tensor, targets: Tensor, *, alpha: Positive, classes: int) -> Batch:
+def cutmix(images: Tensor, targets: Tensor, classes: int, *, alpha: Positive) -> Batch:
     """Replace a box of each image by the same box of another; targets are blended by area (Yun et al. 2019).
 
     The box covers 1 - w of the image, w from Beta(alpha, alpha), its centre uniform over the image (their appendix

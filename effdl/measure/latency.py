@@ -1,7 +1,7 @@
 """Inference time in eager PyTorch."""
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -18,16 +18,18 @@ def latency(
     device: torch.device | str,
     batch: int = 1,
     threads: int = 1,
-    warmup_s: float = 0.3,
+    warmup_s: float = 0.1,
     min_runs: int = 5,
-    budget_s: float = 1.0,
+    max_runs: int = 200,
+    budget_s: float = 0.5,
 ) -> dict:
     """Median and quartiles of the time of one forward pass, in ms, over a batch of `batch` inputs (C, H, W).
 
     The model must already be on `device`. `threads` is PyTorch's number of CPU threads during the measurement.
-    Runs repeat for `budget_s` seconds after a warm-up of `warmup_s` seconds, but at least `min_runs` (>= 2) times.
+    After a warm-up of `warmup_s` seconds or `max_runs`, runs repeat for `budget_s` seconds, but at least `min_runs`
+    (>= 2) and at most `max_runs` times: fast models are measured in no time, slow ones well enough.
     """
-    seconds = forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, budget_s)
+    seconds = forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, max_runs, budget_s)
     q1, median, q3 = statistics.quantiles(seconds, n=4, method="inclusive")
     return {
         "latency_ms": 1e3 * median,
@@ -47,16 +49,17 @@ def throughput(
     device: torch.device | str,
     batch: int = 64,
     threads: int = 1,
-    warmup_s: float = 0.3,
+    warmup_s: float = 0.1,
     min_runs: int = 5,
-    budget_s: float = 1.0,
+    max_runs: int = 50,
+    budget_s: float = 0.5,
 ) -> dict:
     """Images per second at a batch size that fills the machine: batch / median time. Arguments as for `latency`."""
-    seconds = forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, budget_s)
+    seconds = forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, max_runs, budget_s)
     return {"throughput_images_per_s": batch / statistics.median(seconds), "throughput_batch": batch}
 
 
-def forward_seconds(model, shape, device, threads, warmup_s, min_runs, budget_s) -> list[float]:
+def forward_seconds(model, shape, device, threads, warmup_s, min_runs, max_runs, budget_s) -> list[float]:
     """Seconds of each forward pass on a fixed random input of this shape, copies to the device not included."""
     device = torch.device(device)
     x = example_input(model, shape, device)
@@ -69,14 +72,14 @@ def forward_seconds(model, shape, device, threads, warmup_s, min_runs, budget_s)
         return perf_counter() - start
 
     with evaluating(model), torch.inference_mode(), cpu_threads(threads):
-        repeat(run, at_least=1, budget_s=warmup_s)
-        return repeat(run, at_least=min_runs, budget_s=budget_s)
+        repeat(run, at_least=1, at_most=max_runs, budget_s=warmup_s)
+        return repeat(run, at_least=min_runs, at_most=max_runs, budget_s=budget_s)
 
 
-def repeat(run, at_least: int, budget_s: float) -> list[float]:
-    """Results of run() repeated until `budget_s` seconds are over and `at_least` results are there."""
+def repeat(run: Callable[[], float], at_least: int, at_most: int, budget_s: float) -> list[float]:
+    """Results of run() repeated for `budget_s` seconds, within these numbers of times."""
     end, results = perf_counter() + budget_s, []
-    while len(results) < at_least or perf_counter() < end:
+    while len(results) < at_least or (len(results) < at_most and perf_counter() < end):
         results.append(run())
     return results
 

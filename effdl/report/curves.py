@@ -25,12 +25,14 @@ def curves(rows: list[dict], title: str) -> bytes:
                 axes.axvline(start + 0.5, color="0.7", linewidth=1)
             axes.text(start + 0.7, 1.0, stage[0], transform=axes.get_xaxis_transform(), va="bottom", fontsize=8)
             start += len(group)
+        axes.set_xlim(0.5, start + 0.5)  # the stages' names are inside, whatever the number of epochs
+        axes.locator_params("x", integer=True)
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
     figure.axes[0].set_yscale("log")
     figure.axes[1].legend(loc="lower right")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, parse_math=False)  # a path may hold dollar signs
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()

@@ -1,11 +1,13 @@
 """Progress of a training: a live bar on a terminal, one plain line per epoch elsewhere."""
 
+import logging
 from time import perf_counter
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+log = logging.getLogger(__name__)
 LIVE_INTERVAL_S, PLAIN_INTERVAL_S = 0.2, 2.0
 
 
@@ -25,7 +27,7 @@ class Progress:
 
     def note(self, message: str) -> None:
         """A line that stays."""
-        self.console.print(message, highlight=False, soft_wrap=True)
+        self.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
     def start(self, epochs: int, done: int) -> None:
         """A training of so many epochs begins, of which some were done before."""
@@ -60,6 +62,7 @@ class Progress:
     def epoch(self, row: dict) -> None:
         """An epoch is over; `row` is what ``epochs.jsonl`` got."""
         self.done = row["epoch"]
+        log.info("%s: epoch %s/%s %s", self.name, row["epoch"], self.epochs, describe(row))
         if not self.bar:
             self.note(f"{self.name}: epoch {row['epoch']}/{self.epochs} {describe(row)}")
 

@@ -9,6 +9,7 @@ UNKNOWN = "-"
 
 def si(value: float, unit: str = "") -> str:
     """A number with three digits and an SI prefix: ``269 k``, ``1.81 G``."""
+    value = float(f"{value:.3g}")  # before the prefix is chosen: 999,960 is 1 M
     for exponent, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k"), (0, ""), (-3, "m"), (-6, "µ"), (-9, "n")):
         if abs(value) >= 10**exponent:
             return f"{value / 10**exponent:.3g} {prefix}{unit}".strip()
@@ -27,7 +28,7 @@ def size(value: int) -> str:
 
 def milliseconds(value: float) -> str:
     """A latency with three digits."""
-    return f"{value:.3g} ms"
+    return f"{value:,.0f} ms" if value >= 999.5 else f"{value:.3g} ms"
 
 
 # What a run's table shows: label, key in stages.jsonl, how it is written.

@@ -1,0 +1,160 @@
+"""Every shipped config file is composed, checked, and what it names is built and used."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from effdl.bench import Bench
+from effdl.commands import config_folder
+from effdl.commands.compose import composed, settings
+from effdl.config import GROUPS, check_targets, instantiate
+from effdl.models.build import build
+from effdl.prepare import choose_place, recipe_of, steps_of
+
+FOLDER = config_folder()
+FILES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.yaml"))
+LISTS = ("augment", "compression")
+FITTING = {"torchvision": "model.name=mobilenet_v3_small", "timm": "model.name=mobilenetv3_small_050"}
+
+
+def options(group):
+    return sorted(path.stem for path in (FOLDER / group).glob("*.yaml"))
+
+
+@cache
+def config(*overrides):
+    config = settings(composed(list(overrides), None))
+    check_targets(config)
+    return config
+
+
+def choice(group, option):
+    return f"{group}=[{option}]" if group in LISTS else f"{group}={option}"
+
+
+def network():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 10))
+
+
+def test_every_group_is_known():
+    assert {path.parts[0] for path in FILES if len(path.parts) > 1} == {*GROUPS, "experiment"}
+    assert {len(path.parts) for path in FILES} == {1, 2}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_the_first_comment_is_a_description(path):
+    lines = (FOLDER / path).read_text().splitlines()
+    if lines[0].startswith("# @package"):
+        lines = lines[1:]
+    assert lines[0].startswith("# ")
+    assert 5 < len(lines[0]) <= 120
+    assert not lines[0].endswith(".")
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] in LISTS], ids=str)
+def test_a_file_of_a_list_puts_itself_under_its_own_name(path):
+    group, name = path.parts[0], path.stem
+    package = group if name == "none" else f"{group}.{name}"
+    assert (FOLDER / path).read_text().startswith(f"# @package {package}\n")
+
+
+@pytest.mark.parametrize(("group", "option"), [(group, option) for group in GROUPS for option in options(group)])
+def test_every_option_is_composed_and_checked(group, option):
+    written = yaml.safe_load((FOLDER / group / f"{option}.yaml").read_text())
+    found = config(choice(group, option))[group]
+    if group in LISTS:
+        assert list(found) == ([option] if written else [])
+        found = found.get(option, {})
+    assert list(found) == list(written)
+    for key, value in written.items():
+        if "$" not in str(value) and key != "root":
+            assert found[key] == value
+    assert "root" not in found or Path(found["root"]).is_absolute()
+
+
+@pytest.mark.parametrize("option", options("model"))
+def test_every_model_is_built(option):
+    if option == "timm":
+        pytest.importorskip("timm")
+    composed_model = config(f"model={option}", *([FITTING[option]] if option in FITTING else []))["model"]
+    build(composed_model, 3, 32, 10)  # tries it on two images; tests/models/test_build.py has more sizes
+
+
+@pytest.mark.parametrize("option", options("optimizer"))
+def test_every_optimizer_makes_a_step(option):
+    torch.manual_seed(0)
+    model = network()
+    before = [parameter.clone() for parameter in model.parameters()]
+    optimizer = instantiate(config(f"optimizer={option}")["optimizer"])(model)
+    model(torch.randn(4, 3, 8, 8)).square().sum().backward()
+    optimizer.step()
+    assert all(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("option", options("scheduler"))
+def test_every_schedule_gives_factors(option):
+    schedule = instantiate(config(f"scheduler={option}")["scheduler"])
+    factors = [schedule(epoch + 0.5, 20, [1.0] * epoch) for epoch in range(20)]
+    assert all(0 <= factor <= 1 for factor in factors)
+    assert max(factors) > 0.9
+    assert (len(set(factors)) == 1) == (option == "constant")
+
+
+@pytest.mark.parametrize("option", options("augment"))
+@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
+def test_every_augmentation_takes_a_batch(dataset, option):
+    recipe = recipe_of(config(f"dataset={dataset}", f"augment=[{option}]"), 10)
+    assert len(recipe.augment) == (option != "none")
+    channels = 1 if dataset == "digits" else 3
+    images, labels = torch.randint(256, (6, channels, 16, 16), dtype=torch.uint8), torch.arange(6)
+    for augment in recipe.augment:
+        changed, targets = augment(images, labels)
+        assert changed.shape == images.shape
+        assert targets.shape in ((6,), (6, 10))
+
+
+def test_augmentations_follow_one_another():
+    names = ["cutout", "mixup", "flip_crop", "cutmix"]
+    recipe = recipe_of(config(f"augment=[{','.join(names)}]"), 10)
+    images, targets = torch.randint(256, (6, 1, 8, 8), dtype=torch.uint8), torch.arange(6)
+    for augment in recipe.augment:
+        images, targets = augment(images, targets)
+    assert targets.shape == (6, 10)
+    assert torch.allclose(targets.sum(1), torch.ones(6))
+
+
+@pytest.mark.parametrize("option", options("compression"))
+def test_every_compression_step_is_off_by_default_and_on_by_its_level(option):
+    written = yaml.safe_load((FOLDER / "compression" / f"{option}.yaml").read_text())
+    assert [stage for stage, _, _ in steps_of(config(choice("compression", option)))] == ["dense"]
+    level = written["level"].strip("${}")
+    on = config(choice("compression", option), f"{level}=0.5")
+    _, (stage, method, step) = steps_of(on)
+    assert (stage, method) == (written["stage"], option)
+    bench = Bench(data=None, recipe=recipe_of(on, 10), train=lambda model, *arguments: model)
+    assert step(network(), bench)(torch.randn(2, 3, 8, 8)).shape == (2, 10)
+
+
+def test_the_processor_is_always_there():
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        assert choose_place(config("device=cpu")["device"]).device.type == "cpu"
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+@pytest.mark.parametrize("option", options("experiment"))
+def test_every_experiment_is_composed_and_changes_something(option):
+    found = config(f"experiment={option}")
+    assert found != config()
+    written = yaml.safe_load((FOLDER / "experiment" / f"{option}.yaml").read_text())
+    for key, value in written.items():
+        if key != "defaults" and not isinstance(value, dict) and "$" not in str(value):
+            assert found[key] == value
+    recipe_of(found, 10)
+    steps_of(found)
+    build({**found["model"], "weights": None}, 3, 32, 10)

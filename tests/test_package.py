@@ -1,0 +1,22 @@
+"""The wheel holds what a user without the source needs."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_wheel_ships_configs_and_digits(tmp_path):
+    pytest.importorskip("build")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
+    configs = {f"effdl/configs/{path.relative_to(ROOT / 'configs')}" for path in (ROOT / "configs").rglob("*.yaml")}
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "effdl").rglob("*.py")}
+    assert configs | modules | {"effdl/data/digits.npz"} <= names
+    assert not any(name.startswith(("tests", "outputs", "scripts")) for name in names)

@@ -1,0 +1,228 @@
+"""The training loop against hand-written references, bit for bit."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+from torch.nn import functional as F
+
+from effdl.checkpoint import Checkpoint
+from effdl.data.augment import cutmix, mixup
+from effdl.data.load import load
+from effdl.data.source import Images
+from effdl.errors import RunError
+from effdl.files import read_rows
+from effdl.measure.energy import EnergyMeter
+from effdl.optim import sgd
+from effdl.recipe import Place, Recipe
+from effdl.report.progress import Progress
+from effdl.results import EpochLog
+from effdl.schedule import constant, one_cycle
+from effdl.seeding import derive_seed
+from effdl.train import fit, prepared
+
+CPU = Place(torch.device("cpu"))
+OPTIMIZER = partial(sgd, lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
+RECIPE = Recipe(epochs=3, batch_size=64, optimizer=OPTIMIZER, schedule=constant)
+
+
+class Killed(BaseException):
+    """Stands for a kill between two epochs."""
+
+
+class KilledAfter(Progress):
+    def __init__(self, epochs: int):
+        super().__init__(Console(quiet=True))
+        self.limit = epochs
+
+    def epoch(self, row: dict) -> None:
+        if row["epoch"] == self.limit:
+            raise Killed
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load(
+        {
+            "_target_": "effdl.data.digits.digits",
+            "val": 0.2,
+            "folds": None,
+            "fold": 0,
+            "subset": 400,
+            "split_seed": 0,
+            "mirror": False,
+            "pad": 1,
+        }
+    )
+
+
+def network() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Dropout(0.1), nn.Linear(288, 10)
+    )
+
+
+def train(model, data, recipe, folder, place=CPU, display=None):
+    return fit(
+        model,
+        data,
+        recipe,
+        place,
+        seed=7,
+        checkpoint=Checkpoint(folder, "0"),
+        meter=EnergyMeter(enabled=False, country=None, pue=1.0),
+        display=display or Progress(Console(quiet=True)),
+        log=EpochLog(folder / "epochs.jsonl", "dense", 0),
+    )
+
+
+def reference(data, epochs: int, after_step=lambda model: None) -> nn.Module:
+    """The same training written out."""
+    model = network()
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    groups = [{"params": matrices, "weight_decay": 1e-3}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.SGD(groups, lr=0.05, momentum=0.9, nesterov=True)
+    mean, std = (torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (data.mean, data.std))
+    for epoch in range(epochs):
+        model.train()
+        torch.manual_seed(derive_seed(7, epoch))
+        order = torch.randperm(len(data.train))
+        for start in range(0, len(order) - 63, 64):
+            chosen = order[start : start + 64]
+            x = data.train.images[chosen] * (1 / std).float() + (-mean / std).float()
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), data.train.labels[chosen]).backward()
+            optimizer.step()
+            after_step(model)
+    return model
+
+
+def assert_same(a: nn.Module, b: nn.Module) -> None:
+    for (name, x), y in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
+        assert torch.equal(x, y), name
+
+
+def test_fit_is_the_plain_loop(data, tmp_path):
+    assert_same(train(network(), data, RECIPE, tmp_path), reference(data, 3))
+
+
+def test_fit_writes_one_row_per_epoch(data, tmp_path):
+    model = train(network(), data, RECIPE, tmp_path)
+    rows = read_rows(tmp_path / "epochs.jsonl")
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert all(row["stage"] == "dense" and row["lr"] == 0.05 for row in rows)
+    with torch.no_grad():
+        batches = list(prepared(data.val, data, 50, CPU.device))
+        correct = sum((model(x).argmax(1) == y).sum().item() for x, y in batches)
+        loss = sum(F.cross_entropy(model(x), y, reduction="sum").item() for x, y in batches)
+    assert rows[-1]["val_top1"] == correct / len(data.val)
+    assert rows[-1]["val_loss"] == pytest.approx(loss / len(data.val), rel=1e-6)
+
+
+@pytest.mark.parametrize("killed_after", [1, 2])
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9}, {"early_stop": 5}, {"schedule": one_cycle}])
+def test_a_resumed_training_ends_bit_identical(data, tmp_path, killed_after, options):
+    recipe = Recipe(**{**RECIPE.__dict__, **options})
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole = train(network(), data, recipe, tmp_path / "a")
+    with pytest.raises(Killed):
+        train(network(), data, recipe, tmp_path / "b", display=KilledAfter(killed_after))
+    resumed = train(network(), data, recipe, tmp_path / "b")
+    assert_same(whole, resumed)
+    losses = [[row["loss"] for row in read_rows(tmp_path / part / "epochs.jsonl")] for part in "ab"]
+    assert losses[0] == losses[1]
+
+
+def test_a_finished_training_is_not_repeated(data, tmp_path):
+    first = train(network(), data, RECIPE, tmp_path)
+    before = (tmp_path / "epochs.jsonl").read_bytes()
+    again = train(network(), data, RECIPE, tmp_path, display=KilledAfter(1))
+    assert_same(first, again)
+    assert (tmp_path / "epochs.jsonl").read_bytes() == before
+
+
+def test_average_is_the_exponential_moving_average(data, tmp_path):
+    average: dict[str, torch.Tensor] = {}
+
+    def update(model: nn.Module) -> None:
+        for name, p in model.named_parameters():
+            average[name] = average[name].lerp(p.detach(), 1 - 0.9) if name in average else p.detach().clone()
+
+    last = reference(data, 3, update)
+    kept = train(network(), data, Recipe(**{**RECIPE.__dict__, "ema": 0.9}), tmp_path)
+    for name, p in kept.named_parameters():
+        torch.testing.assert_close(p, average[name], rtol=1e-5, atol=1e-7)
+    assert torch.equal(kept[1].running_mean, last[1].running_mean)
+
+
+def test_early_stopping_keeps_the_weights_of_the_lowest_validation_loss(data, tmp_path):
+    too_fast = partial(sgd, lr=0.5, momentum=0.9, nesterov=True, weight_decay=0.0)
+    recipe = Recipe(epochs=40, batch_size=64, optimizer=too_fast, schedule=constant, early_stop=3)
+    model = train(network(), data, recipe, tmp_path)
+    rows = read_rows(tmp_path / "epochs.jsonl")
+    losses = [row["val_loss"] for row in rows]
+    assert len(rows) < 40
+    assert len(losses) - 1 - losses.index(min(losses)) == 3
+    with torch.no_grad():
+        total = sum(
+            F.cross_entropy(model(x), y, reduction="sum").item() for x, y in prepared(data.val, data, 250, CPU.device)
+        )
+    assert total / len(data.val) == pytest.approx(min(losses), rel=1e-6)
+
+
+def test_clipping_bounds_the_step(data, tmp_path):
+    plain = partial(sgd, lr=1.0, momentum=0.0, nesterov=False, weight_decay=0.0)
+    recipe = Recipe(epochs=1, batch_size=320, optimizer=plain, schedule=constant, clip_norm=1e-3)
+    before, after = network(), train(network(), data, recipe, tmp_path)
+    pairs = zip(before.parameters(), after.parameters(), strict=True)
+    assert sum(((a - b) ** 2).sum() for a, b in pairs).sqrt().item() == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(data, tmp_path):
+    wild = partial(sgd, lr=1e20, momentum=0.9, nesterov=True, weight_decay=0.0)
+    with pytest.raises(RunError, match=r"the loss is (nan|inf).*lower optimizer.lr"):
+        train(network(), data, Recipe(epochs=2, batch_size=64, optimizer=wild, schedule=constant), tmp_path)
+
+
+def test_a_validation_loss_that_is_not_finite_stops_the_training(data, tmp_path):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    nn.init.constant_(model[-1].weight, 1e38)  # finite in training on zeros, not in validation on images
+    zeros = replace(data, train=Images(torch.zeros_like(data.train.images), data.train.labels), mean=(0.0,))
+    still = partial(sgd, lr=1e-30, momentum=0.0, nesterov=False, weight_decay=0.0)
+    with pytest.raises(RunError, match=r"the validation loss is (nan|inf)"):
+        train(model, zeros, Recipe(epochs=1, batch_size=64, optimizer=still, schedule=constant), tmp_path)
+    assert not (tmp_path / "checkpoint.0.pt").exists()
+
+
+@pytest.mark.parametrize("augment", [partial(mixup, classes=10, alpha=0.2), partial(cutmix, classes=10, alpha=1.0)])
+def test_soft_targets_train(data, tmp_path, augment):
+    recipe = Recipe(**{**RECIPE.__dict__, "augment": (augment,), "label_smoothing": 0.1, "epochs": 5})
+    train(network(), data, recipe, tmp_path)
+    rows = read_rows(tmp_path / "epochs.jsonl")
+    assert rows[-1]["val_top1"] > 0.5
+
+
+@pytest.mark.parametrize("place", [Place(CPU.device, "bf16"), Place(CPU.device, channels_last=True)])
+def test_other_arithmetic_reaches_about_the_same(data, tmp_path, place):
+    recipe = Recipe(**{**RECIPE.__dict__, "epochs": 5})
+    train(network(), data, recipe, tmp_path, place)
+    assert read_rows(tmp_path / "epochs.jsonl")[-1]["val_top1"] > 0.6
+
+
+def test_a_set_smaller_than_a_batch_is_one_batch(data, tmp_path):
+    recipe = Recipe(epochs=1, batch_size=5000, optimizer=OPTIMIZER, schedule=constant)
+    train(network(), data, recipe, tmp_path)
+    assert len(read_rows(tmp_path / "epochs.jsonl")) == 1
+
+
+@pytest.mark.slow
+def test_compiled_training_reaches_about_the_same(data, tmp_path):
+    recipe = Recipe(**{**RECIPE.__dict__, "epochs": 5})
+    train(network(), data, recipe, tmp_path, Place(CPU.device, compile=True))
+    assert read_rows(tmp_path / "epochs.jsonl")[-1]["val_top1"] > 0.6
