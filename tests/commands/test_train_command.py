@@ -106,6 +106,8 @@ def test_resume_finds_the_last_unfinished_run_of_the_config(effdl):
 def test_a_run_is_not_resumed_on_other_data(effdl):
     from PIL import Image
 
+    from effdl.data import load
+
     for number in range(20):
         path = Path("images", "ab"[number % 2], f"{number}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,6 +117,7 @@ def test_a_run_is_not_resumed_on_other_data(effdl):
     run = Path("run/run.json")
     run.write_text(json.dumps(json.loads(run.read_text()) | {"status": "interrupted"}))
     Image.new("RGB", (8, 8), (255, 255, 255)).save("images/a/0.png")
+    load._load.cache_clear()  # another process would not have it
     code, _, error = effdl(*arguments, "resume=true")
     assert code == 2
     assert "holds a run on other data" in error
