@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 def carry_out(prepared: Prepared, folder: RunFolder, meter: EnergyMeter, console: Console) -> int:
     """Run in a folder that `RunFolder.check_free` let pass, record how it ended, and return the exit code."""
-    folder.check_data(prepared.data.fingerprint)
     display = Progress(console)
     with logging_to(folder.log_file, display.note):
         try:

@@ -80,6 +80,7 @@ def single(flags: list[str], args: Namespace, console: Console) -> int:
     from effdl.run import carry_out
 
     prepared = prepare(plain)
+    run_folder.check_data(prepared.data.fingerprint)
     codes = []
 
     def job(config: DictConfig) -> None:
@@ -116,7 +117,9 @@ def sweep(flags: list[str], args: Namespace, console: Console) -> int:
             plain = settings(config)
             check_targets(plain)
             folder.check_free(plain, bool(plain["resume"]))
-            codes.append(carry_out(prepare(plain), folder, energy_meter(plain), console))
+            prepared = prepare(plain)
+            folder.check_data(prepared.data.fingerprint)
+            codes.append(carry_out(prepared, folder, energy_meter(plain), console))
         except UserError as error:
             console.print(f"effdl: {error}", style="red", highlight=False)
             codes.append(2)
