@@ -18,6 +18,7 @@ from effdl.report.outcome import name_of
 from effdl.seeding import derive_seed, make_deterministic
 
 Step = Callable[[nn.Module, Bench], nn.Module]
+DEFAULT_THREADS = torch.get_num_threads()
 
 
 @dataclass
@@ -60,10 +61,9 @@ def choose_place(device: dict) -> Place:
         raise UserError(
             f"device={name}: there is none here (found: {', '.join(n for n, found in there.items() if found)})"
         )
-    if device["threads"]:
-        torch.set_num_threads(device["threads"])
+    torch.set_num_threads(device["threads"] or DEFAULT_THREADS)  # an earlier run of a sweep may have set another
     make_deterministic(device["deterministic"])
-    # On CPUs 1.0 to 2.1 times as fast as contiguous for every model here: see scripts/benchmark_layout.py.
+    # On CPUs no model here trains slower so, most train faster: see scripts/benchmark_layout.py.
     channels_last = name != "mps" if device["channels_last"] is None else device["channels_last"]
     return Place(torch.device(name), device["precision"], channels_last, device["compile"])
 

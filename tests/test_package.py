@@ -1,5 +1,6 @@
 """The wheel holds what a user without the source needs."""
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -20,3 +21,16 @@ def test_the_wheel_ships_configs_and_digits(tmp_path):
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "effdl").rglob("*.py")}
     assert configs | modules | {"effdl/data/digits.npz"} <= names
     assert not any(name.startswith(("tests", "outputs", "scripts")) for name in names)
+
+
+def test_the_committed_example_is_what_it_says():
+    from effdl.evaluate import load_model
+
+    example = ROOT / "outputs" / "example"
+    dense, pruned = json.loads((example / "result.json").read_text())["stages"]
+    model = load_model(example)
+    zeros = sum(int((parameter == 0).sum()) for parameter in model.parameters())
+    assert zeros == pruned["params"] - pruned["params_nonzero"]
+    assert (example / "model.safetensors").stat().st_size == pruned["size_bytes"]
+    assert pruned["weight_sparsity"] == 0.5
+    assert min(dense["top1"], pruned["top1"]) >= 0.97
