@@ -45,10 +45,6 @@ class Checkpoint:
                 path.unlink()  # or the next `save` would put it in the place of the good one
         return None
 
-    def drop_previous(self) -> None:
-        """Delete the older file, once the newest is final."""
-        self.previous.unlink(missing_ok=True)
-
 
 def unpack(path: Path, payload: bytes) -> dict:
     """What `torch.save` packed, if it is nothing but tensors and plain Python values."""

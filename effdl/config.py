@@ -11,7 +11,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import Field
 
 from effdl.annotations import conforms, describe, show
 from effdl.errors import UserError
@@ -34,7 +36,7 @@ class Settings:
     clip_norm: Positive | None
     ema: Fraction | None
     early_stop: Count | None
-    topk: list[Count]
+    topk: Annotated[list[Count], Field(min_length=1)]
     prune: Fraction | None
     resume: bool | str
 

@@ -44,6 +44,11 @@ def load_model(path: str | Path, *, trusted: bool = False) -> nn.Module:
     return network.eval()
 
 
+def read_description(path: Path) -> dict:
+    """What a stored file says of its model: architecture and stage."""
+    return artifact.read(path)[1]
+
+
 def measure(
     path: Path,
     data: Data,

@@ -103,9 +103,10 @@ def on_device(data: Data, device: torch.device) -> Data:
     return replace(data, **{name: split and split.to(device) for name, split in splits.items()})
 
 
-def description(prepared: Prepared) -> dict:
-    """What a stored model says of its architecture, enough to build it again."""
+def description(prepared: Prepared, stage: str) -> dict:
+    """What a stored model says of itself: the stage it comes from, and enough to build its architecture again."""
     return {
+        "stage": stage,
         "config": {key: value for key, value in prepared.config["model"].items() if key != "weights"},
         "channels": prepared.data.channels,
         "image_size": prepared.data.image_size,

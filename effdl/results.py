@@ -16,18 +16,26 @@
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from effdl.errors import UserError
+from effdl.errors import RunError, UserError
 from effdl.files import append_row, read_rows, sweep_temporary, write_json, write_rows
+from effdl.processes import is_alive, is_fresh, process_start
 
 DONE, RUNNING, INTERRUPTED, FAILED = "done", "running", "interrupted", "failed"
 
+log = logging.getLogger(__name__)
+
 # Keys that change neither the data nor the arithmetic: two runs that differ only here are the same experiment.
 INCIDENTAL = ("resume", "dataset.root", "dataset.download")
+
+# What the last bits of a result depend on, besides the config and the data.
+DECISIVE = ("threads", "versions.torch", "hardware.cpu", "hardware.device", "hardware.gpu")
 
 
 def flatten(config: dict, prefix: str = "") -> dict[str, object]:
@@ -76,10 +84,10 @@ class RunFolder:
         Raises:
             UserError: the file is not readable JSON.
         """
-        if not self.run_file.exists():
+        if not self.run_file.exists() or not (text := self.run_file.read_bytes()):  # empty: just claimed
             return {}
         try:
-            return json.loads(self.run_file.read_bytes())
+            return json.loads(text)
         except ValueError as error:
             raise UserError(f"{self.run_file} is damaged: {error}") from error
 
@@ -125,9 +133,17 @@ class RunFolder:
             raise UserError(f"{self.path} holds a run on other data, which cannot be resumed on these (dataset.root?)")
 
     def start(self, config: dict, provenance: dict) -> None:
-        """Mark the run as running, keeping its first start time if it is resumed."""
+        """Mark the run as running; a resumed one keeps when and where it first started.
+
+        Raises:
+            RunError: another process has started a run here since `check_free`.
+        """
         before = self.run
         sweep_temporary(self.path)
+        if not before:
+            self.claim()
+        for difference in differences(before, provenance):
+            log.warning("resumed with %s: the result may not be bit-identical", difference)
         write_json(
             self.run_file,
             {
@@ -141,9 +157,20 @@ class RunFolder:
                 "host": socket.gethostname(),
                 "config": config,
                 "config_fingerprint": fingerprint(config),
-                **provenance,
+                **(provenance | {key: before[key] for key in provenance if key in before}),
+                "sessions": [*before.get("sessions", []), {"started": now(), **provenance}],
             },
         )
+
+    def claim(self) -> None:
+        """Create an empty ``run.json``, which only one process can."""
+        try:
+            self.run_file.open("x").close()
+        except FileExistsError as error:
+            if self.run or self.run_file.stat().st_mtime > time.time() - 60:
+                raise RunError(f"{self.path} was taken by another run that started at the same time") from error
+        except OSError as error:
+            raise RunError(f"cannot write {self.run_file}: {error.strerror}") from error
 
     def end(self, status: str, reason: str | None = None) -> None:
         """Mark how the run ended."""
@@ -166,28 +193,12 @@ class EpochLog:
         append_row(self.path, {**self.mark, **row})
 
 
-def process_start(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks: tells a process from a later one of the same number (Linux).
-
-    None if there is no such process, or only its entry is left because its parent has not asked how it ended.
-    """
-    with contextlib.suppress(OSError, IndexError):
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return None if state in "ZX" else fields[18]
-    return None
-
-
-def is_alive(run: dict) -> bool:
-    """Whether the process that wrote this ``run.json`` still runs here."""
-    if run["host"] != socket.gethostname() or run["pid"] == os.getpid():
-        return False
-    try:
-        os.kill(run["pid"], 0)
-    except PermissionError:  # another user's, but alive
-        pass
-    except OSError:
-        return False
-    return run.get("process_started") == process_start(run["pid"])
+def differences(before: dict, provenance: dict) -> list[str]:
+    """What of the software and hardware that decide the last bits has changed since a run began."""
+    if not before:
+        return []
+    here, there = flatten(provenance), flatten(before["sessions"][-1])
+    return [f"{key} {here.get(key)} (before: {there.get(key)})" for key in DECISIVE if here.get(key) != there.get(key)]
 
 
 def find_unfinished(root: Path, config_fingerprint: str) -> Path | None:
@@ -198,6 +209,7 @@ def find_unfinished(root: Path, config_fingerprint: str) -> Path | None:
             run = json.loads(file.read_bytes())
             if not isinstance(run, dict) or run.get("config_fingerprint") != config_fingerprint:
                 continue  # another program's, or another experiment
-            if run["status"] != DONE and not is_alive(run):
+            elsewhere = run["status"] == RUNNING and run["host"] != socket.gethostname() and is_fresh(file.parent)
+            if run["status"] != DONE and not is_alive(run) and not elsewhere:
                 found.append((run["started"], file.parent))
     return max(found)[1] if found else None

@@ -1,6 +1,7 @@
 """One run: train, measure, then each compression step, measuring after each, and save."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -13,12 +14,11 @@ from effdl.bench import Bench
 from effdl.checkpoint import Checkpoint
 from effdl.compression.mask import make_permanent
 from effdl.data.load import Data
-from effdl.errors import RunError
+from effdl.errors import RunError, UserError
 from effdl.evaluate import measure
 from effdl.files import append_row, read_rows, write_atomic, write_json, write_rows
 from effdl.logs import logging_to
 from effdl.measure.energy import EnergyMeter
-from effdl.measure.memory import peak_memory
 from effdl.prepare import Prepared, describe, description, on_device, recipe_of, steps_of
 from effdl.provenance import provenance
 from effdl.recipe import Recipe
@@ -37,8 +37,6 @@ def carry_out(prepared: Prepared, folder: RunFolder, meter: EnergyMeter, console
     with logging_to(folder.log_file, display.note):
         try:
             run(prepared, folder, meter, display)
-            show_result(folder, console)
-            return 0
         except KeyboardInterrupt:
             display.stop([])
             end(folder, INTERRUPTED, "by the user")
@@ -46,7 +44,7 @@ def carry_out(prepared: Prepared, folder: RunFolder, meter: EnergyMeter, console
                 f"interrupted; to continue: effdl train resume={folder.path}", highlight=False, soft_wrap=True
             )
             raise
-        except (RunError, torch.OutOfMemoryError) as error:
+        except (RunError, UserError, torch.OutOfMemoryError) as error:
             display.stop([])
             end(folder, FAILED, str(error))
             console.print(f"effdl: {error}", style="red", highlight=False, soft_wrap=True)
@@ -56,14 +54,13 @@ def carry_out(prepared: Prepared, folder: RunFolder, meter: EnergyMeter, console
             log.exception("the run failed")
             end(folder, FAILED, repr(error))
             raise
+    show_result(folder, console)
+    return 0
 
 
 def run(prepared: Prepared, folder: RunFolder, meter: EnergyMeter, display: Progress) -> dict:
     """Train, measure, then each compression step, measuring after each; returns what ``result.json`` holds."""
     data = on_device(prepared.data, prepared.place.device)
-    threads = folder.run.get("threads", torch.get_num_threads())
-    if threads != torch.get_num_threads():
-        log.warning("it ran on %s threads before: the result will not be bit-identical", threads)
     sources = {"data_fingerprint": data.fingerprint, **provenance(prepared.place.device)}
     folder.start(prepared.config, {"seed": prepared.config["seed"], **sources})
     display.note(describe(prepared))
@@ -75,12 +72,11 @@ def run(prepared: Prepared, folder: RunFolder, meter: EnergyMeter, display: Prog
         display.stage(stage)
         bench.stage = stage
         torch.manual_seed(derive_seed(prepared.config["seed"], "step", stage))
-        with peak_memory(prepared.place.device) as memory:
-            model = step(model, bench)
+        model = step(model, bench)
         if stage in rows:  # measured before the run was cut off
             continue
         log.info("%s: storing and measuring", stage)
-        artifact.write(folder.model_file, make_permanent(model).state_dict(), description(prepared))
+        artifact.write(folder.model_file, make_permanent(model).state_dict(), description(prepared, stage))
         row = {
             "stage": stage,
             "method": method,
@@ -88,7 +84,7 @@ def run(prepared: Prepared, folder: RunFolder, meter: EnergyMeter, display: Prog
             "size_fp32_bytes": size_fp32,
         }
         row["compression_ratio"] = size_fp32 / row["size_bytes"]
-        rows[stage] = {**row, "memory_peak_bytes": memory.bytes, "memory_source": memory.source, **spent(folder, stage)}
+        rows[stage] = {**row, **spent(folder, stage, meter)}
         append_row(folder.stages_file, rows[stage])
         log.info("%s: %s", stage, rows[stage])
     return finish(folder, list(rows.values()), meter)
@@ -120,24 +116,44 @@ def measured(prepared: Prepared, data: Data, folder: RunFolder, meter: EnergyMet
     topk, batch_size = prepared.config["topk"], prepared.config["eval_batch_size"]
     with meter.phase() as used:
         row = measure(folder.model_file, data, prepared.place, topk=topk, batch_size=batch_size, trusted=True)
+    if not math.isfinite(row["loss"]):
+        raise RunError(f"the loss on the test split is {row['loss']}: lower optimizer.lr, or set clip_norm or warm-up")
     cost = {"duration_s": used.duration_s, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
     return row | {f"evaluate_{key}": value for key, value in cost.items()}
 
 
-def spent(folder: RunFolder, stage: str) -> dict:
-    """Time, energy and CO2 of a stage's trainings, from its epochs (those before an interruption included)."""
+def spent(folder: RunFolder, stage: str, meter: EnergyMeter) -> dict:
+    """Time, energy, CO2 and peak memory of a stage's trainings, from its epochs, those before an interruption too."""
     rows = [row for row in read_rows(folder.epochs_file) if row["stage"] == stage]
+    keys = ("duration_s", "energy_kwh", "co2eq_g")
+    peaks = [row["memory_peak_bytes"] for row in rows]
     return {
         "epochs": len(rows),
-        **{key: add(row[key] for row in rows) for key in ("duration_s", "energy_kwh", "co2eq_g")},
+        **({key: add(row[key] for row in rows) for key in keys} if rows else nothing(meter)),
+        "memory_peak_bytes": max(peaks) if peaks and None not in peaks else None,
     }
 
 
-def total(rows: list[dict], meter: EnergyMeter) -> dict:
-    """Sums over all stages and their evaluation, and what the energy figures rest on."""
+def nothing(meter: EnergyMeter) -> dict:
+    """What a stage without training spent: nothing, if somebody looked."""
+    known = set(meter.sources().values()) != {"unavailable"}
+    return {"duration_s": 0.0, "energy_kwh": 0.0 if known else None, "co2eq_g": 0.0 if known else None}
+
+
+def total(folder: RunFolder, rows: list[dict], meter: EnergyMeter) -> dict:
+    """Sums over all stages and their evaluation, and what the energy figures rest on.
+
+    With `resumed` above 0 the sums leave out what was lost to the interruptions: epochs that were cut off.
+    """
     keys = ("duration_s", "energy_kwh", "co2eq_g")
     sums = {key: add(row[part + key] for row in rows for part in ("", "evaluate_")) for key in keys}
-    return {"epochs": sum(row["epochs"] for row in rows), **sums, "source": meter.sources(), "energy": meter.describe()}
+    return {
+        "epochs": sum(row["epochs"] for row in rows),
+        **sums,
+        "resumed": folder.run["resumed"],
+        "source": meter.sources(),
+        "energy": meter.describe(),
+    }
 
 
 def end(folder: RunFolder, status: str, reason: str) -> None:
@@ -161,7 +177,7 @@ def finish(folder: RunFolder, rows: list[dict], meter: EnergyMeter) -> dict:
         write_atomic(folder.curves_file, curves(epochs, str(folder.path)))
     for path in folder.path.glob("checkpoint.*.previous.pt"):
         path.unlink()
-    result = {"stages": rows, "total": total(rows, meter)}
+    result = {"stages": rows, "total": total(folder, rows, meter)}
     write_json(folder.result_file, result)
     folder.end(DONE)
     return result

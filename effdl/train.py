@@ -13,8 +13,9 @@ from effdl.data.load import Data
 from effdl.data.loader import batches, normalize
 from effdl.data.source import Images
 from effdl.errors import RunError
-from effdl.measure.accuracy import accuracy
+from effdl.measure.accuracy import accuracy, sum_dtype
 from effdl.measure.energy import EnergyMeter
+from effdl.measure.memory import peak_memory
 from effdl.recipe import Place, Recipe
 from effdl.report.progress import Progress
 from effdl.results import EpochLog
@@ -54,12 +55,12 @@ def fit(
     while not state.finished(rows):
         epoch, began = len(rows), perf_counter()
         torch.manual_seed(derive_seed(seed, epoch))
-        with meter.phase() as used:
+        with meter.phase() as used, peak_memory(place.device) as memory:
             row = train_epoch(state, data, epoch, [r["val_loss"] for r in rows if "val_loss" in r], display)
             if data.val is not None:
                 row |= validate(state.kept, data, recipe, place)
-        energy = {"duration_s": perf_counter() - began, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
-        rows = [*rows, {"epoch": epoch + 1, **row, **energy}]
+        cost = {"duration_s": perf_counter() - began, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
+        rows = [*rows, {"epoch": epoch + 1, **row, **cost, "memory_peak_bytes": memory.bytes}]
         log.append(rows[-1])
         state.keep_best(rows)
         checkpoint.save(state.snapshot(rows))
@@ -75,7 +76,8 @@ def train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float
     order = torch.randperm(len(data.train))
     drop_last = len(order) >= recipe.batch_size  # a last batch of one image would upset batch norm
     steps = len(order) // recipe.batch_size if drop_last else 1
-    sums = torch.zeros(2, dtype=torch.float64, device=place.device)  # loss, correct: read only now and then
+    dtype = sum_dtype(place.device)
+    sums = torch.zeros(2, dtype=dtype, device=place.device)  # loss, correct: read only now and then
     seen, began = 0, perf_counter()
     loader = batches(data.train, recipe.batch_size, order=order, device=place.device, drop_last=drop_last, train=True)
     for index, (images, labels) in enumerate(loader):
@@ -88,7 +90,7 @@ def train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float
             loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
         state.update(loss, factor)
         with torch.no_grad():
-            sums += torch.stack([loss.double() * len(labels), (logits.argmax(1) == labels).sum()])
+            sums += torch.stack([loss.to(dtype) * len(labels), (logits.argmax(1) == labels).sum()])
         seen += len(labels)
         if display.due():
             report_batch(display, sums, seen, index + 1, steps, perf_counter() - began)

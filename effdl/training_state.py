@@ -39,8 +39,6 @@ class TrainingState:
         self.scaler.update()
         if self.average:
             self.average.update_parameters(self.model)
-            for mean, buffer in zip(self.average.module.buffers(), self.model.buffers(), strict=True):
-                mean.copy_(buffer)  # batch norm's statistics are running means already
 
     def finished(self, rows: list[dict]) -> bool:
         """Whether all epochs are done, or `early_stop` epochs have passed without a lower validation loss."""
@@ -50,7 +48,8 @@ class TrainingState:
 
     def keep_best(self, rows: list[dict]) -> None:
         """With `early_stop`, remember the weights of the lowest validation loss."""
-        if self.recipe.early_stop and rows[-1]["val_loss"] == min(row["val_loss"] for row in rows):
+        losses = [row["val_loss"] for row in rows if "val_loss" in row]
+        if self.recipe.early_stop and losses.index(min(losses)) == len(losses) - 1:
             self.best = {name: tensor.clone() for name, tensor in self.kept.state_dict().items()}
 
     def snapshot(self, rows: list[dict]) -> dict:

@@ -3,7 +3,7 @@
     python scripts/update_readme.py outputs/example [RUN_FOLDER ...]
 
 Replaces what stands between ``<!-- results -->`` and ``<!-- /results -->`` in README.md: one row per stage of each run,
-with the command that made the run. The path of a data set is shown as DIR.
+the first with the command that made the run. The path of a data set is shown as DIR.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def command(folder: RunFolder) -> str:
 def row(folder: RunFolder, stage: dict) -> list[str]:
     """A stage as cells."""
     return [
-        f"`{command(folder)}`",
+        f"`{command(folder)}`" if stage["stage"] == "dense" else "",
         stage["stage"],
         percent(stage["top1"]),
         percent(stage["weight_sparsity"]),

@@ -64,12 +64,28 @@ def test_hydra_stays_in_the_command_line(library):
 def test_results_needs_the_standard_library_only():
     others = {name.split(".")[0] for name in imports("effdl.results")} - set(sys.stdlib_module_names)
     assert others == {"effdl"}
-    assert {name for name in imports("effdl.results") if name.startswith("effdl")} == {"effdl.errors", "effdl.files"}
+    assert {name for name in imports("effdl.results") if name.startswith("effdl")} == {
+        "effdl.errors",
+        "effdl.files",
+        "effdl.processes",
+    }
 
 
 @pytest.mark.parametrize(
     "name",
-    ["cli", "errors", "types", "files", "results", "annotations", "config", "logs", "report.table", "report.progress"]
+    [
+        "cli",
+        "errors",
+        "types",
+        "files",
+        "processes",
+        "results",
+        "annotations",
+        "config",
+        "logs",
+        "report.table",
+        "report.progress",
+    ]
     + [f"commands.{path.stem}" for path in (PACKAGE / "commands").glob("*.py") if path.stem != "__init__"],
 )
 def test_what_needs_no_torch_imports_none(name):

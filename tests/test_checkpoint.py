@@ -63,8 +63,7 @@ def test_two_checkpoints_are_kept(checkpoint):
     assert checkpoint.load() == {"epoch": 3}
     checkpoint.newest.unlink()  # what a kill between the rename and the write leaves behind
     assert checkpoint.load() == {"epoch": 2}
-    checkpoint.drop_previous()
-    checkpoint.drop_previous()
+    checkpoint.previous.unlink()
     assert checkpoint.load() is None
 
 

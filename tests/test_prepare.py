@@ -45,9 +45,9 @@ def test_the_same_seed_builds_the_same_model_and_another_another():
 
 
 def test_the_description_rebuilds_the_architecture_only():
-    found = description(prepare(config("model=mlp", "model.hidden=[5]")))
+    found = description(prepare(config("model=mlp", "model.hidden=[5]")), "dense")
     assert (found["channels"], found["image_size"], found["classes"]) == (1, 8, 10)
-    assert found["config"]["hidden"] == [5]
+    assert (found["stage"], found["config"]["hidden"]) == ("dense", [5])
     assert "weights" not in found["config"]
 
 

@@ -106,7 +106,9 @@ def test_a_killed_run_resumes_to_the_identical_file(reference, tmp_path, moment)
     assert (tmp_path / "run/model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes()
     assert [s["top1"] for s in result(tmp_path / "run")["stages"]] == [s["top1"] for s in result(reference)["stages"]]
     assert len(read_rows(tmp_path / "run/epochs.jsonl")) == 5
-    assert json.loads((tmp_path / "run/run.json").read_text())["resumed"] == 1
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    assert run["resumed"] == result(tmp_path / "run")["total"]["resumed"] == 1
+    assert len(run["sessions"]) == 2
 
 
 @pytest.mark.slow
@@ -148,6 +150,40 @@ def test_evaluate_notices_a_wrong_record(reference, effdl):
     code, output, _ = effdl("evaluate", "copy")
     assert code == 1
     assert "when the run measured it" in output
+
+
+def test_evaluate_runs_no_code_that_a_folder_names(reference, effdl):
+    for target in ("os.system", "effdl.data.load.load", "effdl.data.image_folder.Path"):
+        shutil.rmtree("copy", ignore_errors=True)
+        shutil.copytree(reference, "copy")
+        run = json.loads(Path("copy/run.json").read_text())
+        run["config"]["dataset"] |= {"_target_": target, "command": "touch hacked"}
+        Path("copy/run.json").write_text(json.dumps(run))
+        code, _, error = effdl("evaluate", "copy")
+        assert code == 2
+        assert "a run folder may only name a data set of effdl.data" in error
+        assert not Path("hacked").exists()
+
+
+def test_evaluate_without_a_record_says_so(reference, effdl):
+    shutil.copytree(reference, "copy")
+    rows = read_rows(Path("copy/stages.jsonl"))
+    Path("copy/stages.jsonl").write_text(json.dumps(rows[0]) + "\n")  # as if killed before the last row
+    code, output, _ = effdl("evaluate", "copy")
+    assert code == 0
+    assert "cut off before it measured this model" in output
+    code, _, error = effdl("evaluate", "copy", "--root", "somewhere")
+    assert code == 2
+    assert "--root somewhere: digits comes with effdl and has no root" in error
+
+
+def test_a_stage_without_training_spent_nothing_and_one_without_meter_is_unknown(effdl):
+    assert effdl("train", "model=mlp", "epochs=0", "hydra.run.dir=a")[0] == 0
+    assert effdl("train", "model=mlp", "epochs=0", "energy.enabled=false", "hydra.run.dir=b")[0] == 0
+    assert result(Path("a"))["stages"][0]["energy_kwh"] == 0
+    assert result(Path("b"))["stages"][0]["energy_kwh"] is None
+    assert result(Path("b"))["total"]["energy_kwh"] is None
+    assert result(Path("b"))["stages"][0]["memory_peak_bytes"] is None
 
 
 def test_same_seed_same_file_other_seed_other_file(effdl):

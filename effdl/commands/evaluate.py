@@ -50,8 +50,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def evaluate(folder: RunFolder, args: argparse.Namespace, console: Console) -> int:
     """Measure, show, and say whether the accuracy is the one that the run recorded."""
-    from effdl.data.load import load
-    from effdl.evaluate import load_model, measure
+    from effdl.data.load import load, stored
+    from effdl.evaluate import load_model, measure, read_description
     from effdl.measure.layers import per_layer
     from effdl.prepare import choose_place, on_device
     from effdl.report.outcome import name_of
@@ -59,7 +59,11 @@ def evaluate(folder: RunFolder, args: argparse.Namespace, console: Console) -> i
 
     run = folder.run
     config = run["config"]
+    if not args.trust:
+        config["dataset"] = stored(config["dataset"])
     if args.root:
+        if "root" not in config["dataset"]:
+            raise UserError(f"--root {args.root}: {name_of(config['dataset'])} comes with effdl and has no root")
         config["dataset"]["root"] = str(args.root.expanduser().absolute())
     place = choose_place({**config["device"], **({"name": args.device} if args.device else {})})
     if not config["device"]["threads"] and place.device.type == "cpu":
@@ -79,23 +83,27 @@ def evaluate(folder: RunFolder, args: argparse.Namespace, console: Console) -> i
         split=args.split,
         trusted=args.trust,
     )
-    recorded = read_rows(folder.stages_file)[-1]
+    stage = read_description(folder.model_file).get("stage")
+    recorded = next((row for row in read_rows(folder.stages_file) if row["stage"] == stage), None)
     if args.layers:
         console.print(layers_table(per_layer(model, (data.channels, data.image_size, data.image_size))))
     stages = [{**measured, "stage": "now"}]
-    if args.split == "test":
+    if args.split == "test" and recorded:
         stages.insert(0, {**{key: recorded.get(key) for key in measured}, "stage": f"recorded ({recorded['stage']})"})
     title = f"{name_of(config['model'])} on {name_of(config['dataset'])}"
     console.print(stages_table(stages, title, args.split))
     return compare(measured, recorded, args.split, console)
 
 
-def compare(measured: dict, recorded: dict, split: str, console: Console) -> int:
+def compare(measured: dict, recorded: dict | None, split: str, console: Console) -> int:
     """Print the accuracies in full; 1 if the test accuracy differs from the recorded one."""
     tops = [key for key in measured if key.startswith("top") and measured[key] is not None]
     for key in tops:
         console.print(f"{key} = {measured[key]!r}", highlight=False)
     if split != "test":
+        return 0
+    if recorded is None:
+        console.print("the run was cut off before it measured this model: resume it for a record")
         return 0
     differing = [key for key in tops if measured[key] != recorded.get(key)]
     for key in differing:

@@ -86,21 +86,24 @@ def single(flags: list[str], args: Namespace, console: Console) -> int:
     def job(config: DictConfig) -> None:
         codes.append(carry_out(prepared, run_folder, meter, console))
 
-    call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
-    return max(codes, default=1)
+    if not is_named(overrides) and not run_folder.run:
+        run_folder = reserved(run_folder.path)
+    failed = call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
+    return max([failed, *codes])
 
 
 def folder_of(config: DictConfig, plain: dict, overrides: list[str]) -> RunFolder:
     """Where a run goes: where it is told to, to the run that it resumes, or to a new folder."""
     path = Path(config.hydra.run.dir)
-    if not any(override.startswith("hydra.run.dir") for override in overrides):
+    if not is_named(overrides):
         unfinished = find_unfinished(path.parent.parent, fingerprint(plain)) if plain["resume"] else None
-        path = unfinished or unused(path)
+        path = unfinished or path
     return RunFolder(path.absolute() if config.hydra.job.chdir else path)
 
 
 def sweep(flags: list[str], args: Namespace, console: Console) -> int:
     """Several runs, one after the other; one that fails is reported and the others go on."""
+    refuse_resume(args.overrides)
     first, *others = [settings(composed(overrides, args.config_dir)) for overrides in variations(args.overrides)]
     energy_meter(first)
     for plain in (first, *others):
@@ -117,6 +120,9 @@ def sweep(flags: list[str], args: Namespace, console: Console) -> int:
             plain = settings(config)
             check_targets(plain)
             folder.check_free(plain, bool(plain["resume"]))
+            if folder.run.get("status") == DONE:
+                console.print(f"{folder.path} is complete", highlight=False)
+                return
             prepared = prepare(plain)
             folder.check_data(prepared.data.fingerprint)
             codes.append(carry_out(prepared, folder, energy_meter(plain), console))
@@ -124,8 +130,8 @@ def sweep(flags: list[str], args: Namespace, console: Console) -> int:
             console.print(f"effdl: {error}", style="red", highlight=False)
             codes.append(2)
 
-    call_hydra(flags, args.overrides, job)
-    return max(codes, default=1)
+    failed = call_hydra(flags, args.overrides, job)
+    return max([failed, *codes])
 
 
 def call_hydra(flags: list[str], overrides: list[str], job) -> int:
@@ -156,10 +162,43 @@ def stored_overrides(folder: str) -> list[str]:
     return [override for override in OmegaConf.load(file) if not override.startswith("resume=")]
 
 
-def unused(path: Path) -> Path:
-    """The path, with a number behind it if another run began in the same second."""
-    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
-    return path if not path.exists() else next(other for other in numbered if not other.exists())
+def is_named(overrides: list[str]) -> bool:
+    """Whether the user says where the run goes."""
+    return any(override.startswith("hydra.run.dir") for override in overrides)
+
+
+def reserved(path: Path) -> RunFolder:
+    """A new folder of this name, with a number behind it if another run began in the same second."""
+    names = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in itertools.count(1))
+    return RunFolder(next(folder for folder in names if created(folder)))
+
+
+def created(folder: Path) -> bool:
+    """Create a folder; False if it was there before.
+
+    Raises:
+        UserError: it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise UserError(f"hydra.run.dir={folder}: {error.strerror}") from error
+    return True
+
+
+def refuse_resume(overrides: list[str]) -> None:
+    """A sweep resumes in its own folder, which must be named.
+
+    Raises:
+        UserError: it is not, or a single run's folder is named.
+    """
+    if folder := resume_path(overrides):
+        raise UserError(f"resume={folder} names one run: with -m, allowed is resume=true with hydra.sweep.dir=FOLDER")
+    wants = any(override.lower() == "resume=true" for override in overrides)
+    if wants and not any(override.startswith("hydra.sweep.dir") for override in overrides):
+        raise UserError("resume=true with -m needs the folder of the sweep: add hydra.sweep.dir=FOLDER")
 
 
 def quote(path: str | Path) -> str:

@@ -8,11 +8,14 @@ from functools import lru_cache
 
 import torch
 
+from effdl.config import SHARED, check_call, locate
 from effdl.data.source import Images, Source
 from effdl.data.split import stratified_folds, stratified_holdout, stratified_subset
 from effdl.data.statistics import channel_statistics, fingerprint
 from effdl.errors import UserError
 from effdl.types import Count, Fraction, Natural
+
+SOURCES = ("effdl.data.digits", "effdl.data.image_folder", "effdl.data.torchvision_sets")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,19 @@ def load(config: dict) -> Data:
     The two last results are kept, so that the runs of one process that share a data set load it once.
     """
     return _load(json.dumps(config, sort_keys=True))
+
+
+def stored(config: dict) -> dict:
+    """The config of a data set as a run folder names it, if it is one of this package's; nothing is downloaded.
+
+    Raises UserError if it names any other code, since a folder may come from anybody.
+    """
+    target = str(config.get("_target_"))
+    module, _, name = target.rpartition(".")
+    if module not in SOURCES or name.startswith("_") or getattr(locate(target), "__module__", None) != module:
+        raise UserError(f"dataset._target_={target}: a run folder may only name a data set of effdl.data")
+    check_call("dataset", config, SHARED["dataset"])
+    return {**config, "download": False} if "download" in config else config
 
 
 @lru_cache(maxsize=2)

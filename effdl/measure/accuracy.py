@@ -25,13 +25,18 @@ def accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], topk: S
             logits = model(images)
             images_seen, classes = images_seen + len(labels), logits.shape[1]
             hits = hits + topk_hits(logits, labels, topk)
-            loss = loss + F.cross_entropy(logits.float(), labels, reduction="none").double().sum()
+            loss = loss + F.cross_entropy(logits.float(), labels, reduction="none").to(sum_dtype(labels.device)).sum()
     if images_seen == 0:
         return {**{f"top{k}": None for k in topk}, "loss": None, "images": 0}
     tops = {
         f"top{k}": count / images_seen if k < classes else None for k, count in zip(topk, hits.tolist(), strict=True)
     }
     return {**tops, "loss": float(loss) / images_seen, "images": images_seen}
+
+
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """The widest floating point there is on a device: Apple's GPUs have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def topk_hits(logits: Tensor, labels: Tensor, topk: Sequence[int]) -> Tensor:

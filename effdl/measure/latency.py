@@ -88,6 +88,8 @@ def synchronize(device: torch.device) -> None:
     """Wait for the GPU; nothing to wait for on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 @contextmanager

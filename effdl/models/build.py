@@ -13,6 +13,7 @@ from effdl.errors import UserError
 from effdl.models.weights import load_weights
 
 log = logging.getLogger(__name__)
+SUPPLIED = ["channels", "image_size", "classes"]  # what every family is given
 
 
 def build(config: dict, channels: int, image_size: int, classes: int, *, trusted: bool = True) -> nn.Module:
@@ -51,8 +52,9 @@ def _stored_family(config: dict) -> Callable[..., nn.Module]:
     if not re.fullmatch(r"effdl\.models\.\w+\.\w+", target):
         raise refusal
     family = locate(target)
-    if getattr(family, "__module__", None) != target.rpartition(".")[0]:  # something the module imports
-        raise refusal
+    supplied = list(inspect.signature(family).parameters)[:3]
+    if getattr(family, "__module__", None) != target.rpartition(".")[0] or supplied != SUPPLIED:
+        raise refusal  # something the module imports, or a helper
     check_call("model", config, SHARED["model"])
     return family
 

@@ -1,0 +1,38 @@
+"""Whether the process that began a run is still at it. Standard library only."""
+
+import contextlib
+import os
+import socket
+import time
+from pathlib import Path
+
+FRESH_S = 600  # a run writes at least once per epoch
+
+
+def process_start(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks: tells a process from a later one of the same number (Linux).
+
+    None if there is no such process, or only its entry is left because its parent has not asked how it ended.
+    """
+    with contextlib.suppress(OSError, IndexError):
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return None if state in "ZX" else fields[18]
+    return None
+
+
+def is_alive(run: dict) -> bool:
+    """Whether the process that wrote this ``run.json`` still runs here."""
+    if run["host"] != socket.gethostname() or run["pid"] == os.getpid():
+        return False
+    try:
+        os.kill(run["pid"], 0)
+    except PermissionError:  # another user's, but alive
+        pass
+    except OSError:
+        return False
+    return run.get("process_started") == process_start(run["pid"])
+
+
+def is_fresh(folder: Path) -> bool:
+    """Whether a file in a folder was written lately: all that can be known of a process on another machine."""
+    return any(path.stat().st_mtime > time.time() - FRESH_S for path in folder.iterdir())
