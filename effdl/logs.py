@@ -35,5 +35,6 @@ def logging_to(path: Path, show: Callable[[str], None]) -> Iterator[None]:
     finally:
         for name, handler in handlers:
             logging.getLogger(name).removeHandler(handler)
+        logging.getLogger("effdl").propagate = True
         logging.captureWarnings(False)
         file.close()
