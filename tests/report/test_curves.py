@@ -26,7 +26,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.filterwarnings("error::UserWarning", "ignore:Data has no positive values")
+@pytest.mark.filterwarnings("error:.*layout")
 def test_a_picture_with_something_in_it(case, tmp_path):
     png = curves(CASES[case], "outputs/run")
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
