@@ -133,15 +133,9 @@ class RunFolder:
             raise UserError(f"{self.path} holds a run on other data, which cannot be resumed on these (dataset.root?)")
 
     def start(self, config: dict, provenance: dict) -> None:
-        """Mark the run as running; a resumed one keeps when and where it first started.
-
-        Raises:
-            RunError: another process has started a run here since `check_free`.
-        """
+        """Mark the run as running; a resumed one keeps when and where it first started."""
         before = self.run
         sweep_temporary(self.path)
-        if not before:
-            self.claim()
         for difference in differences(before, provenance):
             log.warning("resumed with %s: the result may not be bit-identical", difference)
         write_json(
@@ -162,8 +156,16 @@ class RunFolder:
             },
         )
 
-    def claim(self) -> None:
-        """Create an empty ``run.json``, which only one process can."""
+    def claim(self, config: dict) -> None:
+        """Make sure once more that the folder is free, and create an empty ``run.json``, which only one process can.
+
+        Raises:
+            UserError: see `check_free`.
+            RunError: another process has begun here since it was checked.
+        """
+        self.check_free(config, bool(config["resume"]))
+        if self.run:
+            return
         try:
             self.run_file.open("x").close()
         except FileExistsError as error:

@@ -34,6 +34,11 @@ log = logging.getLogger(__name__)
 def carry_out(prepared: Prepared, folder: RunFolder, meter: EnergyMeter, console: Console) -> int:
     """Run in a folder that `RunFolder.check_free` let pass, record how it ended, and return the exit code."""
     display = Progress(console)
+    try:
+        folder.claim(prepared.config)
+    except (RunError, UserError) as error:  # another run's folder: nothing in it is touched
+        console.print(f"effdl: {error}", style="red", highlight=False, soft_wrap=True)
+        return 1
     with logging_to(folder.log_file, display.note):
         try:
             run(prepared, folder, meter, display)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from effdl.errors import UserError
+from effdl.errors import RunError, UserError
 from effdl.files import read_rows
 from effdl.results import (
     DONE,
@@ -243,3 +243,15 @@ def test_the_newest_unfinished_run_of_the_config_is_found(tmp_path, child):
         (tmp_path / name / "run.json").write_text(text)
     assert find_unfinished(tmp_path, mine) == tmp_path / "b/killed"
     assert find_unfinished(tmp_path, "unknown") is None
+
+
+def test_only_one_of_two_runs_gets_the_folder(tmp_path):
+    first, second = RunFolder(tmp_path), RunFolder(tmp_path)
+    for folder in (first, second):
+        folder.check_free(CONFIG, resume=False)  # both find it free
+    first.claim(CONFIG)
+    with pytest.raises(RunError, match="taken by another run"):
+        second.claim(CONFIG)
+    first.start(CONFIG, {})
+    with pytest.raises(UserError, match="already holds a run"):
+        second.claim(CONFIG)

@@ -186,6 +186,15 @@ def test_a_stage_without_training_spent_nothing_and_one_without_meter_is_unknown
     assert result(Path("b"))["stages"][0]["memory_peak_bytes"] is None
 
 
+def test_two_runs_at_once_do_not_share_a_folder(tmp_path):
+    commands = [[sys.executable, "-m", "effdl", "train", "model=mlp", "epochs=1", f"seed={seed}"] for seed in (0, 1)]
+    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for command in commands]
+    folders = {process.communicate(timeout=120)[0].splitlines()[-1] for process in both}
+    assert len(folders) == 2
+    seeds = [json.loads(file.read_text())["seed"] for file in tmp_path.rglob("run.json")]
+    assert sorted(seeds) == [0, 1]
+
+
 def test_same_seed_same_file_other_seed_other_file(effdl):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         assert effdl("train", "model=mlp", "epochs=1", f"seed={seed}", f"hydra.run.dir={name}")[0] == 0

@@ -73,7 +73,8 @@ def single(flags: list[str], args: Namespace, console: Console) -> int:
         console.print(f"{run_folder.path} is complete")
         show_result(run_folder, console)
         return 0
-    if plain["resume"] and not run_folder.run:
+    new = not run_folder.run
+    if plain["resume"] and new:
         console.print("resume: no unfinished run of this config, starting a new one")
     check_targets(plain)
     from effdl.prepare import prepare
@@ -86,7 +87,7 @@ def single(flags: list[str], args: Namespace, console: Console) -> int:
     def job(config: DictConfig) -> None:
         codes.append(carry_out(prepared, run_folder, meter, console))
 
-    if not is_named(overrides) and not run_folder.run:
+    if new and not is_named(overrides):
         run_folder = reserved(run_folder.path)
     failed = call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
     return max([failed, *codes])
