@@ -152,7 +152,7 @@ class RunFolder:
                 "config": config,
                 "config_fingerprint": fingerprint(config),
                 **(provenance | {key: before[key] for key in provenance if key in before}),
-                "sessions": [*before.get("sessions", []), {"started": now(), **provenance}],
+                "starts": [*before.get("starts", []), {"started": now(), **provenance}],
             },
         )
 
@@ -199,7 +199,7 @@ def differences(before: dict, provenance: dict) -> list[str]:
     """What of the software and hardware that decide the last bits has changed since a run began."""
     if not before:
         return []
-    here, there = flatten(provenance), flatten(before["sessions"][-1])
+    here, there = flatten(provenance), flatten(before["starts"][-1])
     return [f"{key} {here.get(key)} (before: {there.get(key)})" for key in DECISIVE if here.get(key) != there.get(key)]
 
 

@@ -108,7 +108,7 @@ def test_a_killed_run_resumes_to_the_identical_file(reference, tmp_path, moment)
     assert len(read_rows(tmp_path / "run/epochs.jsonl")) == 5
     run = json.loads((tmp_path / "run/run.json").read_text())
     assert run["resumed"] == result(tmp_path / "run")["total"]["resumed"] == 1
-    assert len(run["sessions"]) == 2
+    assert len(run["starts"]) == 2
 
 
 @pytest.mark.slow
