@@ -1,6 +1,5 @@
 """From a dataset's config to the splits a run works on."""
 
-import importlib
 import inspect
 import json
 from dataclasses import dataclass
@@ -62,10 +61,9 @@ def stored(config: dict) -> dict:
 @lru_cache(maxsize=2)
 def _load(config: str) -> Data:
     keys = json.loads(config)
-    module, name = keys.pop("_target_").rsplit(".", 1)
+    target = keys.pop("_target_")
     splitting = {key: keys.pop(key) for key in inspect.getfullargspec(prepare).kwonlyargs}
-    source = getattr(importlib.import_module(module), name)(**keys)
-    return prepare(source, name, **splitting)
+    return prepare(locate(target)(**keys), target.rpartition(".")[2], **splitting)
 
 
 def prepare(
