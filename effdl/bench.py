@@ -1,31 +1,91 @@
 """What a compression step is given besides the model."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from effdl.data.load import Data
-from effdl.recipe import Recipe
+from effdl.data.loader import prepared
+from effdl.measure.accuracy import accuracy
+from effdl.recipe import Place, Recipe
+
+Guide = Callable[[nn.Module, "Bench"], nn.Module]
 
 
 @dataclass
 class Bench:
-    """The data, the run's recipe, and a way to train by it.
+    """The data, the run's recipe, and ways to train, to look at images, and to get at other models.
 
     Trainings are numbered in the order in which they are asked for. A resumed run carries its steps out again from
     the start, and each training that was finished before returns at once with the weights it ended with; so a step
-    needs no code for resuming, as long as it is deterministic.
+    needs no code for resuming, as long as it is deterministic and keeps what its training changes in the model's
+    state dict. Steps draw from PyTorch's global random numbers, which are seeded before each step and after each
+    training.
     """
 
     data: Data
     recipe: Recipe
+    place: Place
     train: Callable[[nn.Module, Recipe, str, int], nn.Module]
+    fresh_model: Callable[[], nn.Module]  # an untrained model of the run's config, drawn from the global random numbers
+    early_weights: Callable[[], dict[str, Tensor]]  # of the first training, after `rewind_epoch` epochs
+    teachers: dict[str, nn.Module] = field(default_factory=dict)  # those that a run folder or a config names
+    # Losses of distillation, each with the question whether it applies to the trainings of a stage.
+    guides: list[tuple[Callable[[str], bool], Guide]] = field(default_factory=list)
+    dense: nn.Module | None = None  # a frozen copy of the model as the first training left it
     stage: str = ""
     trainings: int = 0
 
-    def fit(self, model: nn.Module, *, epochs: int | None = None, lr_scale: float = 1.0) -> nn.Module:
-        """Train a model in place at `lr_scale` times the run's learning rate; by default for half its epochs."""
-        epochs = (self.recipe.epochs + 1) // 2 if epochs is None else epochs
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        return self.data.channels, self.data.image_size, self.data.image_size
+
+    def fit(
+        self,
+        model: nn.Module,
+        *,
+        epochs: int | None = None,
+        lr_scale: float = 1.0,
+        first_epoch: int = 0,
+        penalty: Callable[[nn.Module], Tensor] | None = None,
+        after_update: Callable[[nn.Module, float], None] | None = None,
+        guide: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> nn.Module:
+        """Train a model in place and return it in eval mode; see `Recipe` for the arguments.
+
+        Args:
+            epochs: length of the schedule; None: half of the run's.
+            guide: makes one more guide, for this training only.
+        """
+        kind = self.stage.partition("-")[0]
+        guides = [lambda student, make=make: make(student, self) for applies, make in self.guides if applies(kind)]
+        recipe = replace(
+            self.recipe,
+            epochs=(self.recipe.epochs + 1) // 2 if epochs is None else epochs,
+            lr_scale=lr_scale,
+            first_epoch=first_epoch,
+            penalty=penalty,
+            after_update=after_update,
+            guides=(*guides, *([guide] if guide else [])),
+            keep_epoch=self.recipe.keep_epoch if self.stage == "dense" else None,
+        )
         self.trainings += 1
-        return self.train(model, replace(self.recipe, epochs=epochs, lr_scale=lr_scale), self.stage, self.trainings - 1)
+        return self.train(model, recipe, self.stage, self.trainings - 1)
+
+    def samples(self, count: int, batch_size: int = 64) -> list[tuple[Tensor, Tensor]]:
+        """Random training images, not augmented: normalized float32 (n, C, H, W) and labels (n,), on the device."""
+        chosen = torch.randperm(len(self.data.train))[:count].sort().values
+        return list(prepared(self.data.train.select(chosen), self.data, batch_size, self.place.device))
+
+    def accuracy(self, model: nn.Module) -> float:
+        """Top-1 on the validation split, or on the training split if there is none; 0 to 1."""
+        images = self.data.val or self.data.train
+        batches = prepared(images, self.data, self.recipe.eval_batch_size, self.place.device)
+        return accuracy(model, batches, (1,))["top1"]
+
+    def teacher(self, level: str) -> nn.Module:
+        """The frozen teacher that ``distill=`` names: "self" is the model that the run's first training gave."""
+        return self.dense if level == "self" else self.teachers[level]

@@ -12,7 +12,14 @@ AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. `lr_scale` multiplies the optimizer's learning rate, for fine-tuning."""
+    """How to train.
+
+    `lr_scale` multiplies the optimizer's learning rate, for fine-tuning. With `first_epoch` the first epochs of the
+    schedule are left out. `penalty(model)` is a scalar added to the loss of every batch, `after_update(model,
+    progress)` is called after every optimizer step, with the finished part of this training, in (0, 1]. `guides` make
+    the modules that turn the loss of a batch into that of a distillation, one for the model that is trained.
+    `keep_epoch`: the weights after so many epochs are kept, to rewind to.
+    """
 
     epochs: int
     batch_size: int
@@ -25,6 +32,16 @@ class Recipe:
     early_stop: int | None = None
     eval_batch_size: int = 250
     lr_scale: float = 1.0
+    first_epoch: int = 0
+    penalty: Callable[[nn.Module], Tensor] | None = None
+    after_update: Callable[[nn.Module, float], None] | None = None
+    guides: tuple[Callable[[nn.Module], nn.Module], ...] = ()
+    keep_epoch: int | None = None
+
+    @property
+    def length(self) -> int:
+        """Number of epochs that are trained."""
+        return self.epochs - self.first_epoch
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The training loop: there is only this one; first training and fine-tuning after a step both call `fit`."""
 
 import math
-from collections.abc import Iterator
 from time import perf_counter
 
 import torch
@@ -10,8 +9,7 @@ from torch.nn import functional as F
 
 from effdl.checkpoint import Checkpoint
 from effdl.data.load import Data
-from effdl.data.loader import batches, normalize
-from effdl.data.source import Images
+from effdl.data.loader import batches, normalize, prepared
 from effdl.errors import RunError
 from effdl.measure.accuracy import accuracy, sum_dtype
 from effdl.measure.energy import EnergyMeter
@@ -48,21 +46,22 @@ def fit(
     Raises:
         RunError: the loss is not finite.
     """
+    torch.manual_seed(derive_seed(seed, "guides"))
     state = TrainingState(place.put(model), recipe, place)
     rows = state.restore(checkpoint.load())
     log.restore(rows)
-    display.start(recipe.epochs, len(rows))
+    display.start(recipe.length, len(rows))
     while not state.finished(rows):
-        epoch, began = len(rows), perf_counter()
+        epoch, began = recipe.first_epoch + len(rows), perf_counter()
         torch.manual_seed(derive_seed(seed, epoch))
         with meter.phase() as used, peak_memory(place.device) as memory:
             row = train_epoch(state, data, epoch, [r["val_loss"] for r in rows if "val_loss" in r], display)
             if data.val is not None:
                 row |= validate(state.kept, data, recipe, place)
         cost = {"duration_s": perf_counter() - began, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
-        rows = [*rows, {"epoch": epoch + 1, **row, **cost, "memory_peak_bytes": memory.bytes}]
+        rows = [*rows, {"epoch": len(rows) + 1, **row, **cost, "memory_peak_bytes": memory.bytes}]
         log.append(rows[-1])
-        state.keep_best(rows)
+        state.remember(rows)
         checkpoint.save(state.snapshot(rows))
         display.epoch(rows[-1])
     display.stop(rows)
@@ -86,9 +85,17 @@ def train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float
             images, targets = augment(images, targets)
         factor = recipe.schedule(epoch + (index + 0.5) / steps, recipe.epochs, losses)
         with place.autocast():
-            logits = state.forward(normalize(images, data.mean, data.std))
+            images = normalize(images, data.mean, data.std)
+            logits = state.forward(images)
             loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+            for guide in state.guides:
+                loss = guide(images, targets, logits, loss)
+        if recipe.penalty:
+            loss = loss + recipe.penalty(state.model)
         state.update(loss, factor)
+        if recipe.after_update:
+            with torch.no_grad():
+                recipe.after_update(state.model, (epoch - recipe.first_epoch + (index + 1) / steps) / recipe.length)
         with torch.no_grad():
             sums += torch.stack([loss.to(dtype) * len(labels), (logits.argmax(1) == labels).sum()])
         seen += len(labels)
@@ -120,9 +127,3 @@ def validate(model: nn.Module, data: Data, recipe: Recipe, place: Place) -> dict
     if not math.isfinite(measured["loss"]):
         raise RunError(f"the validation loss is {measured['loss']}: lower optimizer.lr, or set clip_norm or warm-up")
     return {"val_loss": measured["loss"], "val_top1": measured["top1"]}
-
-
-def prepared(images: Images, data: Data, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of a split in order, ready for a model: float images (n, C, H, W) and labels (n,)."""
-    for batch, labels in batches(images, batch_size, order=None, device=device, drop_last=False, train=False):
-        yield normalize(batch, data.mean, data.std), labels

@@ -13,13 +13,15 @@ class TrainingState:
     def __init__(self, model: nn.Module, recipe: Recipe, place: Place):
         self.model, self.recipe, self.place = model, recipe, place
         self.forward = torch.compile(model) if place.compile else model
-        self.optimizer = recipe.optimizer(model)
+        self.guides = nn.ModuleList(make(model) for make in recipe.guides).to(place.device)
+        self.optimizer = recipe.optimizer(nn.ModuleList([model, *self.guides]))
         for group in self.optimizer.param_groups:
             group["base_lr"] = group["lr"] * recipe.lr_scale
         self.lr = self.optimizer.param_groups[0]["base_lr"]
         self.scaler = torch.amp.GradScaler(place.device.type, enabled=place.precision == "fp16")
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
         self.best: dict[str, Tensor] | None = None
+        self.early: dict[str, Tensor] | None = self.weights() if recipe.keep_epoch == 0 else None
 
     @property
     def kept(self) -> nn.Module:
@@ -44,18 +46,25 @@ class TrainingState:
         """Whether all epochs are done, or `early_stop` epochs have passed without a lower validation loss."""
         patience, losses = self.recipe.early_stop, [row["val_loss"] for row in rows if "val_loss" in row]
         stalled = patience and losses and len(losses) - 1 - losses.index(min(losses)) >= patience
-        return len(rows) >= self.recipe.epochs or bool(stalled)
+        return len(rows) >= self.recipe.length or bool(stalled)
 
-    def keep_best(self, rows: list[dict]) -> None:
-        """With `early_stop`, remember the weights of the lowest validation loss."""
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the weights that are kept, as they are now."""
+        return {name: tensor.clone() for name, tensor in self.kept.state_dict().items()}
+
+    def remember(self, rows: list[dict]) -> None:
+        """Remember the weights to rewind to and, with `early_stop`, those of the lowest validation loss."""
         losses = [row["val_loss"] for row in rows if "val_loss" in row]
         if self.recipe.early_stop and losses.index(min(losses)) == len(losses) - 1:
-            self.best = {name: tensor.clone() for name, tensor in self.kept.state_dict().items()}
+            self.best = self.weights()
+        if self.recipe.keep_epoch == len(rows):
+            self.early = self.weights()
 
     def snapshot(self, rows: list[dict]) -> dict:
         """All that `restore` needs; of a finished training only the weights that are kept."""
         if self.finished(rows):
-            return {"rows": rows, "model": self.best or self.kept.state_dict(), "finished": True}
+            model = self.best or self.kept.state_dict()
+            return {"rows": rows, "model": model, "early": self.early, "finished": True}
         return {
             "rows": rows,
             "finished": False,
@@ -64,6 +73,8 @@ class TrainingState:
             "scaler": self.scaler.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "best": self.best,
+            "early": self.early,
+            "guides": self.guides.state_dict(),
         }
 
     def restore(self, snapshot: dict | None) -> list[dict]:
@@ -78,11 +89,14 @@ class TrainingState:
         self.scaler.load_state_dict(snapshot["scaler"])
         if self.average:
             self.average.load_state_dict(snapshot["average"])
-        self.best = snapshot["best"]
+        self.best, self.early = snapshot["best"], snapshot["early"]
+        self.guides.load_state_dict(snapshot["guides"])
         return snapshot["rows"]
 
     def result(self) -> nn.Module:
         """The trained model with the weights that are kept."""
+        for guide in self.guides:
+            guide.close()
         if self.best or self.average:
             self.model.load_state_dict(self.best or self.kept.state_dict())
         return self.model.eval()

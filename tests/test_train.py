@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from effdl.checkpoint import Checkpoint
 from effdl.data.augment import cutmix, mixup
 from effdl.data.load import load
+from effdl.data.loader import prepared
 from effdl.data.source import Images
 from effdl.errors import RunError
 from effdl.files import read_rows
@@ -22,7 +23,7 @@ from effdl.report.progress import Progress
 from effdl.results import EpochLog
 from effdl.schedule import constant, one_cycle
 from effdl.seeding import derive_seed
-from effdl.train import fit, prepared
+from effdl.train import fit
 
 CPU = Place(torch.device("cpu"))
 OPTIMIZER = partial(sgd, lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
@@ -213,6 +214,99 @@ def test_other_arithmetic_reaches_about_the_same(data, tmp_path, place):
     recipe = Recipe(**{**RECIPE.__dict__, "epochs": 5})
     train(network(), data, recipe, tmp_path, place)
     assert read_rows(tmp_path / "epochs.jsonl")[-1]["val_top1"] > 0.6
+
+
+# --- what compression steps add to a training
+
+
+def schedule_of_position(position: float, epochs: int, losses: list[float]) -> float:
+    return 1 - position / epochs
+
+
+def test_a_training_can_begin_late_on_its_schedule(data, tmp_path):
+    recipe = replace(RECIPE, epochs=5, first_epoch=3, schedule=schedule_of_position)
+    train(network(), data, recipe, tmp_path)
+    rows = read_rows(tmp_path / "epochs.jsonl")
+    assert [row["epoch"] for row in rows] == [1, 2]
+    steps = len(data.train) // 64
+    assert rows[0]["lr"] == pytest.approx(0.05 * (1 - (3 + (steps - 0.5) / steps) / 5))
+
+
+def test_a_penalty_is_part_of_the_loss(data, tmp_path):
+    plain = partial(sgd, lr=0.5, momentum=0.0, nesterov=False, weight_decay=0.0)
+    recipe = replace(RECIPE, epochs=1, batch_size=320, optimizer=plain)
+    (tmp_path / "with").mkdir()
+    without = train(network(), data, recipe, tmp_path)
+    penalised = train(
+        network(), data, replace(recipe, penalty=lambda model: 0.01 * model[1].weight.abs().sum()), tmp_path / "with"
+    )
+    torch.testing.assert_close(without[1].weight - penalised[1].weight, torch.full((8,), 0.5 * 0.01))
+
+
+def test_after_every_update_the_model_can_be_corrected(data, tmp_path):
+    seen = []
+
+    def clip(model: nn.Module, progress: float) -> None:
+        seen.append(progress)
+        assert not torch.is_grad_enabled()
+        model[0].weight.clamp_(-0.1, 0.1)
+
+    model = train(network(), data, replace(RECIPE, after_update=clip), tmp_path)
+    assert model[0].weight.abs().max() <= 0.1
+    assert seen == pytest.approx([(i + 1) / 15 for i in range(15)])
+
+
+class Matching(nn.Module):
+    """A guide that makes the logits follow its own, trained, constant."""
+
+    def __init__(self, student: nn.Module):
+        super().__init__()
+        self.constant, self.closed = nn.Parameter(torch.zeros(10)), False
+        self.student = [student]
+
+    def forward(self, images, targets, logits, loss):
+        assert images.shape[1:] == (1, 8, 8)
+        return loss + (logits - self.constant).square().mean()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_guide_changes_the_loss_and_trains_along(data, tmp_path):
+    made = []
+
+    def make(student: nn.Module) -> nn.Module:
+        made.append(Matching(student))
+        return made[-1]
+
+    model = network()
+    train(model, data, replace(RECIPE, guides=(make,)), tmp_path)
+    assert made[0].student == [model]
+    assert made[0].closed
+    assert made[0].constant.abs().sum() > 0
+    assert not any("constant" in name for name in model.state_dict())
+
+
+@pytest.mark.parametrize("killed_after", [1, 2])
+def test_a_guided_training_resumes_bit_identical_with_its_early_weights(data, tmp_path, killed_after):
+    recipe = replace(RECIPE, guides=(Matching,), keep_epoch=1)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole = train(network(), data, recipe, tmp_path / "a")
+    with pytest.raises(Killed):
+        train(network(), data, recipe, tmp_path / "b", display=KilledAfter(killed_after))
+    assert_same(whole, train(network(), data, recipe, tmp_path / "b"))
+    first, second = (Checkpoint(tmp_path / part, "0").load()["early"] for part in "ab")
+    one_epoch = train(network(), data, replace(recipe, epochs=1), tmp_path)
+    for name, tensor in one_epoch.state_dict().items():
+        assert torch.equal(tensor, first[name]), name
+        assert torch.equal(tensor, second[name]), name
+
+
+def test_early_weights_can_be_those_before_training(data, tmp_path):
+    train(network(), data, replace(RECIPE, keep_epoch=0), tmp_path)
+    early = Checkpoint(tmp_path, "0").load()["early"]
+    assert all(torch.equal(tensor, early[name]) for name, tensor in network().state_dict().items())
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch(data, tmp_path):

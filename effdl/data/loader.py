@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from effdl.data.load import Data
 from effdl.data.source import Images
 from effdl.data.streamed import StreamedImages
 from effdl.errors import UserError
@@ -84,6 +85,12 @@ def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
     """``(images - mean) / std`` per channel as float32; images (N, C, H, W), uint8 or float, all in 0..255 units."""
     scale, shift = _scale_and_shift(tuple(mean), tuple(std), images.device)
     return (images * scale).add_(shift)  # one pass that also converts, one in place
+
+
+def prepared(images: Images, data: Data, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of a split in order, ready for a model: float images (n, C, H, W) and labels (n,)."""
+    for batch, labels in batches(images, batch_size, order=None, device=device, drop_last=False, train=False):
+        yield normalize(batch, data.mean, data.std), labels
 
 
 @lru_cache(maxsize=8)
