@@ -16,12 +16,13 @@ def accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], topk: S
     label is among the k highest logits, 0 to 1), ``loss`` (mean over images, nats) and ``images``. A ``top<k>`` with
     k >= number of classes says nothing and is None; without images everything but ``images`` is None.
     """
-    device = next((p.device for p in model.parameters()), None)
+    first = next((p for p in model.parameters() if p.is_floating_point()), None)
+    device, dtype = (first.device, first.dtype) if first is not None else (None, None)
     images_seen, classes = 0, 0
     hits, loss = 0, 0.0  # become tensors on the device, read once at the end: no synchronization per batch
     with evaluating(model), torch.inference_mode():
         for images, labels in batches:
-            images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+            images, labels = images.to(device, dtype, non_blocking=True), labels.to(device, non_blocking=True)
             logits = model(images)
             images_seen, classes = images_seen + len(labels), logits.shape[1]
             hits = hits + topk_hits(logits, labels, topk)

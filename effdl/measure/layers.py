@@ -3,23 +3,46 @@
 from torch import nn
 from torch.nn.utils import parametrize
 
+from effdl.measure.bits import activation_bits
 from effdl.measure.evaluating import evaluating
 from effdl.measure.macs import LayerMacs, trace
 from effdl.measure.size import distinct, parameters, sizes
 
 
-def per_layer(model: nn.Module, input_shape: tuple[int, int, int]) -> list[dict]:
+def per_layer(model: nn.Module, input_shape: tuple[int, int, int], stored: dict[str, dict] | None = None) -> list[dict]:
     """One row per weight, in the order of `effdl.layers.weights`, for one input (C, H, W).
 
-    Keys: ``name``, ``type``, ``shape``, ``params`` and ``params_nonzero`` (weight and bias), ``weight_sparsity``,
-    ``macs``, ``macs_nonzero``, ``share_of_params`` (of the whole model, 0 to 1). Parameters shared by two layers are
-    counted in the first one, so that columns add up; attention products belong to no weight and to no row.
+    Keys: ``name``, ``type``, ``shape``, ``params`` and ``params_nonzero`` (weight and bias), ``weights`` and
+    ``weights_nonzero`` (elements of the weight), ``weight_sparsity``, ``macs``, ``macs_nonzero``, ``share_of_params``
+    (of the whole model, 0 to 1), ``weight_bits``, ``activation_bits`` and ``inputs`` (bits and number of the
+    activations that enter), ``size_bytes`` (of the weight in the file) and ``share_of_size``. Parameters shared by two
+    layers are counted in the first one, so that columns add up; attention products belong to no weight and to no row.
+
+    Args:
+        stored: how the file keeps each tensor, as `artifact.storage` says; None: as plain floats.
     """
     _, layers = trace(model, input_shape)
+    entering = activation_bits(model, input_shape)
     with evaluating(model):
         params, _ = sizes(parameters(model))
         first_uses = {(id(module), name) for module, name in distinct(a for layer in layers for a in attributes(layer))}
-        return [row(layer, params, first_uses) for layer in layers]
+        return [row(layer, params, first_uses) | bits(layer, entering, stored) for layer in layers]
+
+
+def bits(layer: LayerMacs, entering: dict[str, tuple[int, int]], stored: dict[str, dict] | None) -> dict:
+    """The part of a weight's row that says how many bits and bytes there are."""
+    weight = getattr(layer.module, layer.attribute)
+    plain = {"bits": 8 * weight.dtype.itemsize, "bytes": weight.nbytes}
+    kept = (stored or {}).get(f"{layer.name}.{layer.attribute}".lstrip("."), plain)
+    activations, inputs = entering.get(layer.name, (8 * weight.dtype.itemsize, 0))
+    total = sum(part["bytes"] for part in stored.values()) if stored else None
+    return {
+        "weight_bits": kept["bits"],
+        "activation_bits": activations,
+        "inputs": inputs,
+        "size_bytes": kept["bytes"],
+        "share_of_size": kept["bytes"] / total if total else None,
+    }
 
 
 def attributes(layer: LayerMacs) -> list[tuple[nn.Module, str]]:
@@ -44,6 +67,8 @@ def row(layer: LayerMacs, model_params: int, first_uses: set[tuple[int, str]]) -
         "shape": list(getattr(layer.module, layer.attribute).shape),
         "params": params,
         "params_nonzero": params_nonzero,
+        "weights": weight_params,
+        "weights_nonzero": weight_nonzero,
         "weight_sparsity": 1 - weight_nonzero / weight_params if weight_params else None,
         "macs": layer.macs,
         "macs_nonzero": layer.macs_nonzero,

@@ -29,10 +29,17 @@ def test_rows():
         "shape": [4, 3, 3, 3],
         "params": 112,
         "params_nonzero": 85,
+        "weights": 108,
+        "weights_nonzero": 81,
         "weight_sparsity": 0.25,
         "macs": 108 * 36,
         "macs_nonzero": 81 * 36,
         "share_of_params": 112 / 1552,
+        "weight_bits": 32,
+        "activation_bits": 32,
+        "inputs": 192,
+        "size_bytes": 432,
+        "share_of_size": None,
     }
     assert (second["name"], second["type"], second["params"], second["macs"]) == ("3", "Linear", 1440, 1440)
 
