@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from rich import box
 from rich.table import Table
 
 UNKNOWN = "-"
@@ -40,9 +41,13 @@ ROWS: list[tuple[str, str, Callable[[float], str]]] = [
     ("weight sparsity", "weight_sparsity", percent),
     ("MACs", "macs", si),
     ("MACs non-zero", "macs_nonzero", si),
+    ("bits per weight", "weight_bits", "{:.3g}".format),
+    ("bits per activation", "activation_bits", "{:.3g}".format),
+    ("bit operations", "bops", si),
     ("size on disk", "size_bytes", size),
     ("compression", "compression_ratio", "{:.2f} x".format),
     ("latency, 1 image", "latency_ms", milliseconds),
+    ("runs in", "latency_runtime", str),
     ("throughput", "throughput_images_per_s", "{:,.0f} img/s".format),
     ("peak memory", "memory_peak_bytes", size),
     ("time", "duration_s", "{:.1f} s".format),
@@ -68,10 +73,10 @@ def stages_table(stages: list[dict], title: str, split: str = "test") -> Table:
 
 def layers_table(rows: list[dict]) -> Table:
     """One row per weight layer."""
-    table = Table(title="Layers", title_justify="left")
+    table = Table(title="Layers", title_justify="left", box=box.SIMPLE, pad_edge=False)
     for column in ("layer", "type", "shape"):
-        table.add_column(column)
-    for column in ("parameters", "non-zero", "weight sparsity", "MACs", "MACs non-zero", "share"):
+        table.add_column(column, no_wrap=True)
+    for column in ("parameters", "non-zero", "zeros", "bits", "input bits", "MACs", "non-zero", "bytes", "of file"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
@@ -81,8 +86,35 @@ def layers_table(rows: list[dict]) -> Table:
             f"{row['params']:,}",
             f"{row['params_nonzero']:,}",
             percent(row["weight_sparsity"]),
+            f"{row['weight_bits']:.3g}",
+            f"{row['activation_bits']:.3g}",
             si(row["macs"]),
             si(row["macs_nonzero"]),
-            percent(row["share_of_params"]),
+            f"{row['size_bytes']:,.0f}",
+            UNKNOWN if row["share_of_size"] is None else percent(row["share_of_size"]),
         )
+    return table
+
+
+def sensitivity_table(rows: list[dict], baseline: float, amounts: dict[str, float], title: str) -> Table:
+    """One row per layer, one column per level: the accuracy with that layer alone changed.
+
+    Args:
+        rows: as `sensitivity.analyse` yields them.
+        baseline: top-1 of the unchanged model.
+        amounts: by layer, what can be pruned of it.
+    """
+    table = Table(
+        title=f"{title} ({percent(baseline)} unchanged)", title_justify="left", box=box.SIMPLE, pad_edge=False
+    )
+    table.add_column("layer", no_wrap=True)
+    columns = list(dict.fromkeys((row["change"], row["level"]) for row in rows))
+    for change, level in columns:
+        table.add_column(f"-{100 * level:g} %" if change == "prune" else f"{level:g} bits", justify="right")
+    if amounts:
+        table.add_column("can lose", justify="right")
+    found = {(row["layer"], row["change"], row["level"]): row["top1"] for row in rows}
+    for layer in dict.fromkeys(row["layer"] for row in rows):
+        cells = [f"{100 * found[layer, *column]:.1f}" for column in columns]
+        table.add_row(layer, *cells, *([f"{100 * amounts[layer]:g} %"] if amounts else []))
     return table

@@ -138,12 +138,14 @@ def test_the_table_can_be_printed():
 def test_layers():
     table = layers_table(per_layer(mlp(1, 8, 10, hidden=[16]), (1, 8, 8)))
     assert table.row_count == 2
-    assert [list(column.cells) for column in table.columns[1:7]] == [
+    assert [list(column.cells) for column in table.columns[1:9]] == [
         ["Linear", "Linear"],
         ["16x64", "10x16"],
         ["1,040", "170"],
         ["1,040", "170"],
         ["0.00 %", "0.00 %"],
+        ["32", "32"],
+        ["32", "32"],
         ["1.02 k", "160"],
     ]
     assert list(table.columns[-1].cells) == ["85.95 %", "14.05 %"]
