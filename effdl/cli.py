@@ -14,14 +14,18 @@ effdl: train, compress and honestly measure neural networks.
 Usage: effdl COMMAND [ARGUMENTS]
 
 Commands:
-  train      train a model, compress it, measure it after every step
-  evaluate   rebuild the model of a run folder and measure it again
-  list       show models, data sets, compression methods and the other options
+  train        train a model, compress it, measure it after every step
+  evaluate     rebuild the model of a run folder and measure it again
+  export       write a run's model for a runtime, check it there and time it
+  sensitivity  prune or quantize one layer of a run's model at a time
+  list         show models, data sets, compression methods and the other options
 
 Examples:
   effdl train model=resnet prune=0.5
   effdl train -m model=mlp,lenet5 prune=0.3,0.9
+  effdl train model=resnet prune=0.8 quantize=int8
   effdl evaluate outputs/2026-01-31/12-00-00 --layers
+  effdl export outputs/2026-01-31/12-00-00 format=onnx
   effdl list models
 
 `effdl COMMAND --help` says more. Tab completion in bash: eval "$(effdl --shell-completion install=bash)"
@@ -40,13 +44,31 @@ def evaluate(arguments: list[str]) -> int:
     return main(arguments)
 
 
+def export(arguments: list[str]) -> int:
+    from effdl.commands.export import main
+
+    return main(arguments)
+
+
+def sensitivity(arguments: list[str]) -> int:
+    from effdl.commands.sensitivity import main
+
+    return main(arguments)
+
+
 def show_list(arguments: list[str]) -> int:
     from effdl.commands.list import main
 
     return main(arguments)
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"train": train, "evaluate": evaluate, "list": show_list}
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
+    "sensitivity": sensitivity,
+    "list": show_list,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,10 +17,11 @@ from pydantic import Field
 
 from effdl.annotations import conforms, describe, show
 from effdl.errors import UserError
-from effdl.types import Count, Fraction, Natural, Positive
+from effdl.types import Count, Fraction, Natural, Pattern, Positive, SpeedUp
 
 HYDRA_KEYS = ("_target_", "_partial_")
-RUN_KEYS = (*HYDRA_KEYS, "stage")
+RUN_KEYS = (*HYDRA_KEYS, "stage", "during")
+Bits = Annotated[int, Field(ge=1, le=8)]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,10 @@ class Settings:
     ema: Fraction | None
     early_stop: Count | None
     topk: Annotated[list[Count], Field(min_length=1)]
-    prune: Fraction | None
+    prune: Fraction | SpeedUp | Pattern | None
+    factorize: Fraction | None
+    quantize: Literal["int8", "fp16", "bf16", "binary", "ternary"] | Bits | None
+    distill: str | None
     resume: bool | str
 
 
@@ -54,9 +58,14 @@ class Device:
 
 
 # Groups whose keys all functions of the group share, besides those of the function itself.
-SHARED = {"model": {"weights": str | None}, "dataset": "effdl.data.load.prepare", "compression": {"stage": str}}
+SHARED = {
+    "model": {"weights": str | None},
+    "dataset": "effdl.data.load.prepare",
+    "compression": {"stage": str, "during": list[str] | None},
+}
 GROUPS = ("dataset", "model", "optimizer", "scheduler", "augment", "compression", "device", "energy")
-LEVELS = ("prune",)
+NODES = (*GROUPS, "teacher")  # keys whose values are no single values
+LEVELS = ("prune", "factorize", "quantize", "distill")
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -70,15 +79,15 @@ def check_settings(config: dict, raw: dict) -> None:
 
     Args:
         config: the resolved config.
-        raw: the same before its interpolations were resolved, which shows the steps that use a level.
+        raw: the same before its interpolations were resolved, which shows what uses the dropout and the levels.
 
     Raises:
         UserError: names the key, its value and what is allowed.
     """
-    check_present("", config, [*GROUPS, *get_type_hints(Settings)])
+    check_present("", config, [*NODES, *get_type_hints(Settings)])
     check_present("device.", config["device"], get_type_hints(Device))
-    own = {key: value for key, value in config.items() if key not in GROUPS}
-    check_values("", own, get_type_hints(Settings, include_extras=True), also=GROUPS)
+    own = {key: value for key, value in config.items() if key not in NODES}
+    check_values("", own, get_type_hints(Settings, include_extras=True), also=NODES)
     check_values("device.", config["device"], get_type_hints(Device, include_extras=True))
     meter = locate("effdl.measure.energy.EnergyMeter")
     check_present("energy.", config["energy"], required(meter))
@@ -91,8 +100,11 @@ def check_settings(config: dict, raw: dict) -> None:
     if config["dropout"] and "${dropout}" not in str(raw["model"]):
         raise UserError(f"dropout={config['dropout']} has no effect: this model takes none (allowed: 0)")
     for level in LEVELS:
-        if config[level] and f"${{{level}}}" not in str(raw["compression"]):
+        steps = [name for name, node in raw["compression"].items() if f"${{{level}}}" in str(node)]
+        if config[level] and not any(config["compression"][name].get("level") for name in steps):
             raise UserError(f"{level}={config[level]} has no step to use it: add one to compression=[...]")
+    if config["distill"] == "teacher" and not config["teacher"]:
+        raise UserError("distill=teacher needs a model to learn from: add +model@teacher=NAME")
 
 
 def check_targets(config: dict) -> None:
@@ -103,9 +115,28 @@ def check_targets(config: dict) -> None:
     """
     for group in ("dataset", "model", "optimizer", "scheduler"):
         check_call(group, config[group], SHARED.get(group, {}))
-    for group in ("augment", "compression"):
-        for name, node in config[group].items():
-            check_call(f"{group}.{name}", node, SHARED.get(group, {}))
+    if config["teacher"]:
+        check_call("teacher", config["teacher"], SHARED["model"])
+    for name, node in config["augment"].items():
+        check_call(f"augment.{name}", node, {})
+    for name, node in config["compression"].items():
+        check_level(config, name, node)
+        check_call(f"compression.{name}", node, SHARED["compression"])
+
+
+def active(config: dict) -> dict:
+    """The config without the compression steps that are off."""
+    return {**config, "compression": {name: node for name, node in config["compression"].items() if node.get("level")}}
+
+
+def check_level(config: dict, name: str, node: dict) -> None:
+    """Check the level of a step, and call it by the name under which it was set."""
+    if not isinstance(node, dict) or "_target_" not in node or "level" not in node:
+        return
+    hint, level, stage = keywords(locate(node["_target_"])).get("level", Any), node["level"], node.get("stage")
+    if not conforms(level, hint):
+        key = stage if level == config.get(stage) else f"compression.{name}.level"
+        raise UserError(f"{key}={show(level)}: allowed is {describe(hint)} (for {name})")
 
 
 def check_call(path: str, node: dict, shared: dict[str, Any] | str) -> None:
@@ -119,7 +150,12 @@ def check_call(path: str, node: dict, shared: dict[str, Any] | str) -> None:
         check_present(f"{path}.", node, required(function))
         hints |= keywords(function)
     hints |= shared if isinstance(shared, dict) else {}
-    check_values(f"{path}.", {key: value for key, value in node.items() if key not in HYDRA_KEYS}, hints)
+    nested = {key: value for key, value in node.items() if isinstance(value, dict) and "_target_" in value}
+    for key, value in nested.items():
+        check_call(f"{path}.{key}", value, {})
+    plain = {key: value for key, value in node.items() if key not in (*HYDRA_KEYS, *nested)}
+    check_values(f"{path}.", plain, hints)
+    check_values(f"{path}.", dict.fromkeys(nested), dict.fromkeys(hints, Any))
 
 
 def check_present(prefix: str, values: dict, names: Iterable[str]) -> None:
@@ -180,6 +216,10 @@ def locate(target: str) -> Callable:
 
 def instantiate(node: dict, *supplied: Any) -> Any:
     """Call a node's function with what the run supplies and the node's keys; bind the keys only, if ``_partial_``."""
-    arguments = {key: value for key, value in node.items() if key not in RUN_KEYS}
+    given = {key: value for key, value in node.items() if key not in RUN_KEYS}
+    arguments = {
+        key: instantiate(value) if isinstance(value, dict) and "_target_" in value else value
+        for key, value in given.items()
+    }
     function = partial(locate(node["_target_"]), **arguments)
     return function if node.get("_partial_") else function(*supplied)

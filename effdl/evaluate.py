@@ -10,17 +10,19 @@ from torch import nn
 
 from effdl import artifact
 from effdl.data.load import Data
+from effdl.data.loader import prepared
 from effdl.data.source import Images
+from effdl.deploy.latency import deployed_latency
 from effdl.errors import UserError
 from effdl.measure.accuracy import accuracy
-from effdl.measure.latency import latency, throughput
+from effdl.measure.bits import summary
+from effdl.measure.latency import throughput
+from effdl.measure.layers import per_layer
 from effdl.measure.macs import macs
 from effdl.measure.size import count, file_bytes
 from effdl.models.build import build
+from effdl.models.structure import apply
 from effdl.recipe import Place
-from effdl.train import prepared
-
-FLOAT_BITS = 32
 
 
 def load_model(path: str | Path, *, trusted: bool = False) -> nn.Module:
@@ -40,13 +42,15 @@ def load_model(path: str | Path, *, trusted: bool = False) -> nn.Module:
     network = build(
         {**model["config"], "weights": None}, model["channels"], model["image_size"], model["classes"], trusted=trusted
     )
-    network.load_state_dict(state)
+    network = apply(network, model.get("structure", []))
+    network.load_state_dict(state, assign=True)  # not copied: a half-precision model stays one
     return network.eval()
 
 
-def read_description(path: Path) -> dict:
-    """What a stored file says of its model: architecture and stage."""
-    return artifact.read(path)[1]
+def read_description(path: str | Path) -> dict:
+    """What a stored file (or that of a run folder) says of its model: architecture and stage."""
+    path = Path(path)
+    return artifact.read(path / "model.safetensors" if path.is_dir() else path)[1]
 
 
 def measure(
@@ -59,19 +63,20 @@ def measure(
     split: str = "test",
     trusted: bool = False,
 ) -> dict:
-    """Everything there is to say about a stored model, by DESIGN's names; accuracy on a split of the data set."""
+    """Everything there is to say about a stored model; accuracy on a split of the data set, ``layers`` a row each."""
     model = load_model(path, trusted=trusted).to(place.device)
     shape, threads = (data.channels, data.image_size, data.image_size), torch.get_num_threads()
-    counted, operations, size = count(model), macs(model, shape), file_bytes(path)
+    stored = artifact.storage(path)
+    operations, layers = macs(model, shape), per_layer(model, shape, stored)
+    float_bits = 8 * next(parameter.dtype.itemsize for parameter in model.parameters())
     images: Images = getattr(data, split)
     return {
         **accuracy(model, prepared(images, data, batch_size, place.device), topk),
-        **counted,
+        **count(model),
         **operations,
-        "weight_bits": FLOAT_BITS,
-        "activation_bits": FLOAT_BITS,
-        "bops": operations["macs_nonzero"] * FLOAT_BITS * FLOAT_BITS,
-        "size_bytes": size,
-        **latency(model, shape, device=place.device, threads=threads),
+        **summary(layers, operations["macs_nonzero"], float_bits),
+        "size_bytes": file_bytes(path),
+        **deployed_latency(path, model, stored, artifact.grids(path), shape, place, threads),
         **throughput(model, shape, device=place.device, threads=threads),
+        "layers": layers,
     }

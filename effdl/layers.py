@@ -4,8 +4,11 @@ Compression acts on these and `weight_sparsity` counts them; biases, norms and e
 """
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from torch import nn
+
+from effdl.errors import UserError
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -20,3 +23,24 @@ def weights(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
             yield name, module, "weight"
         elif isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
             yield name, module, "in_proj_weight"  # out_proj is a Linear of its own
+
+
+def excluded(names: list[str], patterns: list[str]) -> set[str]:
+    """The names that fit any of the patterns (``*``, ``?``, ``[...]``).
+
+    Raises:
+        UserError: a pattern that fits none.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UserError(f"exclude={pattern}: fits no layer (layers: {', '.join(names)})")
+    return {name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+
+
+def check_exclude(model: nn.Module, exclude: list[str]) -> None:
+    """Make sure that every pattern fits a layer.
+
+    Raises:
+        UserError: one does not.
+    """
+    excluded([name for name, _, _ in weights(model)], exclude)

@@ -2,17 +2,20 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
 from torch import nn
 
-from effdl.bench import Bench
-from effdl.config import instantiate
+from effdl.bench import Bench, Guide
+from effdl.compression.order import check_fits, check_order, kind_of
+from effdl.config import instantiate, locate
 from effdl.data.load import Data, load
 from effdl.errors import UserError
+from effdl.evaluate import load_model, read_description
 from effdl.models.build import build
+from effdl.models.structure import changes
 from effdl.recipe import Place, Recipe
 from effdl.report.outcome import name_of
 from effdl.seeding import derive_seed, make_deterministic
@@ -29,6 +32,27 @@ class Prepared:
     place: Place
     data: Data
     model: nn.Module
+    teachers: dict[str, nn.Module] = field(default_factory=dict)
+    parameters: int = field(init=False)  # of the model before any step
+
+    def __post_init__(self) -> None:
+        self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
+
+    def fresh_model(self) -> nn.Module:
+        """An untrained model of the config, drawn from the global random numbers."""
+        return untrained(self.config["model"], self.data)
+
+    def description(self, stage: str, model: nn.Module) -> dict:
+        """What a stored model says of itself: its stage, and enough to build its architecture again."""
+        config = self.config["teacher" if stage == "teacher" else "model"]
+        return {
+            "stage": stage,
+            "config": {key: value for key, value in config.items() if key != "weights"},
+            "channels": self.data.channels,
+            "image_size": self.data.image_size,
+            "classes": len(self.data.classes),
+            "structure": changes(model, untrained(config, self.data)),
+        }
 
 
 def prepare(config: dict) -> Prepared:
@@ -39,9 +63,41 @@ def prepare(config: dict) -> Prepared:
     """
     place = choose_place(config["device"])
     data = load(config["dataset"])
+    steps = [(name, locate(node["_target_"]), node) for name, node in steps_on(config)]
+    check_order([(name, kind_of(function)) for name, function, _ in steps])
     torch.manual_seed(derive_seed(config["seed"], "model"))
     model = build(config["model"], data.channels, data.image_size, len(data.classes))
-    return Prepared(config, place, data, model)
+    for _, function, node in steps:
+        if kind_of(function) == "structure":
+            break  # what follows meets other layers
+        check_fits(function, model, node)
+    return Prepared(config, place, data, model, teachers_of(config, data))
+
+
+def untrained(model: dict, data: Data) -> nn.Module:
+    """A model of a config's node with new weights."""
+    return build({**model, "weights": None}, data.channels, data.image_size, len(data.classes))
+
+
+def teachers_of(config: dict, data: Data) -> dict[str, nn.Module]:
+    """The teachers that distillation methods name as a run folder or as "teacher", by that name.
+
+    Raises:
+        UserError: no such run, or it is for other images or classes.
+    """
+    levels = {node["level"] for _, node in steps_on(config) if node.get("stage") == "distill"}
+    found = {}
+    for level in sorted(levels - {"self", "peer", "born_again"}):
+        if level == "teacher":
+            torch.manual_seed(derive_seed(config["seed"], "teacher"))
+            found[level] = build(config["teacher"], data.channels, data.image_size, len(data.classes))
+            continue
+        teacher, description = load_model(level), read_description(level)
+        for key, own in (("classes", len(data.classes)), ("channels", data.channels)):
+            if description[key] != own:
+                raise UserError(f"distill={level}: the teacher is for {description[key]} {key}, {data.name} has {own}")
+        found[level] = teacher
+    return found
 
 
 def with_classes(augment: Callable, classes: int) -> Callable:
@@ -80,17 +136,55 @@ def recipe_of(config: dict, classes: int) -> Recipe:
         clip_norm=config["clip_norm"],
         ema=config["ema"],
         early_stop=config["early_stop"],
+        keep_epoch=rewind_epoch(config),
         eval_batch_size=config["eval_batch_size"],
     )
 
 
+def rewind_epoch(config: dict) -> int | None:
+    """The epoch of the first training to whose weights a step goes back, if one does.
+
+    Raises:
+        UserError: two steps go back to different ones, or the training is not that long.
+    """
+    epochs = {node["rewind_epoch"] for _, node in steps_on(config) if node.get("retrain") == "rewind_weights"}
+    if len(epochs) > 1:
+        raise UserError(f"rewind_epoch: all steps must go back to the same epoch, not to {sorted(epochs)}")
+    if epochs and max(epochs) > config["epochs"]:
+        raise UserError(f"rewind_epoch={max(epochs)}: allowed is a whole number <= {config['epochs']} (epochs)")
+    return next(iter(epochs), None)
+
+
+def train_fully(model: nn.Module, bench: Bench) -> nn.Module:
+    """Train by the run's whole recipe."""
+    return bench.fit(model, epochs=bench.recipe.epochs)
+
+
+def steps_on(config: dict) -> list[tuple[str, dict]]:
+    """Name and node of the compression methods that are on."""
+    return [(name, node) for name, node in config["compression"].items() if node.get("level")]
+
+
+def guides_of(config: dict) -> list[tuple[Callable[[str], bool], Guide]]:
+    """The losses of distillation, each with the question whether it applies to the trainings of a stage."""
+
+    def applies(stage: str, level: str, during: list[str] | None) -> bool:
+        if stage == "teacher" or (stage == "dense" and level == "self"):
+            return False
+        return during is None or stage in during
+
+    return [
+        (partial(applies, level=node["level"], during=node.get("during")), instantiate(node))
+        for _, node in steps_on(config)
+        if kind_of(locate(node["_target_"])) == "guide"
+    ]
+
+
 def steps_of(config: dict) -> list[tuple[str, str, Step]]:
     """Stage, method and function of every step that is on, the first training included; stages have unique names."""
-    steps: list[tuple[str, str, Step]] = [
-        ("dense", "train", lambda model, bench: bench.fit(model, epochs=bench.recipe.epochs))
-    ]
-    for name, node in config["compression"].items():
-        if node.get("level"):
+    steps: list[tuple[str, str, Step]] = [("dense", "train", train_fully)]
+    for name, node in steps_on(config):
+        if kind_of(locate(node["_target_"])) != "guide":
             stage = node.get("stage", name)
             before = sum(earlier.partition("-")[0] == stage for earlier, _, _ in steps)
             steps.append((f"{stage}-{before + 1}" if before else stage, name, instantiate(node)))
@@ -103,24 +197,13 @@ def on_device(data: Data, device: torch.device) -> Data:
     return replace(data, **{name: split and split.to(device) for name, split in splits.items()})
 
 
-def description(prepared: Prepared, stage: str) -> dict:
-    """What a stored model says of itself: the stage it comes from, and enough to build its architecture again."""
-    return {
-        "stage": stage,
-        "config": {key: value for key, value in prepared.config["model"].items() if key != "weights"},
-        "channels": prepared.data.channels,
-        "image_size": prepared.data.image_size,
-        "classes": len(prepared.data.classes),
-    }
-
-
 def describe(prepared: Prepared) -> str:
     """What is about to run, in one line."""
     data, config = prepared.data, prepared.config
     images = f"{len(data.train):,} training, {len(data.val or []):,} validation and {len(data.test):,} test images"
-    parameters = sum(parameter.numel() for parameter in prepared.model.parameters())
     shape = f"{data.channels}x{data.image_size}x{data.image_size}"
     return (
-        f"{name_of(config['model'])} ({parameters:,} parameters) on {name_of(config['dataset'])} ({images}, {shape}), "
+        f"{name_of(config['model'])} ({prepared.parameters:,} parameters) "
+        f"on {name_of(config['dataset'])} ({images}, {shape}), "
         f"{prepared.place.device}, {torch.get_num_threads()} threads"
     )

@@ -4,8 +4,9 @@
 ``run.json``            status, reason, config and its fingerprint, provenance
 ``epochs.jsonl``        one row per training epoch
 ``stages.jsonl``        one row per measured stage, appended as it happens
+``layers.jsonl``        one row per stage and layer: shape, zeros, bits, MACs, bytes
 ``result.json``         ``{"stages": [...], "total": {...}}``, written when the run is done
-``model.safetensors``   the stored model of the last stage (see ``artifact.py``)
+``model.safetensors``   the stored model of the last stage (see ``effdl.artifact``)
 ``checkpoint.*``        where training stands; what ``resume`` reads
 ``curves.png``          the training curves
 ``train.log``           what happened, with times
@@ -72,6 +73,7 @@ class RunFolder:
         self.run_file = self.path / "run.json"
         self.epochs_file = self.path / "epochs.jsonl"
         self.stages_file = self.path / "stages.jsonl"
+        self.layers_file = self.path / "layers.jsonl"
         self.result_file = self.path / "result.json"
         self.model_file = self.path / "model.safetensors"
         self.curves_file = self.path / "curves.png"

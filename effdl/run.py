@@ -1,32 +1,22 @@
 """One run: train, measure, then each compression step, measuring after each, and save."""
 
 import logging
-import math
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import torch
 from rich.console import Console
-from torch import nn
 
-from effdl import artifact
-from effdl.bench import Bench
-from effdl.checkpoint import Checkpoint
-from effdl.compression.mask import make_permanent
-from effdl.data.load import Data
+from effdl.compression.permanent import make_permanent
 from effdl.errors import RunError, UserError
-from effdl.evaluate import measure
-from effdl.files import append_row, read_rows, write_atomic, write_json, write_rows
+from effdl.files import read_rows, write_atomic, write_json, write_rows
 from effdl.logs import logging_to
 from effdl.measure.energy import EnergyMeter
-from effdl.prepare import Prepared, describe, description, on_device, recipe_of, steps_of
+from effdl.prepare import Prepared, describe, on_device, steps_of
 from effdl.provenance import provenance
-from effdl.recipe import Recipe
 from effdl.report.outcome import show_result
 from effdl.report.progress import Progress
-from effdl.results import DONE, FAILED, INTERRUPTED, EpochLog, RunFolder
-from effdl.seeding import derive_seed
-from effdl.train import fit
+from effdl.results import DONE, FAILED, INTERRUPTED, RunFolder
+from effdl.work import Work, add, make_bench
 
 log = logging.getLogger(__name__)
 
@@ -69,80 +59,16 @@ def run(prepared: Prepared, folder: RunFolder, meter: EnergyMeter, display: Prog
     sources = {"data_fingerprint": data.fingerprint, **provenance(prepared.place.device)}
     folder.start(prepared.config, {"seed": prepared.config["seed"], **sources})
     display.note(describe(prepared))
-    model, rows = prepared.model, {row["stage"]: row for row in read_rows(folder.stages_file)}
-    write_rows(folder.stages_file, list(rows.values()))  # without a row that a kill cut short
-    size_fp32 = 4 * sum(parameter.numel() for parameter in model.parameters())
-    bench = Bench(data, recipe_of(prepared.config, len(data.classes)), trainer(prepared, data, folder, meter, display))
+    for file in (folder.stages_file, folder.layers_file):
+        write_rows(file, read_rows(file))  # without a row that a kill cut short
+    work = Work(prepared, data, folder, meter, display, make_bench(prepared, data, folder, meter, display))
+    work.teach()
+    model = prepared.model
     for stage, method, step in steps_of(prepared.config):
-        display.stage(stage)
-        bench.stage = stage
-        torch.manual_seed(derive_seed(prepared.config["seed"], "step", stage))
-        model = step(model, bench)
-        if stage in rows:  # measured before the run was cut off
-            continue
-        log.info("%s: storing and measuring", stage)
-        artifact.write(folder.model_file, make_permanent(model).state_dict(), description(prepared, stage))
-        row = {
-            "stage": stage,
-            "method": method,
-            **measured(prepared, data, folder, meter),
-            "size_fp32_bytes": size_fp32,
-        }
-        row["compression_ratio"] = size_fp32 / row["size_bytes"]
-        rows[stage] = {**row, **spent(folder, stage, meter)}
-        append_row(folder.stages_file, rows[stage])
-        log.info("%s: %s", stage, rows[stage])
-    return finish(folder, list(rows.values()), meter)
-
-
-def trainer(
-    prepared: Prepared, data: Data, folder: RunFolder, meter: EnergyMeter, display: Progress
-) -> Callable[[nn.Module, Recipe, str, int], nn.Module]:
-    """The function by which the stages of this run train."""
-
-    def train(model: nn.Module, recipe: Recipe, stage: str, number: int) -> nn.Module:
-        return fit(
-            model,
-            data,
-            recipe,
-            prepared.place,
-            seed=derive_seed(prepared.config["seed"], "fit", number),
-            checkpoint=Checkpoint(folder.path, str(number)),
-            meter=meter,
-            display=display,
-            log=EpochLog(folder.epochs_file, stage, number),
-        )
-
-    return train
-
-
-def measured(prepared: Prepared, data: Data, folder: RunFolder, meter: EnergyMeter) -> dict:
-    """All measures of the stored model, and what measuring cost."""
-    topk, batch_size = prepared.config["topk"], prepared.config["eval_batch_size"]
-    with meter.phase() as used:
-        row = measure(folder.model_file, data, prepared.place, topk=topk, batch_size=batch_size, trusted=True)
-    if not math.isfinite(row["loss"]):
-        raise RunError(f"the loss on the test split is {row['loss']}: lower optimizer.lr, or set clip_norm or warm-up")
-    cost = {"duration_s": used.duration_s, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
-    return row | {f"evaluate_{key}": value for key, value in cost.items()}
-
-
-def spent(folder: RunFolder, stage: str, meter: EnergyMeter) -> dict:
-    """Time, energy, CO2 and peak memory of a stage's trainings, from its epochs, those before an interruption too."""
-    rows = [row for row in read_rows(folder.epochs_file) if row["stage"] == stage]
-    keys = ("duration_s", "energy_kwh", "co2eq_g")
-    peaks = [row["memory_peak_bytes"] for row in rows]
-    return {
-        "epochs": len(rows),
-        **({key: add(row[key] for row in rows) for key in keys} if rows else nothing(meter)),
-        "memory_peak_bytes": max(peaks) if peaks and None not in peaks else None,
-    }
-
-
-def nothing(meter: EnergyMeter) -> dict:
-    """What a stage without training spent: nothing, if somebody looked."""
-    known = set(meter.sources().values()) != {"unavailable"}
-    return {"duration_s": 0.0, "energy_kwh": 0.0 if known else None, "co2eq_g": 0.0 if known else None}
+        model = work.carry_out(stage, method, step, model)
+        if stage == "dense":
+            work.bench.dense = make_permanent(model).eval().requires_grad_(False)
+    return finish(folder, read_rows(folder.stages_file), meter)
 
 
 def total(folder: RunFolder, rows: list[dict], meter: EnergyMeter) -> dict:
@@ -166,12 +92,6 @@ def end(folder: RunFolder, status: str, reason: str) -> None:
     log.info("%s: %s", status, reason)
     with suppress(RunError):
         folder.end(status, reason)
-
-
-def add(values: Iterable[float | None]) -> float | None:
-    """A sum, unknown if a part is unknown."""
-    values = list(values)
-    return None if None in values else sum(values)
 
 
 def finish(folder: RunFolder, rows: list[dict], meter: EnergyMeter) -> dict:

@@ -13,4 +13,6 @@ Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Pattern = Annotated[str, Field(pattern=r"^\d+:\d+$", description="N:M, such as 2:4")]  # N weights kept of every M
+SpeedUp = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 UnitInterval = Annotated[float, Field(ge=0, le=1)]

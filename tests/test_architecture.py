@@ -51,7 +51,7 @@ def part(name):
 def test_the_modules_were_found():
     assert {"effdl.cli", "effdl.models.resnet", "effdl.compression.mask"} <= set(MODULES)
     assert "torch" in imports("effdl.train")
-    assert "effdl.artifact" in imports("effdl.run")
+    assert "effdl.artifact" in imports("effdl.work")
     assert "effdl.files" in reached("effdl.checkpoint")
 
 
@@ -99,10 +99,13 @@ def test_what_needs_no_torch_imports_none(name):
     [
         ("data", {"models", "measure", "compression", "train", "run", "commands", "cli", "report"}),
         ("models", {"data", "measure", "compression", "train", "run", "commands", "cli", "report"}),
-        ("measure", {"compression", "train", "run", "prepare", "commands", "cli", "report"}),
-        ("compression", {"measure", "train", "run", "prepare", "commands", "cli", "report"}),
-        ("report", {"compression", "train", "run", "prepare", "commands", "cli"}),
-        ("train", {"compression", "run", "commands", "cli", "prepare"}),
+        ("measure", {"compression", "train", "work", "run", "prepare", "commands", "cli", "report", "deploy"}),
+        ("compression", {"measure", "train", "work", "run", "prepare", "commands", "cli", "report", "deploy"}),
+        ("deploy", {"compression", "train", "work", "run", "prepare", "commands", "cli"}),
+        ("report", {"compression", "train", "work", "run", "prepare", "commands", "cli", "deploy"}),
+        ("train", {"compression", "work", "run", "commands", "cli", "prepare", "deploy"}),
+        ("evaluate", {"compression", "train", "work", "run", "commands", "cli", "prepare", "report"}),
+        ("work", {"run", "commands", "cli"}),
         ("run", {"commands", "cli"}),
         ("config", {"data", "models", "measure", "compression", "train", "run", "commands", "cli", "report"}),
         ("artifact", {"data", "models", "measure", "compression", "train", "run", "commands", "cli", "report"}),
@@ -122,13 +125,21 @@ def test_no_module_imports_itself_through_others():
                 assert name not in reached(other), f"{name} and {other}"
 
 
-def test_models_methods_and_measures_stand_alone():
-    """A method or a model can be taken away without touching another one."""
-    shared = {"mask", "evaluating", "blocks", "scaling", "surgery", "weights", "build", "names"}
+def test_models_stand_alone():
+    """A family can be taken away without touching another one."""
+    shared = {"blocks", "scaling", "surgery", "weights", "build", "names", "structure", "activation_quantizer", "variants"}
     for name in MODULES:
-        if part(name) in ("compression", "models") and name.count(".") == 2:
-            others = {other for other in imports(name) if part(other) == part(name) and other.count(".") == 2}
-            assert {other.rpartition(".")[2] for other in others} <= shared, name
+        if part(name) == "models" and name.rpartition(".")[2] not in shared:
+            others = {other.rpartition(".")[2] for other in imports(name) if part(other) == "models"} - {"models"}
+            assert others <= shared, name
+
+
+def test_families_of_methods_stand_alone():
+    """Pruning knows nothing of quantization, and so on; what they share is beside them."""
+    for name in MODULES:
+        if part(name) == "compression" and name.count(".") == 3:
+            families = {other.split(".")[2] for other in imports(name) if part(other) == "compression"}
+            assert families <= {name.split(".")[2], "mask", "permanent", "order"}, name
 
 
 def run(*arguments):

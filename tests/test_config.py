@@ -21,7 +21,7 @@ from effdl.config import (
     required,
 )
 from effdl.errors import UserError
-from effdl.types import Count, Fraction
+from effdl.types import Count
 
 RAW = {
     "seed": 0,
@@ -35,7 +35,11 @@ RAW = {
     "early_stop": None,
     "topk": [1, 5],
     "prune": None,
+    "factorize": None,
+    "quantize": None,
+    "distill": None,
     "resume": False,
+    "teacher": {},
     "dataset": {
         "_target_": "effdl.data.digits.digits",
         "val": 0.1,
@@ -52,12 +56,8 @@ RAW = {
     "augment": {"cutout": {"_target_": "effdl.data.augment.cutout", "_partial_": True, "size": 8}},
     "compression": {
         "magnitude": {
-            "_target_": "effdl.compression.magnitude.magnitude",
-            "_partial_": True,
-            "stage": "prune",
+            **yaml.safe_load((config_folder() / "compression" / "magnitude.yaml").read_text()),
             "level": "${prune}",
-            "epochs": None,
-            "lr_scale": 0.2,
         }
     },
     "device": {
@@ -116,8 +116,8 @@ def test_the_shipped_values_are_accepted():
         ("epochs", -1, "epochs=-1: allowed is a whole number >= 0"),
         ("epochs", 1.5, "epochs=1.5: allowed is a whole number >= 0"),
         ("batch_size", 0, "batch_size=0: allowed is a whole number >= 1"),
-        ("prune", 1.0, "prune=1.0: allowed is a number >= 0 and < 1, or null"),
-        ("prune", True, "prune=true: allowed is a number >= 0 and < 1, or null"),
+        ("prune", 1.0, "prune=1.0: allowed is a number >= 0 and < 1, or a number > 1, or N:M, such as 2:4, or null"),
+        ("prune", True, "prune=true: allowed is a number >= 0 and < 1, or a number > 1, or N:M, such as 2:4, or null"),
         ("clip_norm", 0, "clip_norm=0: allowed is a number > 0, or null"),
         ("topk", [1, 0], "topk=[1, 0]: allowed is a list [...] of which each is a whole number >= 1"),
         ("resume", None, "resume=null: allowed is true or false, or a text"),
@@ -294,7 +294,6 @@ def test_nearest(word, hint):
 def test_keywords_are_those_after_the_star():
     assert keywords(locate("effdl.models.torchvision.torchvision")).keys() == {"name"}  # `pretrained` is for `build`
     assert keywords(locate("effdl.models.mlp.mlp")).keys() == {"hidden", "width", "dropout"}
-    assert keywords(locate("effdl.compression.magnitude.magnitude"))["level"] == Fraction | None
 
 
 def test_instantiate_calls_or_binds():

@@ -1,19 +1,22 @@
 """Every shipped config file is composed, checked, and what it names is built and used."""
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 import yaml
 from torch import nn
 
-from effdl.bench import Bench
 from effdl.commands import config_folder
 from effdl.commands.compose import composed, settings
-from effdl.config import GROUPS, check_targets, instantiate
+from effdl.compression.order import Kind, kind_of
+from effdl.config import GROUPS, check_targets, instantiate, locate
+from effdl.errors import UserError
 from effdl.models.build import build
-from effdl.prepare import choose_place, recipe_of, steps_of
+from effdl.prepare import choose_place, guides_of, recipe_of, steps_of, steps_on
 
 FOLDER = config_folder()
 FILES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.yaml"))
@@ -34,6 +37,26 @@ def config(*overrides):
 
 def choice(group, option):
     return f"{group}=[{option}]" if group in LISTS else f"{group}={option}"
+
+
+LEVELS = {
+    "prune": ["0.5", "2:4"],
+    "factorize": ["0.5"],
+    "quantize": ["4", "int8", "fp16", "binary", "ternary"],
+    "distill": ["self", "peer", "born_again"],
+}
+
+
+@cache
+def turned_on(option):
+    """Overrides that choose a compression method and a level that it takes."""
+    stage = yaml.safe_load((FOLDER / "compression" / f"{option}.yaml").read_text())["stage"]
+    for level in LEVELS[stage]:
+        overrides = (choice("compression", option), f"{stage}={level}")
+        with suppress(UserError):
+            config(*overrides)
+            return overrides
+    raise AssertionError(f"no level turns {option} on")
 
 
 def network():
@@ -65,14 +88,14 @@ def test_a_file_of_a_list_puts_itself_under_its_own_name(path):
 @pytest.mark.parametrize(("group", "option"), [(group, option) for group in GROUPS for option in options(group)])
 def test_every_option_is_composed_and_checked(group, option):
     written = yaml.safe_load((FOLDER / group / f"{option}.yaml").read_text())
-    found = config(choice(group, option))[group]
+    found = config(*(turned_on(option) if group == "compression" else [choice(group, option)]))[group]
     if group in LISTS:
         assert list(found) == ([option] if written else [])
         found = found.get(option, {})
     assert list(found) == list(written)
     for key, value in written.items():
         if "$" not in str(value) and key != "root":
-            assert found[key] == value
+            assert found[key] == value, key
     assert "root" not in found or Path(found["root"]).is_absolute()
 
 
@@ -128,15 +151,19 @@ def test_augmentations_follow_one_another():
 
 
 @pytest.mark.parametrize("option", options("compression"))
-def test_every_compression_step_is_off_by_default_and_on_by_its_level(option):
-    written = yaml.safe_load((FOLDER / "compression" / f"{option}.yaml").read_text())
-    assert [stage for stage, _, _ in steps_of(config(choice("compression", option)))] == ["dense"]
-    level = written["level"].strip("${}")
-    on = config(choice("compression", option), f"{level}=0.5")
-    _, (stage, method, step) = steps_of(on)
-    assert (stage, method) == (written["stage"], option)
-    bench = Bench(data=None, recipe=recipe_of(on, 10), train=lambda model, *arguments: model)
-    assert step(network(), bench)(torch.randn(2, 3, 8, 8)).shape == (2, 10)
+def test_every_compression_method_is_off_by_default_and_on_by_its_level(option):
+    assert steps_on(config(choice("compression", option))) == []
+    on = config(*turned_on(option))
+    ((name, node),) = steps_on(on)
+    kind = kind_of(locate(node["_target_"]))
+    assert (name, kind in get_args(Kind)) == (option, True)
+    assert [method for _, method, _ in steps_of(on)] == ["train", *([option] if kind != "guide" else [])]
+    assert len(guides_of(on)) == (kind == "guide")
+
+
+@pytest.mark.parametrize("level", [f"{knob}={level}" for knob, levels in LEVELS.items() for level in levels])
+def test_every_level_has_one_method_that_takes_it_by_default(level):
+    assert len(steps_on(config(level))) == 1
 
 
 def test_the_processor_is_always_there():

@@ -5,7 +5,7 @@ import torch
 
 from effdl.commands.compose import composed, settings
 from effdl.errors import UserError
-from effdl.prepare import DEFAULT_THREADS, choose_place, description, prepare, recipe_of, steps_of
+from effdl.prepare import DEFAULT_THREADS, choose_place, prepare, recipe_of, steps_of
 
 
 def config(*overrides: str) -> dict:
@@ -45,10 +45,12 @@ def test_the_same_seed_builds_the_same_model_and_another_another():
 
 
 def test_the_description_rebuilds_the_architecture_only():
-    found = description(prepare(config("model=mlp", "model.hidden=[5]")), "dense")
+    prepared = prepare(config("model=mlp", "model.hidden=[5]"))
+    found = prepared.description("dense", prepared.model)
     assert (found["channels"], found["image_size"], found["classes"]) == (1, 8, 10)
     assert (found["stage"], found["config"]["hidden"]) == ("dense", [5])
     assert "weights" not in found["config"]
+    assert found["structure"] == []
 
 
 def test_steps_without_a_level_are_off():

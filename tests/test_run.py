@@ -50,7 +50,7 @@ def reference(tmp_path_factory) -> Path:
 def test_the_folder_holds_what_it_should(reference):
     files = {path.name for path in reference.iterdir()}
     expected = {"run.json", "epochs.jsonl", "stages.jsonl", "result.json", "model.safetensors", "train.log", ".hydra"}
-    assert expected | {"curves.png", "checkpoint.0.pt", "checkpoint.1.pt"} == files
+    assert expected | {"curves.png", "layers.jsonl", "checkpoint.0.pt", "checkpoint.1.pt"} == files
     run = json.loads((reference / "run.json").read_text())
     assert run["status"] == "done"
     assert run["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]

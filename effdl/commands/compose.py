@@ -19,11 +19,19 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from effdl.commands import config_folder
-from effdl.config import check_settings, nearest
+from effdl.config import active, check_settings, nearest
 from effdl.errors import UserError
 from effdl.results import flatten
 
 LISTS = ("augment", "compression")
+
+
+def matching(value: str | float | None, pattern: str) -> str | float | None:
+    """The value, if all of its text matches a regular expression: by this a method takes some values of its knob."""
+    return value if value is not None and re.fullmatch(pattern, str(value)) else None
+
+
+OmegaConf.register_new_resolver("matching", matching, replace=True)
 
 
 def composed(overrides: list[str], config_dir: str | None) -> DictConfig:
@@ -74,7 +82,7 @@ def settings(config: DictConfig) -> dict:
     check_settings(plain, OmegaConf.to_container(config, resolve=False))
     if "root" in plain["dataset"]:
         plain["dataset"]["root"] = str(Path(plain["dataset"]["root"]).expanduser().absolute())
-    return plain
+    return active(plain)
 
 
 def parse(overrides: list[str]) -> list[Override]:

@@ -74,12 +74,12 @@ def test_a_sweep_resumes_in_its_folder_and_leaves_what_is_done(effdl):
 
 
 def test_a_crash_in_a_sweep_is_not_success(effdl, monkeypatch):
-    from effdl.compression import magnitude
+    from effdl.compression.prune import cut
 
-    def crash(tensors, level):
+    def crash(scores, count):
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(magnitude, "keep_largest", crash)
+    monkeypatch.setattr(cut, "keep_largest", crash)
     assert effdl("train", "-m", "model=mlp", "epochs=0", "prune=0,0.5", "hydra.sweep.dir=sweep")[0] == 1
     statuses = [json.loads(Path(f"sweep/{i}/run.json").read_text())["status"] for i in range(2)]
     assert statuses == ["done", "failed"]
