@@ -1,7 +1,5 @@
 """Masks: weights that are zero and stay zero, whatever trains the model afterwards."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -22,15 +20,19 @@ class Mask(nn.Module):
         return torch.where(self.keep, weight, 0.0)  # not weight * keep: that makes -0.0
 
 
-def make_permanent(model: nn.Module) -> nn.Module:
-    """A copy of a model whose parametrizations are replaced by the weights they yield, exactly."""
-    model = copy.deepcopy(model)
-    for module in list(model.modules()):
-        if parametrize.is_parametrized(module):
-            weights = {name: getattr(module, name).detach() for name in module.parametrizations}
-            # Not `remove_parametrizations`: it changes the class, which the copy shares with the original.
-            module.__class__ = type(module).__bases__[0]
-            del module.parametrizations
-            for name, weight in weights.items():
-                module.register_parameter(name, nn.Parameter(weight, requires_grad=weight.is_floating_point()))
-    return model
+def mask_of(module: nn.Module, name: str) -> Mask:
+    """The mask on a module's weight; if it has none, it gets one that keeps everything."""
+    if parametrize.is_parametrized(module, name):
+        for step in module.parametrizations[name]:
+            if isinstance(step, Mask):
+                return step
+    mask = Mask(torch.ones_like(getattr(module, name), dtype=torch.bool))
+    parametrize.register_parametrization(module, name, mask)
+    return mask
+
+
+def under_mask(module: nn.Module, name: str) -> nn.Parameter:
+    """The parameter that is trained: what lies under a weight's mask, or the weight itself."""
+    return (
+        module.parametrizations[name].original if parametrize.is_parametrized(module, name) else getattr(module, name)
+    )

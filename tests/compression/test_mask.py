@@ -1,4 +1,4 @@
-"""Masked weights are zero, stay zero, and are made permanent without a bit of difference."""
+"""Masked weights are zero and stay zero."""
 
 import copy
 
@@ -9,9 +9,8 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from effdl import optim
-from effdl.compression.mask import Mask, make_permanent
+from effdl.compression.mask import Mask, mask_of, under_mask
 from effdl.layers import weights
-from effdl.models.resnet import resnet
 
 OPTIMIZERS = {
     "sgd": lambda model: optim.sgd(model, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
@@ -99,65 +98,6 @@ def test_the_gradient_is_zero_there_and_the_same_elsewhere():
         assert torch.equal(gradient[masks[layer]], plain.weight.grad[masks[layer]])
 
 
-def test_made_permanent_it_is_a_plain_model_with_the_same_bits():
-    model = network()
-    plain_keys = set(model.state_dict())
-    masked(model)
-    train(model, OPTIMIZERS["sgd"](model), 3)
-    model.eval()
-    images = torch.randn(4, 1, 4, 4)
-    keys, output = list(model.state_dict()), model(images)
-    seen = {name: getattr(module, attribute).clone() for name, module, attribute in weights(model)}
-
-    permanent = make_permanent(model)
-
-    assert set(permanent.state_dict()) == plain_keys
-    assert [type(module) for module in permanent.modules()] == [type(module) for module in network().modules()]
-    for name, module, attribute in weights(permanent):
-        assert torch.equal(bits(getattr(module, attribute)), bits(seen[name]))
-        assert isinstance(module.weight, nn.Parameter)
-    assert torch.equal(permanent(images), output)
-    network().load_state_dict(permanent.state_dict())
-
-    # The original is as it was and shares nothing with the copy.
-    assert list(model.state_dict()) == keys
-    assert parametrize.is_parametrized(model[0], "weight")
-    with torch.no_grad():
-        for parameter in permanent.parameters():
-            parameter.zero_()
-    assert torch.equal(model(images), output)
-
-
-def test_a_model_without_parametrizations_is_copied():
-    model = network()
-    copied = make_permanent(model)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), copied.parameters(), strict=True))
-    assert not {id(p) for p in model.parameters()} & {id(p) for p in copied.parameters()}
-
-
-class Rounded(nn.Module):
-    """A second parametrization, such as a quantizer."""
-
-    def forward(self, weight):
-        return (weight * 8).round() / 8
-
-
-def test_parametrizations_stack():
-    model = network()
-    masks = masked(model)
-    for _, module, attribute in weights(model):
-        parametrize.register_parametrization(module, attribute, Rounded())
-    more = masked(model, sparsity=0.3, seed=3)
-    train(model, OPTIMIZERS["sgd"](model), 5)
-    permanent = make_permanent(model)
-    for (layer, module, _), (_, plain, _) in zip(weights(model), weights(permanent), strict=True):
-        weight = module.weight
-        assert torch.equal(bits(plain.weight), bits(weight))
-        assert (weight[~(masks[layer] & more[layer])] == 0).all()
-        assert torch.equal(weight, (weight * 8).round() / 8)
-    assert set(permanent.state_dict()) == set(network().state_dict())
-
-
 def test_masks_travel_in_the_state_dict():
     model, other = network(), network()
     masks = masked(model)
@@ -176,12 +116,32 @@ def test_attention_projections_can_be_masked():
     trained = layer.train()(x)
     with torch.no_grad():
         assert torch.allclose(layer.eval()(x), trained, atol=1e-6)  # the fused path of evaluation sees the mask too
-        assert torch.equal(make_permanent(layer)(x), layer(x))
 
 
-def test_a_whole_network_keeps_its_memory_layout():
-    model = resnet(3, 32, 10, depth=8).to(memory_format=torch.channels_last).eval()
-    masked(model)
-    images = torch.randn(2, 3, 8, 8)
-    with torch.no_grad():
-        assert torch.equal(make_permanent(model)(images), model(images))
+def test_a_weight_has_one_mask():
+    model = network()
+    weight, parameter = model[0].weight.detach().clone(), model[0].weight
+    mask = mask_of(model[0], "weight")
+    assert mask.keep.all()
+    assert mask.keep.shape == weight.shape
+    assert mask_of(model[0], "weight") is mask
+    assert torch.equal(model[0].weight, weight)
+    assert under_mask(model[0], "weight") is parameter
+    assert under_mask(model[4], "weight") is model[4].weight  # without a mask
+    mask.keep[0] = False
+    assert torch.equal(model[0].weight[0], torch.zeros_like(weight[0]))
+    assert torch.equal(model[0].weight[1:], weight[1:])
+
+
+def test_a_mask_is_found_beside_others():
+    model = network()
+    parametrize.register_parametrization(model[4], "weight", nn.Identity())
+    mask = mask_of(model[4], "weight")
+    parametrize.register_parametrization(model[4], "weight", nn.Identity())
+    assert mask_of(model[4], "weight") is mask
+    assert len(model[4].parametrizations.weight) == 3
+
+
+def test_a_mask_has_the_weight_s_layout():
+    convolution = nn.Conv2d(4, 8, 3).to(memory_format=torch.channels_last)
+    assert mask_of(convolution, "weight").keep.is_contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,98 @@
+"""N:M sparsity: N weights kept of every M consecutive inputs, a pattern that sparse matrix units can use.
+
+Mishra et al. 2021, "Accelerating Sparse Deep Neural Networks", sections 3 and 4 (2:4; `retrain=rewind_lr` with
+`rewind_epoch=0` is their recipe); Zhou et al. 2021, "Learning N:M Fine-grained Structured Sparse Neural Networks from
+Scratch", section 3 (any N:M).
+"""
+
+import torch
+from torch import nn
+
+from effdl.bench import Bench
+from effdl.compression.mask import mask_of
+from effdl.compression.order import effect
+from effdl.compression.prune.cut import Criterion
+from effdl.compression.prune.keep import keep_in_groups
+from effdl.compression.prune.retrain import How, Retraining
+from effdl.errors import UserError
+from effdl.layers import excluded, weights
+from effdl.types import Natural, Pattern, Positive
+
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # their weights have the inputs first
+
+
+def check(model: nn.Module, level: str, exclude: list[str], skip_first: bool) -> set[str]:
+    """Make sure that a pattern fits a model; returns the names of the layers that are left alone.
+
+    Raises:
+        UserError: no such pattern, or layers whose inputs M does not divide.
+    """
+    _, size = parse(level)
+    layers = list(weights(model))
+    names = [name for name, _, _ in layers]
+    alone = excluded(names, exclude) | set(names[:1] if skip_first else [])
+    check_inputs(layers, alone, level, size)
+    return alone
+
+
+@effect("mask", check)
+def nm(
+    model: nn.Module,
+    bench: Bench,
+    *,
+    level: Pattern | None,
+    criterion: Criterion,
+    exclude: list[str],
+    skip_first: bool,
+    retrain: How,
+    rewind_epoch: Natural,
+    epochs: Natural | None,
+    lr_scale: Positive,
+) -> nn.Module:
+    """Keep the N highest-scoring of every M weights that follow one another along a layer's inputs, and retrain.
+
+    In a convolution these are the weights of M input channels at one place of the kernel.
+
+    Args:
+        level: ``N:M``, such as ``2:4``.
+        criterion: scores the weights; the lowest go.
+        exclude: patterns of names of layers that are left alone.
+        skip_first: leave the first layer alone: its inputs are the image's channels.
+        retrain, rewind_epoch, epochs, lr_scale: see `Retraining`.
+
+    Raises:
+        UserError: no such pattern, or layers whose inputs M does not divide.
+    """
+    kept, size = parse(level)
+    alone = check(model, level, exclude, skip_first)
+    train = Retraining(bench, retrain, rewind_epoch, epochs, lr_scale)
+    for (name, module, attribute), scores in zip(list(weights(model)), criterion(model, bench), strict=True):
+        if name not in alone:
+            scores = scores.where(getattr(module, attribute) != 0, -torch.inf)  # what is zero stays so, and counts
+            keep = keep_in_groups(scores, kept, size, inputs_of(module, attribute)[0])
+            mask_of(module, attribute).keep.logical_and_(keep)
+    return train(model)
+
+
+def parse(pattern: str) -> tuple[int, int]:
+    """N and M."""
+    kept, size = (int(number) for number in pattern.split(":"))
+    if not 0 < kept < size:
+        raise UserError(f"prune={pattern}: of N:M, N must be from 1 to M - 1")
+    return kept, size
+
+
+def inputs_of(module: nn.Module, attribute: str) -> tuple[int, int]:
+    """The dimension of a weight that runs over the inputs of an output, and their number."""
+    weight = getattr(module, attribute)
+    return (0, weight.shape[0] // module.groups) if isinstance(module, TRANSPOSED) else (1, weight.shape[1])
+
+
+def check_inputs(layers: list[tuple[str, nn.Module, str]], alone: set[str], level: str, size: int) -> None:
+    """Refuse a pattern that does not fit all layers but those that are left alone."""
+    inputs = {name: inputs_of(module, attribute)[1] for name, module, attribute in layers if name not in alone}
+    if odd := {name: number for name, number in inputs.items() if number % size}:
+        raise UserError(
+            f"prune={level}: {size} does not divide the inputs of {', '.join(f'{n} ({k})' for n, k in odd.items())}; "
+            f"leave these layers out with compression.nm.exclude=[{','.join(odd)}]"
+        )

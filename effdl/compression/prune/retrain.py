@@ -1,0 +1,78 @@
+"""Training after pruning: fine-tuning, learning-rate rewinding, weight rewinding."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from effdl.bench import Bench
+from effdl.errors import UserError
+
+How = Literal["finetune", "rewind_lr", "rewind_weights"]
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """How a pruned model is trained.
+
+    ``finetune``: `epochs` more (None: half of the run's) at `lr_scale` times the learning rate (Han et al. 2015).
+    ``rewind_lr``: the run's schedule again, from `rewind_epoch` on (Renda, Frankle & Carbin 2020, "Comparing Rewinding
+    and Fine-tuning in Neural Network Pruning", section 2).
+    ``rewind_weights``: the same, from the weights that the first training had then: the lottery ticket (Frankle &
+    Carbin 2019; with an epoch above 0, Frankle et al. 2020, "Linear Mode Connectivity and the Lottery Ticket
+    Hypothesis").
+
+    Raises:
+        UserError: there is no such epoch to go back to.
+    """
+
+    bench: Bench
+    how: How
+    rewind_epoch: int
+    epochs: int | None
+    lr_scale: float
+
+    def __post_init__(self) -> None:
+        if self.how != "finetune" and self.rewind_epoch > self.bench.recipe.epochs:
+            raise UserError(f"rewind_epoch={self.rewind_epoch}: allowed is at most epochs={self.bench.recipe.epochs}")
+
+    @property
+    def length(self) -> int:
+        """Number of epochs."""
+        if self.how != "finetune":
+            return self.bench.recipe.epochs - self.rewind_epoch
+        return (self.bench.recipe.epochs + 1) // 2 if self.epochs is None else self.epochs
+
+    def __call__(self, model: nn.Module, after_update: Callable[[nn.Module, float], None] | None = None) -> nn.Module:
+        """Train in place; `after_update` is as in `Bench.fit`."""
+        if self.how == "finetune":
+            return self.bench.fit(model, epochs=self.epochs, lr_scale=self.lr_scale, after_update=after_update)
+        if self.how == "rewind_weights":
+            rewind(model, self.bench.early_weights())
+        return self.bench.fit(
+            model, epochs=self.bench.recipe.epochs, first_epoch=self.rewind_epoch, after_update=after_update
+        )
+
+
+@torch.no_grad()
+def rewind(model: nn.Module, early: dict[str, Tensor]) -> None:
+    """Give a model, in place, the weights and statistics of an earlier state dict; masks stay.
+
+    Args:
+        early: state dict of the same model before it had parametrizations.
+
+    Raises:
+        UserError: the model's layers are others by now.
+    """
+    state = model.state_dict()
+    for name, tensor in early.items():
+        layer, _, attribute = name.rpartition(".")
+        key = name if name in state else f"{layer}.parametrizations.{attribute}.original".removeprefix(".")
+        if key not in state or state[key].shape != tensor.shape:
+            raise UserError(
+                f"retrain=rewind_weights: {name} is not what it was in the first training, since an earlier step "
+                "changed the layers; put that step after this one, or take retrain=rewind_lr"
+            )
+        state[key].copy_(tensor)

@@ -1,0 +1,87 @@
+"""Fine-tuning and the two kinds of rewinding."""
+
+import pytest
+import torch
+from torch import nn
+
+from effdl.compression.mask import mask_of
+from effdl.compression.prune.retrain import Retraining, rewind
+from effdl.errors import UserError
+from effdl.layers import weights
+from effdl.models.resnet import resnet
+
+
+def network(seed):
+    torch.manual_seed(seed)
+    model = resnet(1, 8, 10, depth=8)
+    with torch.no_grad():
+        for buffer in model.buffers():
+            buffer.add_(seed)
+    return model
+
+
+def test_what_each_asks_of_the_bench(bench):
+    bench.early = network(1).state_dict()
+    model = network(0)
+    for how, epochs, length in [
+        ("finetune", None, 3),
+        ("finetune", 2, 2),
+        ("rewind_lr", 2, 5),
+        ("rewind_weights", 2, 5),
+    ]:
+        retraining = Retraining(bench, how, rewind_epoch=1, epochs=epochs, lr_scale=0.2)
+        assert retraining.length == length
+        assert retraining(model) is model
+    assert bench.asked == [
+        {"epochs": None, "lr_scale": 0.2, "first_epoch": 0},
+        {"epochs": 2, "lr_scale": 0.2, "first_epoch": 0},
+        {"epochs": 6, "lr_scale": 1.0, "first_epoch": 1},
+        {"epochs": 6, "lr_scale": 1.0, "first_epoch": 1},
+    ]
+
+
+def test_weights_go_back_and_masks_stay():
+    early, model = network(1), network(2)
+    generator = torch.Generator().manual_seed(0)
+    masks = {}
+    for name, module, attribute in list(weights(model)):
+        masks[name] = mask_of(module, attribute).keep
+        masks[name].copy_(torch.rand(masks[name].shape, generator=generator) > 0.5)
+    kept = {name: mask.clone() for name, mask in masks.items()}
+    rewind(model, early.state_dict())
+    for (name, module, _), (_, then, _) in zip(weights(model), weights(early), strict=True):
+        assert torch.equal(masks[name], kept[name])
+        assert torch.equal(module.weight, torch.where(kept[name], then.weight, 0.0))
+    now = model.state_dict()
+    same = [key for key in early.state_dict() if key in now]
+    assert any("running_mean" in key for key in same)
+    assert all(torch.equal(now[key], early.state_dict()[key]) for key in same)
+
+
+def test_only_weight_rewinding_goes_back_to_weights(bench, pruned):
+    bench.early = network(1).state_dict()
+    for how, back in [("finetune", False), ("rewind_lr", False), ("rewind_weights", True)]:
+        model = pruned(network(2), bench, 0.5, retrain=how)
+        reference = {name: getattr(module, attribute) for name, module, attribute in weights(network(1 if back else 2))}
+        trained = {name: getattr(module, attribute).abs() for name, module, attribute in weights(network(2))}
+        for name, module, attribute in weights(model):
+            weight = getattr(module, attribute)
+            assert torch.equal(weight[weight != 0], reference[name][weight != 0])
+            # Those that were small when trained go, not those that were small early.
+            assert trained[name][weight != 0].min() > trained[name][weight == 0].max()
+
+
+def test_layers_that_an_earlier_step_changed(bench):
+    bench.early = network(1).state_dict()
+    model = network(2)
+    model[3].conv1 = nn.Sequential(nn.Conv2d(16, 4, 1), nn.Conv2d(4, 16, 3, padding=1))
+    with pytest.raises(UserError, match=r"retrain=rewind_weights: 3.conv1.weight is not what it was"):
+        Retraining(bench, "rewind_weights", 1, None, 1.0)(model)
+    assert bench.asked == []
+
+
+@pytest.mark.parametrize("how", ["rewind_lr", "rewind_weights"])
+def test_an_epoch_that_the_run_does_not_have(bench, how):
+    with pytest.raises(UserError, match="rewind_epoch=7: allowed is at most epochs=6"):
+        Retraining(bench, how, 7, None, 1.0)
+    assert Retraining(bench, how, 6, None, 1.0).length == 0
