@@ -3,20 +3,29 @@
 from torch import nn
 
 from effdl.models.scaling import padding_5x5
-from effdl.types import Fraction
+from effdl.models.variants import Convolution, convolutions
+from effdl.types import Count, Fraction
 
 
-def convnet(channels: int, image_size: int, classes: int, *, dropout: Fraction = 0.0) -> nn.Module:
+def convnet(
+    channels: int,
+    image_size: int,
+    classes: int,
+    *,
+    conv: Convolution = "standard",
+    groups: Count = 2,
+    dropout: Fraction = 0.0,
+) -> nn.Module:
     """Conv 32@5x5, pool 3, ReLU; conv 64@5x5, pool 2, ReLU; 200, ReLU; classes: 105,506 parameters on MNIST.
 
     Fleuret, "Deep learning" course, lecture 1.2. Images below 28x28 are padded (`scaling.padding_5x5`).
-    ``dropout`` acts before the last layer.
+    ``conv`` and ``groups``: see `variants.convolutions`. ``dropout`` acts before the last layer.
     """
     padding = padding_5x5(image_size)
     size = image_size
     for pool in (3, 2):
         size = (size + 2 * padding - 4) // pool
-    return nn.Sequential(
+    model = nn.Sequential(
         nn.Conv2d(channels, 32, 5, padding=padding),
         nn.MaxPool2d(3),
         nn.ReLU(),
@@ -29,3 +38,4 @@ def convnet(channels: int, image_size: int, classes: int, *, dropout: Fraction =
         nn.Dropout(dropout),
         nn.Linear(200, classes),
     )
+    return convolutions(model, conv, groups)

@@ -1,0 +1,1 @@
+"""Factorization: layers replaced by products of smaller ones."""

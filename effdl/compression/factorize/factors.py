@@ -1,0 +1,183 @@
+"""Layers as products of smaller ones: how good they are and what they cost at every rank, and the layers themselves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from effdl.compression.factorize.positions import Positions
+
+SWEEPS = 5  # of higher-order orthogonal iteration; it starts near its end
+
+
+@dataclass(frozen=True)
+class Factors:
+    """One way to factorize a layer. Ranks come as one number for each of `spectra`, from 1 to its length.
+
+    Args:
+        spectra: squared singular values of the unfolded weight, falling, as fractions of their sum (float64, 1-D).
+        weights: from ranks to the number of weights of each factor; takes tensors too.
+        uses: for each factor how often a weight of it is multiplied for one image.
+        build: from ranks to the factors, one after the other, the layer's bias in the last.
+    """
+
+    spectra: tuple[Tensor, ...]
+    weights: Callable[..., tuple]
+    uses: tuple[int, ...]
+    build: Callable[..., nn.Sequential]
+
+
+def svd(layer: nn.Linear | nn.Conv2d, positions: Positions) -> Factors:
+    """Singular value decomposition of the weight (outputs, all else): of all weights of that rank the nearest.
+
+    Linear (N, C) to (r, C) and (N, r) (Denton et al. 2014, section 3.2); convolution to one of the same kernel size
+    with r outputs, and a 1x1 (the shapes of Zhang et al. 2016, "Accelerating very deep convolutional networks").
+    """
+    weight = exact(layer)
+    u, s, vh = torch.linalg.svd(weight.flatten(1), full_matrices=False)
+    (outputs, _), (_, inputs) = u.shape, vh.shape
+
+    def build(rank: int) -> nn.Sequential:
+        root = s[:rank].sqrt()
+        first = (root[:, None] * vh[:rank]).view(rank, *weight.shape[1:])
+        last = (u[:, :rank] * root).view(outputs, rank, *(1 for _ in weight.shape[2:]))
+        if isinstance(layer, nn.Linear):
+            return nn.Sequential(linear(layer, first), linear(layer, last, layer.bias))
+        return nn.Sequential(convolution(layer, first, (0, 1)), convolution(layer, last, bias=layer.bias))
+
+    return Factors(
+        (fractions(s.square()),),
+        lambda rank: (rank * inputs, rank * outputs),
+        (positions.outputs, positions.outputs),
+        build,
+    )
+
+
+def tucker(layer: nn.Conv2d, positions: Positions) -> Factors:
+    """Tucker-2 decomposition of a kernel (N, C, kH, kW): 1x1 to r_in channels, kHxkW to r_out, 1x1 to N.
+
+    Kim et al. 2016, "Compression of deep convolutional neural networks", section 3.1. Ranks are (r_out, r_in); a mode
+    of full rank needs no factor (Tucker-1 in that section).
+    """
+    kernel = exact(layer)
+    outputs, inputs, *window = kernel.shape
+    area = window[0] * window[1]
+
+    def build(rank_out: int, rank_in: int) -> nn.Sequential:
+        u, core, v = tucker2(kernel, rank_out, rank_in)
+        before = [(v.T[:, :, None, None], ())] if rank_in < inputs else []
+        after = [(u[:, :, None, None], ())] if rank_out < outputs else []
+        kernels = [*before, (core, (0, 1)), *after]
+        biases = [*(None for _ in kernels[1:]), layer.bias]
+        parts = zip(kernels, biases, strict=True)
+        return nn.Sequential(*(convolution(layer, part, axes, bias) for (part, axes), bias in parts))
+
+    return Factors(
+        tuple(fractions(spectrum(kernel.transpose(0, mode).flatten(1))[0]) for mode in (0, 1)),
+        lambda rank_out, rank_in: (
+            rank_in * inputs * (rank_in < inputs),
+            rank_out * rank_in * area,
+            rank_out * outputs * (rank_out < outputs),
+        ),
+        (positions.inputs, positions.outputs, positions.outputs),
+        build,
+    )
+
+
+def spatial(layer: nn.Conv2d, positions: Positions) -> Factors:
+    """A kHxkW convolution as kHx1 with r outputs and 1xkW, the nearest ones of that rank to the kernel (N, C, kH, kW).
+
+    Jaderberg et al. 2014, scheme 2; the solution by SVD is in Tai et al. 2016, "CNNs with low-rank regularization".
+    """
+    kernel = exact(layer)
+    outputs, inputs, height, width = kernel.shape
+    u, s, vh = torch.linalg.svd(kernel.permute(1, 2, 0, 3).reshape(inputs * height, outputs * width), False)
+
+    def build(rank: int) -> nn.Sequential:
+        root = s[:rank].sqrt()
+        columns = (u[:, :rank] * root).T.view(rank, inputs, height, 1)
+        rows = (root[:, None] * vh[:rank]).view(rank, outputs, 1, width).transpose(0, 1)
+        return nn.Sequential(convolution(layer, columns, (0,)), convolution(layer, rows, (1,), layer.bias))
+
+    return Factors(
+        (fractions(s.square()),),
+        lambda rank: (rank * inputs * height, rank * outputs * width),
+        (positions.between, positions.outputs),
+        build,
+    )
+
+
+def tucker2(kernel: Tensor, rank_out: int, rank_in: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Orthonormal u (N, r_out) and v (C, r_in) and the core (r_out, r_in, kH, kW) of a kernel (N, C, kH, kW).
+
+    For a mode of full rank the identity is as good as any.
+
+    Higher-order orthogonal iteration from the truncated higher-order SVD (De Lathauwer et al. 2000, "On the best
+    rank-1 and rank-(R1, ..., RN) approximation of higher-order tensors", algorithm 4.2).
+    """
+    v = basis(kernel.transpose(0, 1), rank_in)
+    for _ in range(SWEEPS):
+        u = basis(torch.einsum("nchw,ci->nihw", kernel, v), rank_out)
+        v = basis(torch.einsum("nchw,no->cohw", kernel, u), rank_in)
+    return u, torch.einsum("nchw,no,ci->oihw", kernel, u, v), v
+
+
+def basis(tensor: Tensor, rank: int) -> Tensor:
+    """Orthonormal columns (rows, rank) that span most of a tensor's first mode; the identity at full rank."""
+    if rank == len(tensor):
+        return torch.eye(rank, dtype=tensor.dtype)
+    return spectrum(tensor.flatten(1))[1][:, :rank]
+
+
+def spectrum(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared singular values of a (rows, columns) matrix, falling, and all its left singular vectors as columns."""
+    values, vectors = torch.linalg.eigh(matrix @ matrix.T)
+    return values.flip(0).clamp(min=0), vectors.flip(1)
+
+
+def fractions(values: Tensor) -> Tensor:
+    """Values as parts of their sum; zeros stay zeros."""
+    return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
+
+
+def exact(layer: nn.Module) -> Tensor:
+    """The weight in double precision, on the processor: the same factors wherever the model is."""
+    return layer.weight.detach().to("cpu", torch.float64)
+
+
+def linear(layer: nn.Linear, weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """A linear layer with this weight (outputs, inputs)."""
+    with torch.device("meta"):  # nothing is drawn from the random numbers
+        new = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    return filled(new, layer, weight, bias)
+
+
+def convolution(layer: nn.Conv2d, kernel: Tensor, axes: tuple[int, ...] = (), bias: Tensor | None = None) -> nn.Conv2d:
+    """A convolution with this kernel; stride, padding and dilation are the layer's along `axes` (0 height, 1 width)."""
+
+    def along(values: tuple[int, int], neutral: int) -> tuple[int, ...]:
+        return tuple(values[axis] if axis in axes else neutral for axis in (0, 1))
+
+    with torch.device("meta"):
+        new = nn.Conv2d(
+            kernel.shape[1],
+            kernel.shape[0],
+            tuple(kernel.shape[2:]),
+            along(layer.stride, 1),
+            layer.padding if isinstance(layer.padding, str) else along(layer.padding, 0),
+            along(layer.dilation, 1),
+            bias=bias is not None,
+            padding_mode=layer.padding_mode,
+        )
+    return filled(new, layer, kernel, bias)
+
+
+def filled(new: nn.Module, layer: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    """Give a new layer its values, in the device, type and memory format of the one that it replaces."""
+    last = layer.weight.dim() == 4 and layer.weight.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if last and not layer.weight.is_contiguous() else torch.contiguous_format
+    new.weight = nn.Parameter(weight.to(layer.weight).contiguous(memory_format=layout))
+    if bias is not None:
+        new.bias = nn.Parameter(bias.detach().clone())
+    return new.train(layer.training)

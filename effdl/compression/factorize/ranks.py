@@ -1,0 +1,85 @@
+"""Which rank each layer gets: pure functions of the spectra, and of what each choice costs."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# Powers of 2 between which the price of a cost is sought: what all options together cost is worth so much loss.
+LOWEST, HIGHEST = -30, 60
+NOISE = 2.0**LOWEST  # a squared relative error that is no loss
+
+
+def by_ratio(spectra: Sequence[Tensor], level: float) -> tuple[int, ...]:
+    """Of every mode the fraction 1 - level of its full rank, at least 1."""
+    return tuple(max(1, round((1 - level) * len(spectrum))) for spectrum in spectra)
+
+
+def by_energy(spectra: Sequence[Tensor], level: float) -> tuple[int, ...]:
+    """Of every mode the smallest rank whose squared singular values keep the fraction 1 - level of their sum."""
+    kept = [torch.cumsum(spectrum, 0) for spectrum in spectra]
+    return tuple(min(int((sums < 1 - level).sum()) + 1, len(sums)) for sums in kept)
+
+
+def fixed(spectra: Sequence[Tensor], rank: int) -> tuple[int, ...]:
+    """The same rank for every mode, or its full rank if that is smaller."""
+    return tuple(min(rank, len(spectrum)) for spectrum in spectra)
+
+
+def lost(spectra: Sequence[Tensor]) -> Tensor:
+    """Squared relative error at all ranks, (R,) or (R1, R2), that of rank 1 first.
+
+    Exact for one mode (Eckart & Young 1936); for two modes the sum of both, an upper bound (De Lathauwer et al. 2000,
+    "A multilinear singular value decomposition", property 10).
+    """
+    tails = [spectrum.sum() - torch.cumsum(spectrum, 0) for spectrum in spectra]
+    return tails[0] if len(tails) == 1 else tails[0][:, None] + tails[1]
+
+
+def allocate(costs: list[Tensor], losses: list[Tensor], budget: int) -> list[int]:
+    """One option for each layer, such that the sum of the costs is within the budget and that of the losses small.
+
+    One price of cost for all layers, found by bisection: each layer takes the option of least loss + price x cost
+    (the choice of ranks in Idelbayev & Carreira-Perpiñán 2020, "Low-rank compression of neural nets: learning the
+    rank of each layer"). What the budget leaves over then goes to the layers that gain most from it, until
+    it pays for no better option of any layer.
+
+    Args:
+        costs, losses: of every layer's options, (options,) each.
+        budget: at least the sum of the smallest costs.
+
+    Returns:
+        Index of the option of each layer.
+    """
+    whole = float(sum(cost.max() for cost in costs))
+
+    def at(price: float) -> list[int]:
+        return [int((loss + price * cost / whole).argmin()) for loss, cost in zip(losses, costs, strict=True)]
+
+    def left(options: list[int]) -> int:
+        return budget - sum(int(cost[option]) for cost, option in zip(costs, options, strict=True))
+
+    chosen, low, high = [int(cost.argmin()) for cost in costs], LOWEST, HIGHEST
+    for _ in range(60):
+        middle = (low + high) / 2
+        options = at(2.0**middle)
+        if left(options) >= 0:
+            chosen, high = options, middle
+        else:
+            low = middle
+    return spend(costs, losses, chosen, left(chosen))
+
+
+def spend(costs: list[Tensor], losses: list[Tensor], chosen: list[int], left: int) -> list[int]:
+    """Better options for what is left of a budget, that of the largest gain first."""
+    while True:
+        best = [
+            int(torch.where(cost <= cost[option] + left, loss, torch.inf).argmin())
+            for cost, loss, option in zip(costs, losses, chosen, strict=True)
+        ]
+        gains = [float(loss[old] - loss[new]) for loss, old, new in zip(losses, chosen, best, strict=True)]
+        layer = max(range(len(gains)), key=gains.__getitem__, default=None)
+        if layer is None or gains[layer] <= NOISE:
+            return chosen
+        left -= int(costs[layer][best[layer]] - costs[layer][chosen[layer]])
+        chosen = [*chosen[:layer], best[layer], *chosen[layer + 1 :]]

@@ -1,0 +1,150 @@
+"""Replace the layers of a model by their factors, at ranks that one rule gives to all of them."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from effdl.compression.factorize.factors import Factors
+from effdl.compression.factorize.positions import Positions, trace
+from effdl.compression.factorize.ranks import allocate, by_energy, by_ratio, fixed, lost
+from effdl.errors import UserError
+from effdl.layers import excluded
+
+log = logging.getLogger(__name__)
+
+Rule = Literal["ratio", "energy", "macs", "params"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A layer that may be replaced."""
+
+    name: str
+    layer: nn.Module
+    positions: Positions
+    factors: Factors
+
+    @property
+    def params(self) -> int:
+        """Weights of the layer as it is."""
+        return self.layer.weight.numel()
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the layer as it is."""
+        return self.layer.weight.numel() * self.positions.outputs
+
+    def costs(self, ranks: tuple) -> dict[str, int | Tensor]:
+        """Weights and multiply-accumulates of the factors; ranks are numbers or tensors of them."""
+        weights = self.factors.weights(*ranks)
+        macs = sum(weight * uses for weight, uses in zip(weights, self.factors.uses, strict=True))
+        return {"params": sum(weights), "macs": macs}
+
+    def saves(self, ranks: tuple) -> bool | Tensor:
+        """Whether the factors have both fewer weights and fewer multiply-accumulates than the layer."""
+        costs = self.costs(ranks)
+        return (costs["params"] < self.params) & (costs["macs"] < self.macs)
+
+
+def factorized(
+    model: nn.Module,
+    input_shape: tuple[int, int, int],
+    factors_of: Callable[[nn.Module, Positions], Factors | None],
+    *,
+    level: float,
+    by: Rule,
+    rank: int | None,
+    exclude: list[str],
+) -> nn.Module:
+    """Replace, in place, every plain layer (`positions.is_plain`) by its factors, where that saves weights and MACs.
+
+    Args:
+        input_shape: (C, H, W) of an image.
+        factors_of: the factors of a layer; None for one that is left alone.
+        level: "ratio": of every rank this fraction goes; "energy": of the sum of the squared singular values of every
+            mode at most this fraction goes; "macs", "params": this fraction of the whole model's goes, or up to one
+            rank of one layer more, and all layers share one criterion (`ranks.allocate`).
+        rank: of all layers, instead.
+        exclude: patterns of names of layers that are left alone.
+
+    Raises:
+        UserError: a pattern fits no layer, or the budget cannot be met.
+    """
+    macs, positions = trace(model, input_shape)
+    totals = {"macs": macs, "params": sum(parameter.numel() for parameter in model.parameters())}
+    plain = [(name, module) for name, module in model.named_modules() if module in positions]
+    out = excluded([name for name, _ in plain], exclude)
+    possible = [(name, module, factors_of(module, positions[module])) for name, module in plain if name not in out]
+    candidates = [Candidate(name, layer, positions[layer], factors) for name, layer, factors in possible if factors]
+    if rank is not None:
+        ranks = [fixed(candidate.factors.spectra, rank) for candidate in candidates]
+    elif by in totals:
+        ranks = within_budget(candidates, level, by, totals[by])
+    else:
+        rule = {"ratio": by_ratio, "energy": by_energy}[by]
+        ranks = [rule(candidate.factors.spectra, level) for candidate in candidates]
+    pairs = zip(candidates, ranks, strict=True)
+    chosen = [(candidate, ranks) for candidate, ranks in pairs if ranks and candidate.saves(ranks)]
+    report(chosen, len(plain), totals)
+    return with_modules(model, {candidate.layer: candidate.factors.build(*ranks) for candidate, ranks in chosen})
+
+
+def within_budget(
+    candidates: list[Candidate], level: float, by: Literal["macs", "params"], total: int
+) -> list[tuple[int, ...] | None]:
+    """Ranks, None for a layer that stays as it is, such that at least the fraction `level` of `total` is gone.
+
+    Raises:
+        UserError: that much cannot go.
+    """
+    options, costs, losses = [], [], []
+    for candidate in candidates:
+        spectra = candidate.factors.spectra
+        ranks = torch.cartesian_prod(*(torch.arange(1, len(spectrum) + 1) for spectrum in spectra))
+        ranks = ranks.view(-1, len(spectra))
+        use = candidate.saves(ranks.unbind(1))
+        dense, cost = getattr(candidate, by), candidate.costs(ranks.unbind(1))[by]
+        options.append(ranks[use])
+        costs.append(torch.cat([cost[use], torch.tensor([dense])]))
+        losses.append(torch.cat([lost(spectra).flatten()[use], torch.zeros(1)]))
+    others = total - sum(getattr(candidate, by) for candidate in candidates)
+    least = others + sum(int(cost.min()) for cost in costs)
+    budget = int((1 - level) * total)
+    if budget < least:
+        raise UserError(
+            f"factorize={level} by {by}: with the smallest factors {1 - least / total:.3f} of the {by} go"
+            " (allowed: less than that)"
+        )
+    chosen = allocate(costs, losses, budget - others)
+    pairs = zip(options, chosen, strict=True)
+    return [tuple(ranks[option].tolist()) if option < len(ranks) else None for ranks, option in pairs]
+
+
+def with_modules(model: nn.Module, modules: dict[nn.Module, nn.Module]) -> nn.Module:
+    """Put new modules where the old ones are, in place; one that is used twice is replaced twice."""
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if child in modules:
+                parent._modules[name] = modules[child]
+    return modules.get(model, model)
+
+
+def report(chosen: list[tuple[Candidate, tuple[int, ...]]], layers: int, totals: dict[str, int]) -> None:
+    """Log which layers are replaced, and what that saves of the whole model."""
+    kept = {
+        key: 1 - sum(getattr(candidate, key) - candidate.costs(ranks)[key] for candidate, ranks in chosen) / total
+        for key, total in totals.items()
+    }
+    log.info(
+        "%d of %d linear and ungrouped convolution layers factorized, where that saves: %.2f%% of the MACs and %.2f%%"
+        " of the parameters left; ranks: %s",
+        len(chosen),
+        layers,
+        100 * kept["macs"],
+        100 * kept["params"],
+        ", ".join(f"{candidate.name} {'x'.join(map(str, ranks))}" for candidate, ranks in chosen) or "none",
+    )

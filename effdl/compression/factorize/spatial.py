@@ -1,0 +1,38 @@
+"""Spatially separable convolutions: a column of the window, then a row of it."""
+
+from torch import nn
+
+from effdl.bench import Bench
+from effdl.compression.factorize import factors
+from effdl.compression.factorize.positions import Positions
+from effdl.compression.factorize.replace import Rule, factorized
+from effdl.compression.order import effect
+from effdl.layers import check_exclude
+from effdl.types import Count, Fraction, Natural, Positive
+
+
+@effect("structure", check_exclude)
+def spatial(
+    model: nn.Module,
+    bench: Bench,
+    *,
+    level: Fraction | None,
+    by: Rule,
+    rank: Count | None,
+    exclude: list[str],
+    epochs: Natural | None,
+    lr_scale: Positive,
+) -> nn.Module:
+    """Replace ungrouped kHxkW convolutions by kHx1 and 1xkW ones, starting from their weights, then fine-tune.
+
+    Jaderberg et al. 2014, "Speeding up convolutional neural networks with low rank expansions", scheme 2. Linear
+    layers and convolutions with a window of one row or one column are left alone. The arguments and errors are those
+    of `lowrank.lowrank`.
+    """
+
+    def factors_of(layer: nn.Module, positions: Positions) -> factors.Factors | None:
+        window = isinstance(layer, nn.Conv2d) and min(layer.kernel_size) > 1
+        return factors.spatial(layer, positions) if window else None
+
+    model = factorized(model, bench.input_shape, factors_of, level=level, by=by, rank=rank, exclude=exclude)
+    return bench.fit(model, epochs=epochs, lr_scale=lr_scale)
