@@ -82,18 +82,17 @@ def iterative(model: nn.Module, cut: Cut, train: Retraining, level: float, round
 
 def gradual(model: nn.Module, cut: Cut, train: Retraining, level: float, rounds: int) -> nn.Module:
     """Prune in `rounds` steps while training goes on (Zhu & Gupta 2017, "To prune, or not to prune")."""
-    before, updates = sparsity(model), train.length * train.bench.updates_per_epoch
+    before, done = sparsity(model), 0
     for (_, module, name), amount in zip(list(weights(model)), cut.amounts, strict=True):
         if amount:
             mask_of(module, name)  # they must be there before the training, to be restored with it
 
-    def due(update: int) -> int:
-        return min(math.floor(update / updates / RAMP * rounds + 1e-9), rounds)
-
     def after_update(model: nn.Module, progress: float) -> None:
-        update = round(progress * updates)
-        if due(update) > due(update - 1):  # decided by the moment alone: a resumed training cuts at the same ones
-            cut.hold(model, cubic(before, level, due(update) / rounds))
+        nonlocal done
+        due = min(math.floor(progress / RAMP * rounds), rounds)
+        if due > done:  # after a resume, once more: a model that has the sparsity stays as it is
+            done = due
+            cut.hold(model, cubic(before, level, due / rounds))
 
     return cut.hold(train(model, after_update), level)  # for a training that was stopped early
 
