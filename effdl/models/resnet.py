@@ -1,6 +1,6 @@
 """Residual networks for small images: the thin CIFAR family of the paper, and the wide ResNet-18."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -9,18 +9,33 @@ from torch import nn
 
 from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
-from effdl.types import Fraction, Positive
+from effdl.models.variants import Convolution, convolutions
+from effdl.types import Count, Fraction, Positive
 
 
 class ZeroPadShortcut(nn.Module):
-    """Option A of He et al. 2016, section 3.3: keep every ``stride``-th pixel, append zero channels; no parameters."""
+    """Option A of He et al. 2016, section 3.3: keep every ``stride``-th pixel, append zero channels; no parameters.
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    (N, inputs, H, W) to (N, outputs, H/stride, W/stride). Where channels were removed, ``sources`` has the input
+    channel that each output channel takes, or -1 for one that is zero; None: all inputs, then zeros.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, sources: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.extra, self.stride = outputs - inputs, stride
+        self.inputs, self.outputs, self.stride = inputs, outputs, stride
+        self.sources = None if sources is None else tuple(sources)
+        index = None
+        if sources is not None:
+            if len(sources) != outputs or not all(-1 <= source < inputs for source in sources):
+                raise ValueError(f"{len(sources)} sources for {outputs} outputs of {inputs} inputs")
+            index = torch.tensor([source if source >= 0 else inputs for source in sources])
+        self.register_buffer("index", index, persistent=False)  # of the inputs and a zero channel
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
+        x = x[:, :, :: self.stride, :: self.stride]
+        if self.index is None:
+            return F.pad(x, (0, 0, 0, 0, 0, self.outputs - self.inputs))
+        return F.pad(x, (0, 0, 0, 0, 0, 1)).index_select(1, self.index)
 
 
 def projection_shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
@@ -73,24 +88,37 @@ def resnet(
     *,
     depth: Literal[8, 20, 32, 44, 56, 110] = 20,
     width: Positive = 1.0,
+    conv: Convolution = "standard",
+    groups: Count = 2,
     dropout: Fraction = 0.0,
 ) -> nn.Module:
     """ResNet-``depth`` for CIFAR: three stages of 16, 32 and 64 channels (times ``width``), (depth-2)/6 blocks each.
 
     He et al. 2016 (Deep residual learning), section 4.2, shortcuts of option A: ResNet-20 has 269,722 parameters.
-    ``dropout`` acts before the last layer. Takes images of any size.
+    ``conv`` and ``groups``: see `variants.convolutions`. ``dropout`` acts before the last layer. Takes images of any
+    size.
     """
     widths = [scaled(base, width) for base in (16, 32, 64)]
-    return _residual_network(channels, classes, widths, (depth - 2) // 6, ZeroPadShortcut, dropout)
+    model = _residual_network(channels, classes, widths, (depth - 2) // 6, ZeroPadShortcut, dropout)
+    return convolutions(model, conv, groups)
 
 
 def resnet18(
-    channels: int, image_size: int, classes: int, *, width: Positive = 1.0, dropout: Fraction = 0.0
+    channels: int,
+    image_size: int,
+    classes: int,
+    *,
+    width: Positive = 1.0,
+    conv: Convolution = "standard",
+    groups: Count = 2,
+    dropout: Fraction = 0.0,
 ) -> nn.Module:
     """ResNet-18 with a 3x3 stem: four stages of 64 to 512 channels (times ``width``), two blocks each.
 
     He et al. 2016, table 1, adapted to 32x32 images as in kuangliu/pytorch-cifar: 11,173,962 parameters for CIFAR-10.
-    ``dropout`` acts before the last layer. Takes images of any size.
+    ``conv`` and ``groups``: see `variants.convolutions`. ``dropout`` acts before the last layer. Takes images of any
+    size.
     """
     widths = [scaled(base, width) for base in (64, 128, 256, 512)]
-    return _residual_network(channels, classes, widths, 2, projection_shortcut, dropout)
+    model = _residual_network(channels, classes, widths, 2, projection_shortcut, dropout)
+    return convolutions(model, conv, groups)

@@ -85,3 +85,21 @@ def test_resnet18_halves_with_its_width():
 
 def test_resnet18_has_eight_blocks():
     assert sum(isinstance(module, BasicBlock) for module in resnet18(1, 8, 10)) == 8
+
+
+def test_the_shortcut_with_the_usual_sources_computes_the_same():
+    x = torch.randn(2, 3, 5, 5)
+    usual, told = ZeroPadShortcut(3, 7, 2), ZeroPadShortcut(3, 7, 2, [0, 1, 2, -1, -1, -1, -1])
+    assert torch.equal(usual(x), told(x))
+    assert not usual.state_dict()
+    assert not told.state_dict()
+
+
+def test_the_shortcut_takes_any_channels():
+    x = torch.randn(2, 3, 4, 4)
+    out = ZeroPadShortcut(3, 5, 2, [-1, 2, 0, -1, 2])(x)
+    assert torch.equal(out[:, [1, 2, 4]], x[:, [2, 0, 2], ::2, ::2])
+    assert out[:, [0, 3]].abs().max() == 0
+    for sources in ([0, 1], [0, 1, 2, 3, -1], [0, 1, 2, -2, -1]):
+        with pytest.raises(ValueError, match="sources for 5 outputs of 3 inputs"):
+            ZeroPadShortcut(3, 5, 2, sources)

@@ -1,0 +1,101 @@
+"""What a model costs, and what it would cost with fewer inputs and outputs of its layers: filters, parameters, MACs."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from effdl.compression.prune.dependency import LAYERS, Group, Side
+
+Target = Literal["filters", "params", "macs"]
+OUTPUTS = ("out_channels", "out_features", "num_features", "num_parameters")  # of convolutions, linear layers, norms
+INPUTS = ("in_channels", "in_features")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One module's share of the cost: `product` shrinks with its inputs and its outputs, `linear` with its outputs."""
+
+    inputs: int
+    outputs: int
+    product: int
+    linear: int
+
+    def saved(self, inputs: int, outputs: int) -> int:
+        """What so many fewer inputs and outputs save."""
+        left = (self.inputs - inputs) * (self.outputs - outputs)
+        return (
+            self.product - self.product * left // (self.inputs * self.outputs) + self.linear * outputs // self.outputs
+        )
+
+
+@dataclass(frozen=True)
+class Costs:
+    """`total` of a model, and the parts of it that removing filters makes smaller."""
+
+    total: int
+    parts: dict[nn.Module, Part]
+
+    def without(self, removed: Counter[Side]) -> int:
+        """The total without so many inputs and outputs of modules."""
+        touched = {module for module, _ in removed} & self.parts.keys()
+        return self.total - sum(
+            self.parts[module].saved(removed[module, "in"], removed[module, "out"]) for module in touched
+        )
+
+
+def costs(model: nn.Module, images: Tensor, target: Target, groups: list[Group]) -> Costs:
+    """The costs of a model in eval mode, for images like `images` (1, C, H, W).
+
+    ``filters`` are those of `groups`, ``params`` all parameters, ``macs`` all multiply-accumulates of one image.
+    """
+    modules = {module for group in groups for take in group.takes for module, _ in take if list(module.parameters())}
+    if target == "filters":
+        everything = sum((take for group in groups for take in group.takes), Counter())
+        own = {module: everything[module, "out"] for module in modules if isinstance(module, LAYERS)}
+        return Costs(sum(own.values()), {module: part(module, 0, width(module, OUTPUTS)) for module in own})
+    if target == "params":
+        parts = {module: part(module, weights(module), parameters(module) - weights(module)) for module in modules}
+        return Costs(parameters(model), parts)
+    total, positions = multiply_accumulates(model, images)
+    return Costs(total, {module: part(module, weights(module) * positions[module], 0) for module in modules})
+
+
+def part(module: nn.Module, product: int, linear: int) -> Part:
+    """The share of a module that costs so much as it is."""
+    return Part(width(module, INPUTS), width(module, OUTPUTS), product, linear)
+
+
+def width(module: nn.Module, names: tuple[str, ...]) -> int:
+    """Number of a module's inputs or outputs; 1 if it has none."""
+    return next((getattr(module, name) for name in names if hasattr(module, name)), 1)
+
+
+def parameters(module: nn.Module) -> int:
+    """Number of all parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def weights(module: nn.Module) -> int:
+    """Number of weights of a convolution or linear layer: those that are per input and output."""
+    return module.weight.numel() if isinstance(module, LAYERS) else 0
+
+
+def multiply_accumulates(model: nn.Module, images: Tensor) -> tuple[int, Counter[nn.Module]]:
+    """MACs of the whole model, and at how many positions each convolution and linear layer is applied."""
+    positions: Counter[nn.Module] = Counter()
+
+    def count(module: nn.Module, _: tuple, output: Tensor) -> None:
+        positions[module] += output.numel() // width(module, OUTPUTS)
+
+    handles = [module.register_forward_hook(count) for module in model.modules() if isinstance(module, LAYERS)]
+    # With gradients, and as plain products: the counter does not see inside fused attention.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+        model(images)
+    for handle in handles:
+        handle.remove()
+    return counter.get_total_flops() // 2, positions

@@ -1,0 +1,64 @@
+"""Network slimming: training makes the batch-norm scales of superfluous filters small, and those filters go.
+
+Liu, Li, Shen, Huang, Yan & Zhang 2017, "Learning Efficient Convolutional Networks through Network Slimming".
+"""
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from effdl.bench import Bench
+from effdl.compression.order import effect
+from effdl.compression.prune.costs import Target
+from effdl.compression.prune.dependency import library
+from effdl.compression.prune.removal import Removal, possible
+from effdl.errors import UserError
+from effdl.types import Count, Fraction, Natural, Positive, SpeedUp
+
+
+@effect("structure", possible)
+def slimming(
+    model: nn.Module,
+    bench: Bench,
+    *,
+    level: Fraction | SpeedUp | None,
+    target: Target,
+    strength: Positive,
+    sparse_epochs: Natural | None,
+    sparse_lr_scale: Positive,
+    round_to: Count,
+    exclude: list[str],
+    epochs: Natural | None,
+    lr_scale: Positive,
+) -> nn.Module:
+    """Train with an L1 penalty on the batch-norm scales, remove the filters of smallest scale, and fine-tune.
+
+    Scales are compared over the whole network (section 3.3); where several batch norms share filters, by their mean.
+
+    Args:
+        level, target: as for `filters`; ``target=filters`` with a fraction is the paper's.
+        strength: of the penalty: lambda of equation 1, times the sum of all absolute scales.
+        sparse_epochs, sparse_lr_scale: of the training with the penalty; None: half of the run's epochs.
+        round_to, exclude: see `Removal`.
+        epochs, lr_scale: of fine-tuning; None: half of the run's epochs.
+
+    Raises:
+        UserError: the model has no batch norm, torch-pruning is missing, a pattern fits no layer, or the level cannot
+            be reached.
+    """
+    if not scales(model):
+        raise UserError("slimming needs a model with batch norm; this one has none (compression=[filters] needs none)")
+    removal = Removal(bench.input_shape, target if level < 1 else "macs", "global", round_to, exclude)
+    budget = removal.cost(model) * (1 - level if level < 1 else 1 / level)
+    model = bench.fit(
+        model,
+        epochs=sparse_epochs,
+        lr_scale=sparse_lr_scale,
+        penalty=lambda model: strength * sum(scale.abs().sum() for scale in scales(model)),
+    )
+    model = removal.down_to(model, budget, library().importance.BNScaleImportance(normalizer=None))
+    return bench.fit(model, epochs=epochs, lr_scale=lr_scale)
+
+
+def scales(model: nn.Module) -> list[Tensor]:
+    """The scales of all batch norms: gamma, in the paper."""
+    return [module.weight for module in model.modules() if isinstance(module, _BatchNorm) and module.affine]
