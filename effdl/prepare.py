@@ -14,7 +14,7 @@ from effdl.config import instantiate, locate
 from effdl.data.load import Data, load
 from effdl.errors import UserError
 from effdl.evaluate import load_model, read_description
-from effdl.models.build import build
+from effdl.models.build import build, dry_run
 from effdl.models.structure import changes
 from effdl.recipe import Place, Recipe
 from effdl.report.outcome import name_of
@@ -65,6 +65,7 @@ def prepare(config: dict) -> Prepared:
     data = load(config["dataset"])
     steps = [(name, locate(node["_target_"]), node) for name, node in steps_on(config)]
     check_order([(name, kind_of(function)) for name, function, _ in steps])
+    check_during(config)
     torch.manual_seed(derive_seed(config["seed"], "model"))
     model = build(config["model"], data.channels, data.image_size, len(data.classes))
     for _, function, node in steps:
@@ -92,10 +93,16 @@ def teachers_of(config: dict, data: Data) -> dict[str, nn.Module]:
             torch.manual_seed(derive_seed(config["seed"], "teacher"))
             found[level] = build(config["teacher"], data.channels, data.image_size, len(data.classes))
             continue
-        teacher, description = load_model(level), read_description(level)
+        try:
+            teacher, description = load_model(level), read_description(level)
+        except UserError as error:
+            raise UserError(
+                f"distill={level}: {error} (allowed: a run folder, self, peer, born_again, teacher)"
+            ) from error
         for key, own in (("classes", len(data.classes)), ("channels", data.channels)):
             if description[key] != own:
                 raise UserError(f"distill={level}: the teacher is for {description[key]} {key}, {data.name} has {own}")
+        dry_run(teacher, f"distill={level}", data.channels, data.image_size, len(data.classes))
         found[level] = teacher
     return found
 
@@ -163,6 +170,21 @@ def train_fully(model: nn.Module, bench: Bench) -> nn.Module:
 def steps_on(config: dict) -> list[tuple[str, dict]]:
     """Name and node of the compression methods that are on."""
     return [(name, node) for name, node in config["compression"].items() if node.get("level")]
+
+
+def check_during(config: dict) -> None:
+    """Make sure that guides, and only they, name stages to apply to, and that there are such stages.
+
+    Raises:
+        UserError: not so.
+    """
+    stages = {stage.partition("-")[0] for stage, _, _ in steps_of(config)}
+    for name, node in steps_on(config):
+        during, key = node.get("during"), f"compression.{name}.during"
+        if "during" in node and kind_of(locate(node["_target_"])) != "guide":
+            raise UserError(f"{key}: allowed for distillation losses only")
+        if unknown := sorted(set(during or []) - stages):
+            raise UserError(f"{key}: {unknown[0]} is no stage of this run (allowed: {', '.join(sorted(stages))})")
 
 
 def guides_of(config: dict) -> list[tuple[Callable[[str], bool], Guide]]:

@@ -48,22 +48,25 @@ def fit(
     """
     torch.manual_seed(derive_seed(seed, "guides"))
     state = TrainingState(place.put(model), recipe, place)
-    rows = state.restore(checkpoint.load())
-    log.restore(rows)
-    display.start(recipe.length, len(rows))
-    while not state.finished(rows):
-        epoch, began = recipe.first_epoch + len(rows), perf_counter()
-        torch.manual_seed(derive_seed(seed, epoch))
-        with meter.phase() as used, peak_memory(place.device) as memory:
-            row = train_epoch(state, data, epoch, [r["val_loss"] for r in rows if "val_loss" in r], display)
-            if data.val is not None:
-                row |= validate(state.kept, data, recipe, place)
-        cost = {"duration_s": perf_counter() - began, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
-        rows = [*rows, {"epoch": len(rows) + 1, **row, **cost, "memory_peak_bytes": memory.bytes}]
-        log.append(rows[-1])
-        state.remember(rows)
-        checkpoint.save(state.snapshot(rows))
-        display.epoch(rows[-1])
+    try:
+        rows = state.restore(checkpoint.load())
+        log.restore(rows)
+        display.start(recipe.length, len(rows))
+        while not state.finished(rows):
+            epoch, began = recipe.first_epoch + len(rows), perf_counter()
+            torch.manual_seed(derive_seed(seed, epoch))
+            with meter.phase() as used, peak_memory(place.device) as memory:
+                row = train_epoch(state, data, epoch, [r["val_loss"] for r in rows if "val_loss" in r], display)
+                if data.val is not None:
+                    row |= validate(state.kept, data, recipe, place)
+            cost = {"duration_s": perf_counter() - began, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
+            rows = [*rows, {"epoch": len(rows) + 1, **row, **cost, "memory_peak_bytes": memory.bytes}]
+            log.append(rows[-1])
+            state.remember(rows)
+            checkpoint.save(state.snapshot(rows))
+            display.epoch(rows[-1])
+    finally:
+        state.close()
     display.stop(rows)
     return state.result()
 

@@ -12,6 +12,8 @@ class TrainingState:
 
     def __init__(self, model: nn.Module, recipe: Recipe, place: Place):
         self.model, self.recipe, self.place = model, recipe, place
+        if place.compile:
+            torch.compiler.reset()  # what an earlier training compiled does not see new hooks and parametrizations
         self.forward = torch.compile(model) if place.compile else model
         self.guides = nn.ModuleList(make(model) for make in recipe.guides).to(place.device)
         self.optimizer = recipe.optimizer(nn.ModuleList([model, *self.guides]))
@@ -93,10 +95,13 @@ class TrainingState:
         self.guides.load_state_dict(snapshot["guides"])
         return snapshot["rows"]
 
-    def result(self) -> nn.Module:
-        """The trained model with the weights that are kept."""
+    def close(self) -> None:
+        """Take the guides' hooks off the models."""
         for guide in self.guides:
             guide.close()
+
+    def result(self) -> nn.Module:
+        """The trained model with the weights that are kept."""
         if self.best or self.average:
             self.model.load_state_dict(self.best or self.kept.state_dict())
         return self.model.eval()

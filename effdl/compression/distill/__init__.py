@@ -1,0 +1,1 @@
+"""Distillation: losses by which a model learns from a teacher."""

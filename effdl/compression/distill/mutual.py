@@ -1,0 +1,61 @@
+"""Deep mutual learning: two networks that learn together, each from the labels and from the other.
+
+Zhang, Xiang, Hospedales & Lu 2018, "Deep Mutual Learning", section 2.
+"""
+
+import copy
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from effdl.bench import Bench
+from effdl.compression.distill.logits import divergence
+from effdl.compression.order import effect
+from effdl.types import NonNegative, Positive
+
+
+@effect("guide")
+def mutual(
+    student: nn.Module,
+    bench: Bench,
+    *,
+    level: str | None,
+    temperature: Positive,
+    weight: NonNegative,
+) -> nn.Module:
+    """Train a peer along with the student; each adds `weight` times its divergence from the other to its loss.
+
+    The peer is an untrained model of the run's config in the first training, and starts from the dense model later.
+
+    Args:
+        level: ``peer``.
+        temperature: by which the logits of both are divided; 1 in the paper.
+        weight: of the divergence; 1 in the paper.
+    """
+    peer = bench.fresh_model() if bench.dense is None else copy.deepcopy(bench.dense).requires_grad_(True)
+    return Mutual(bench.place.put(peer).train(), temperature, weight, bench.recipe.label_smoothing)
+
+
+class Mutual(nn.Module):
+    """The loss of a batch for two networks; the peer is a part of this module, and is trained with it."""
+
+    def __init__(self, peer: nn.Module, temperature: float, weight: float, label_smoothing: float):
+        super().__init__()
+        self.peer, self.temperature, self.weight = peer, temperature, weight
+        self.label_smoothing = label_smoothing
+
+    def forward(self, images: Tensor, targets: Tensor, logits: Tensor, loss: Tensor) -> Tensor:
+        answers = self.peer(images)
+        peer_loss = F.cross_entropy(answers, targets, label_smoothing=self.label_smoothing)
+        return loss + peer_loss + self.weight * mutual_divergence(logits, answers, self.temperature)
+
+    def close(self) -> None:
+        """Nothing was hooked."""
+
+
+def mutual_divergence(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """``KL(p2 || p1) + KL(p1 || p2)`` of two models' logits (n, classes), the first of each pair taken as given.
+
+    Equations 5 and 6: each network moves towards the other, none is moved by what the other has to learn.
+    """
+    return divergence(first, second.detach(), temperature) + divergence(second, first.detach(), temperature)
