@@ -1,0 +1,1 @@
+"""Quantization: weights and activations of few bits."""

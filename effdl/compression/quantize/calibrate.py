@@ -1,0 +1,199 @@
+"""Ranges of activations, from what a model computes on some images, and the integer grids that cover them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from effdl.errors import RunError
+from effdl.models.activation_quantizer import ActivationQuantizer
+from effdl.rounding import bounds, fake_quantize
+
+Calibration = Literal["minmax", "percentile", "entropy", "mse"]
+BINS = 2048
+STRIDE = 8  # in which thresholds are tried
+CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How many values fell into each of equal bins between `low` <= 0 and `high` >= 0; counts are float64 (BINS,)."""
+
+    low: float
+    high: float
+    counts: Tensor
+
+    @property
+    def centers(self) -> Tensor:
+        """Middle of each bin, float64 (BINS,)."""
+        width = (self.high - self.low) / len(self.counts)
+        return self.low + (torch.arange(len(self.counts), dtype=torch.float64) + 0.5) * width
+
+    def add(self, x: Tensor) -> "Histogram":
+        """With the values of a tensor of any shape, which lie within the range."""
+        counts, per_unit = self.counts.clone(), len(self.counts) / (self.high - self.low or 1.0)
+        for part in x.detach().flatten().split(CHUNK):
+            bins = ((part - self.low) * per_unit).long().clamp_(0, len(counts) - 1)
+            counts += torch.bincount(bins, minlength=len(counts)).cpu()
+        return replace(self, counts=counts)
+
+
+Range = tuple[float, float]
+
+
+def percentile_range(histogram: Histogram, percentile: float) -> Range:
+    """The range outside which (100 - percentile) % of the values lie, half at each end that is not zero.
+
+    Percentiles are those of the histogram, linear within a bin.
+    """
+    tail = (1 - percentile / 100) / (2 if histogram.low < 0 < histogram.high else 1)
+    return (
+        quantile(histogram, tail) if histogram.low < 0 else 0.0,
+        quantile(histogram, 1 - tail) if histogram.high > 0 else 0.0,
+    )
+
+
+def quantile(histogram: Histogram, fraction: float) -> float:
+    """The value below which a fraction of the values lie."""
+    cumulated = torch.cat([torch.zeros(1, dtype=torch.float64), histogram.counts.cumsum(0)])
+    target = fraction * cumulated[-1].item()
+    index = min(max(int(torch.searchsorted(cumulated, target)), 1), len(histogram.counts))
+    below, inside = cumulated[index - 1].item(), histogram.counts[index - 1].item()
+    position = index - 1 + ((target - below) / inside if inside else 0.0)
+    return histogram.low + position * (histogram.high - histogram.low) / len(histogram.counts)
+
+
+def entropy_range(histogram: Histogram) -> Range:
+    """The threshold at which quantizing changes the distribution least, by Kullback-Leibler divergence.
+
+    Migacz 2017, "8-bit Inference with TensorRT", slides 38 to 40: on absolute values, with 128 levels; 256 if there
+    are no negative values. The threshold cuts both ends of the range.
+    """
+    folded, levels = absolute(histogram), 128 if histogram.low < 0 < histogram.high else 256
+    folded.counts[0] = folded.counts[1]  # the many zeros have a code of their own: they are not spread over their level
+    bins = min(range(levels, BINS + 1, STRIDE), key=lambda bins: divergence(folded.counts, bins, levels))
+    threshold = bins / BINS * folded.high
+    return max(histogram.low, -threshold), min(histogram.high, threshold)
+
+
+def absolute(histogram: Histogram) -> Histogram:
+    """The histogram of the absolute values."""
+    high = max(-histogram.low, histogram.high)
+    bins = (histogram.centers.abs() * (BINS / (high or 1.0))).long().clamp_(max=BINS - 1)
+    return Histogram(0.0, high, torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, histogram.counts))
+
+
+def divergence(counts: Tensor, bins: int, levels: int) -> float:
+    """KL divergence of the first `bins` counts, outliers added to the last, from those merged into `levels` levels.
+
+    Each level's count is spread evenly over those of its bins that are not empty. The last bin, which stands for the
+    outliers, is taken to hold at least one value, or nothing could be cut off behind an empty bin.
+    """
+    inside = counts[:bins]
+    reference = inside.clone()
+    reference[-1] += counts[bins:].sum()
+    level = torch.arange(bins) * levels // bins
+    filled = (inside > 0).double()
+    merged = torch.zeros(levels, dtype=torch.float64).index_add_(0, level, inside)
+    spread = torch.zeros(levels, dtype=torch.float64).index_add_(0, level, filled)
+    quantized = (merged / spread.clamp(min=1))[level] * filled
+    quantized[-1].clamp_(min=1)
+    there = reference > 0
+    p, q = reference[there] / reference.sum(), quantized[there] / quantized.sum()
+    return (p * (p / q).log()).sum().item()
+
+
+def mse_range(histogram: Histogram) -> Range:
+    """The range, a hundredth to all of the whole one, with the smallest mean squared error of its 256 codes."""
+    candidates = [(histogram.low * part / 100, histogram.high * part / 100) for part in range(1, 101)]
+    return min(candidates, key=lambda limits: squared_error(histogram, limits))
+
+
+def squared_error(histogram: Histogram, limits: Range) -> float:
+    """Sum of squared errors of the histogram's values if quantized to 8 bits within limits."""
+    scale, zero_point = affine(*limits)
+    scale = torch.tensor(scale, dtype=torch.float64)
+    quantized = fake_quantize(histogram.centers, scale, zero_point, *bounds(8, signed=False))
+    return (histogram.counts * (quantized - histogram.centers) ** 2).sum().item()
+
+
+def affine(low: float, high: float) -> tuple[float, int]:
+    """Scale and zero point of the 8-bit unsigned codes that cover a range with zero in it; zero has a code of its own.
+
+    Jacob et al. 2018, section 3. Scale 1 for an empty range.
+    """
+    scale = (high - low) / 255 or 1.0
+    return scale, round(-low / scale)
+
+
+@torch.no_grad()
+def calibrate(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], method: Calibration, percentile: float
+) -> None:
+    """Set scale and zero point of every activation quantizer of a model, in place.
+
+    All quantizers let their input pass while they are looked at, so that one's error does not move another's range.
+
+    Args:
+        model: in eval mode.
+        batches: images (n, C, H, W), and labels, which are not used.
+        method: how a range is found.
+        percentile: of the values within the range, for the method of that name.
+
+    Raises:
+        RunError: activations are not finite.
+    """
+    images = [images for images, _ in batches]
+    quantizers = {name: m for name, m in model.named_modules() if isinstance(m, ActivationQuantizer)}
+    ranges = extremes(model, images, quantizers)
+    if method != "minmax":
+        find = {"percentile": lambda h: percentile_range(h, percentile), "entropy": entropy_range, "mse": mse_range}
+        found = histograms(model, images, ranges)
+        ranges = {quantizer: find[method](histogram) for quantizer, histogram in found.items()}
+    for quantizer, limits in ranges.items():
+        scale, zero_point = affine(*limits)
+        quantizer.scale.fill_(scale)
+        quantizer.zero_point.fill_(zero_point)
+
+
+def extremes(model: nn.Module, images: list[Tensor], quantizers: dict[str, nn.Module]) -> dict[nn.Module, Range]:
+    """Smallest and largest input of each named quantizer, or zero; RunError if one is not finite."""
+    ends = {quantizer: torch.zeros(2) for quantizer in quantizers.values()}  # minus the smallest, and the largest
+
+    def look(quantizer: nn.Module, x: Tensor) -> None:
+        ends[quantizer] = ends[quantizer].maximum(torch.stack([-x.min(), x.max()]).float().cpu())
+
+    observe(model, images, ends, look)
+    for name, quantizer in quantizers.items():
+        if not ends[quantizer].isfinite().all():
+            raise RunError(f"{name}: activations are not finite, and cannot be quantized")
+    return {quantizer: (-low.item(), high.item()) for quantizer, (low, high) in ends.items()}
+
+
+def histograms(model: nn.Module, images: list[Tensor], ranges: dict[nn.Module, Range]) -> dict[nn.Module, Histogram]:
+    """How the inputs of each quantizer are distributed over its range."""
+    found = {q: Histogram(*limits, torch.zeros(BINS, dtype=torch.float64)) for q, limits in ranges.items()}
+
+    def look(quantizer: nn.Module, x: Tensor) -> None:
+        found[quantizer] = found[quantizer].add(x)
+
+    observe(model, images, ranges, look)
+    return found
+
+
+def observe(model: nn.Module, images: list[Tensor], quantizers: Iterable[nn.Module], look: Callable) -> None:
+    """Run a model on images, its quantizers replaced by looks at their input."""
+
+    def hook(quantizer: nn.Module, arguments: tuple, output: Tensor) -> Tensor:
+        look(quantizer, arguments[0])
+        return arguments[0]
+
+    handles = [quantizer.register_forward_hook(hook) for quantizer in list(quantizers)]
+    try:
+        for batch in images:
+            model(batch)
+    finally:
+        for handle in handles:
+            handle.remove()

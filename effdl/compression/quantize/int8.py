@@ -1,0 +1,180 @@
+"""8-bit integers for weights and activations, in a simulation that computes the very values a runtime does.
+
+The model stays one of PyTorch's. Each activation is ``(code - zero_point) * scale`` in float32 with the codes that
+ONNX's QuantizeLinear gives, each weight ``code * scale``; a runtime sums their products as 32-bit integers and this
+simulation as floats, which differ by rounding only.
+"""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from effdl.bench import Bench
+from effdl.compression.order import effect
+from effdl.compression.quantize.calibrate import Calibration, calibrate
+from effdl.compression.quantize.flow import Flow, plain_type
+from effdl.compression.quantize.fold import fold, foldable_norms
+from effdl.compression.quantize.sites import LAYERS, QuantizedLayer, insert_quantizers
+from effdl.compression.quantize.weight_quantizer import (
+    WeightQuantizer,
+    keep_scales_positive,
+    symmetric_scale,
+    without_zeros,
+)
+from effdl.errors import UserError
+from effdl.models.activation_quantizer import ActivationQuantizer
+from effdl.types import Count, Positive
+
+Percentile = Annotated[float, Field(gt=50, le=100)]
+
+
+def check(model: nn.Module, first_last: bool) -> None:
+    """Refuse a model in which nothing can be quantized.
+
+    Raises:
+        UserError: it has no layers, or none but the first and the last.
+    """
+    layers = sum(plain_type(module) in LAYERS for module in model.modules())
+    if layers <= (0 if first_last else 2):
+        raise UserError(
+            f"quantize=int8: nothing to quantize among {layers} convolutions and linear layers"
+            + ("" if first_last else "; compression.int8.first_last=true quantizes the first and the last, too")
+        )
+
+
+@effect("conversion", check)
+def int8(
+    model: nn.Module,
+    bench: Bench,
+    *,
+    level: Literal["int8"],
+    calibration: Calibration,
+    percentile: Percentile,
+    images: Count,
+    per_channel: bool,
+    reduce_range: bool,
+    first_last: bool,
+) -> nn.Module:
+    """Quantize after training: weights to signed, activations to unsigned 8-bit integers, in place.
+
+    Batch norms are folded before; ranges of activations come from training images. See Krishnamoorthi 2018,
+    "Quantizing deep convolutional networks for efficient inference", section 3.1.
+
+    Args:
+        level: there is only one.
+        calibration: what the range of an activation is: all values (minmax); a percentile of them; the range that
+            changes their distribution (entropy) or the values themselves (mse) least.
+        percentile: of all values, for the calibration of that name.
+        images: number of training images to calibrate with.
+        per_channel: a scale for each output of a layer, not one for the whole weight.
+        reduce_range: weights use 7 of their 8 bits. On x86 processors without VNNI instructions, sums of two
+            products saturate at 16 bits otherwise, and the deployed model is less accurate than this one.
+        first_last: quantize the first and the last layer, too.
+    """
+    layers, norms = prepare(model, bench.samples(images), calibration, percentile, first_last)
+    for layer, norm in norms:
+        fold_away(model, layer, norm)
+    for quantized in layers:
+        quantize_weight(quantized.layer, 7 if reduce_range else 8, per_channel, learn=False)
+    return fit_integers(model, layers)
+
+
+@effect("conversion", check)
+def int8_aware(
+    model: nn.Module,
+    bench: Bench,
+    *,
+    level: Literal["int8"],
+    calibration: Calibration,
+    percentile: Percentile,
+    images: Count,
+    reduce_range: bool,
+    first_last: bool,
+    learn_scales: bool,
+    epochs: Count | None,
+    lr_scale: Positive,
+) -> nn.Module:
+    """Quantize as `int8` does, train what the quantized model computes, and fold the batch norms then; in place.
+
+    Gradients pass straight through the rounding (Jacob et al. 2018, "Quantization and Training of Neural Networks",
+    section 3). Weights have a scale per output: so folding, which multiplies all weights of an output, only changes
+    the scale, and the codes are those that were trained.
+
+    Args:
+        learn_scales: train the scales of weights and activations along, as learned step sizes (Esser et al. 2020).
+        epochs: of training; None: half of the run's.
+        lr_scale: times the run's learning rate.
+    """
+    layers, norms = prepare(model, bench.samples(images), calibration, percentile, first_last)
+    for quantized in layers:
+        quantize_weight(quantized.layer, 7 if reduce_range else 8, per_channel=True, learn=learn_scales)
+    for module in model.modules():
+        if isinstance(module, ActivationQuantizer):
+            module.scale.requires_grad_(learn_scales)
+    model = bench.fit(model, epochs=epochs, lr_scale=lr_scale, after_update=keep_scales_positive)
+    for layer, norm in norms:
+        fold_away(model, layer, norm)
+    return fit_integers(model, layers)
+
+
+def prepare(
+    model: nn.Module,
+    samples: list[tuple[Tensor, Tensor]],
+    calibration: Calibration,
+    percentile: float,
+    first_last: bool,
+) -> tuple[list[QuantizedLayer], list[tuple[nn.Module, nn.Module]]]:
+    """Put calibrated activation quantizers in; in place.
+
+    Returns:
+        The layers whose weights to quantize, and the pairs of a layer and the batch norm to fold into it.
+    """
+    flow = Flow(model, samples[0][0][:1])
+    names = foldable_norms(flow)
+    norms = [(model.get_submodule(layer), model.get_submodule(norm)) for layer, norm in names.items()]
+    layers = insert_quantizers(flow, model, names, first_last)
+    calibrate(model, samples, calibration, percentile)
+    return layers, norms
+
+
+def quantize_weight(layer: nn.Module, bits: int, per_channel: bool, learn: bool) -> None:
+    """Put a layer's weights on an integer grid that covers them."""
+    scale = symmetric_scale(layer.weight, bits, per_channel)
+    parametrize.register_parametrization(layer, "weight", WeightQuantizer(bits, scale, learn))
+
+
+@torch.no_grad()
+def fold_away(model: nn.Module, layer: nn.Module, norm: nn.Module) -> None:
+    """Fold a norm into a layer, whose weights, if they are quantized, keep their codes up to the sign; in place."""
+    factor = fold(layer, norm)
+    if quantizer := quantizer_of(layer):
+        quantizer.step_size.copy_(without_zeros(quantizer.step_size * factor.abs()))
+    model.set_submodule(next(name for name, module in model.named_modules() if module is norm), nn.Identity())
+
+
+@torch.no_grad()
+def fit_integers(model: nn.Module, layers: list[QuantizedLayer]) -> nn.Module:
+    """Make the biases what a runtime makes of them: 32-bit integers times the scales of input and weight; in place.
+
+    Where batch norm has made the weights of an output tiny, their scale must grow for the bias to fit. With rounded
+    biases, sums in floats and in integers are the same to the last rounding.
+    """
+    for quantized in layers:
+        bias, quantizer = quantized.layer.bias, quantizer_of(quantized.layer)
+        if bias is not None:
+            step, largest = quantizer.step_size, bias.abs()
+            least = largest / (quantized.input.scale * (1 << 30))
+            step.copy_(step.maximum(least if step.ndim else least.amax()))
+            scale = quantized.input.scale * step
+            bias.copy_((bias / scale).round() * scale)
+    return model
+
+
+def quantizer_of(layer: nn.Module) -> WeightQuantizer | None:
+    """The quantizer of a layer's weight, if it has one."""
+    if not parametrize.is_parametrized(layer, "weight"):
+        return None
+    return next((step for step in layer.parametrizations.weight if isinstance(step, WeightQuantizer)), None)
