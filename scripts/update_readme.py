@@ -1,9 +1,11 @@
 """Write the README's table of results from run folders, so that no number in it is typed by hand.
 
     python scripts/update_readme.py outputs/example [RUN_FOLDER ...]
+    python scripts/update_readme.py --part "deep compression" RUN_FOLDER [...]
 
-Replaces what stands between ``<!-- results -->`` and ``<!-- /results -->`` in README.md: one row per stage of each run,
-the first with the command that made the run. The path of a data set is shown as DIR.
+Replaces that part of README.md (between ``<!-- results -->`` and ``<!-- /results -->``, say): one row per
+stage of each run, the first with the command that made the run. The path of a data set is shown as DIR. What a paper
+reports is taken from the first line of the experiment's config.
 """
 
 import argparse
@@ -11,12 +13,12 @@ import sys
 from pathlib import Path
 
 from omegaconf import OmegaConf
+from readme import markdown, replace_part
 
 from effdl.report.table import milliseconds, percent, si, size
 from effdl.results import RunFolder
 
-README = Path(__file__).parent.parent / "README.md"
-START, END = "<!-- results -->", "<!-- /results -->"
+EXPERIMENTS = Path(__file__).parent.parent / "configs" / "experiment"
 COLUMNS = (
     "command",
     "stage",
@@ -56,29 +58,50 @@ def row(folder: RunFolder, stage: dict) -> list[str]:
 
 def table(folders: list[RunFolder]) -> str:
     """The Markdown table and the conditions it holds under."""
-    lines = [" | ".join(COLUMNS), " | ".join("---" for _ in COLUMNS)]
-    lines += [" | ".join(row(folder, stage)) for folder in folders for stage in folder.result["stages"]]
-    run, total = folders[0].run, folders[0].result["total"]
+    rows = [row(folder, stage) for folder in folders for stage in folder.result["stages"]]
+    total = folders[0].result["total"]
     energy = total["energy"]
     sources = ", ".join(f"{part} {how}" for part, how in total["source"].items())
-    machine = f"{run['hardware']['cpu']}, {run['threads']} threads, PyTorch {run['versions']['torch']}"
     conditions = (
-        f"{machine}, {run['started'][:10]}. "
+        f"{machine(folders[0])}. "
         f"Latency: one image in eager PyTorch. Energy: {sources} ({energy['tracker']}). "
         f"Grid: {energy['grid_source']}, {energy['grid_g_per_kwh']:.0f} g/kWh."
     )
-    return "\n".join([*(f"| {line} |" for line in lines), "", conditions])
+    return f"{markdown(COLUMNS, rows)}\n\n{conditions}"
+
+
+def machine(folder: RunFolder) -> str:
+    """Where and when a run was made."""
+    run = folder.run
+    hardware = f"{run['hardware']['cpu']}, {run['threads']} threads"
+    return f"{hardware}, PyTorch {run['versions']['torch']}, {run['started'][:10]}"
+
+
+def deep_compression(folders: list[RunFolder]) -> str:
+    """The table of the Deep Compression runs, with what the paper reports."""
+    columns = ("command", "stage", "test error", "zeros", "bits per weight", "file", "smaller than fp32", "time")
+    rows, reported = [], []
+    for folder in folders:
+        for stage in folder.result["stages"]:
+            cells = [f"`{command(folder)}`" if stage["stage"] == "dense" else "", stage["stage"]]
+            cells += [percent(1 - stage["top1"]), percent(stage["weight_sparsity"]), f"{stage['weight_bits']:.3g}"]
+            cells += [size(stage["size_bytes"]), f"{stage['compression_ratio']:.1f} x", f"{stage['duration_s']:.0f} s"]
+            rows.append(cells)
+        name = next(word for word in command(folder).split() if word.startswith("experiment=")).partition("=")[2]
+        reported.append((EXPERIMENTS / f"{name}.yaml").read_text().splitlines()[1].lstrip("# "))
+    return f"{markdown(columns, rows)}\n\n{machine(folders[0])}. Reported by the paper: {'; '.join(reported)}."
+
+
+PARTS = {"results": table, "deep compression": deep_compression}
 
 
 def main() -> int:
     """Rewrite the README; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=RunFolder)
+    parser.add_argument("--part", choices=PARTS, default="results")
     args = parser.parse_args()
-    text = README.read_text()
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{START}\n{table(args.folders)}\n{END}{after}")
+    replace_part(args.part, PARTS[args.part](args.folders))
     return 0
 
 

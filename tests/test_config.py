@@ -135,7 +135,7 @@ def test_the_shipped_values_are_accepted():
         (
             "model.dept",
             20,
-            "model.dept is not a key; did you mean 'depth'? (allowed: depth, width, dropout, weights)",
+            "model.dept is not a key; did you mean 'depth'? (allowed: depth, width, dropout, conv, groups, weights)",
         ),
         ("optimizer.lr", 0, "optimizer.lr=0: allowed is a number > 0"),
         ("optimizer.model", 0, "optimizer.model is not a key (allowed: lr, momentum, nesterov,"),
@@ -293,7 +293,7 @@ def test_nearest(word, hint):
 
 def test_keywords_are_those_after_the_star():
     assert keywords(locate("effdl.models.torchvision.torchvision")).keys() == {"name"}  # `pretrained` is for `build`
-    assert keywords(locate("effdl.models.mlp.mlp")).keys() == {"hidden", "width", "dropout"}
+    assert keywords(locate("effdl.models.mlp.mlp")).keys() == {"hidden", "width", "dropout", "batchnorm"}
 
 
 def test_instantiate_calls_or_binds():

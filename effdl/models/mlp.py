@@ -15,15 +15,18 @@ def mlp(
     *,
     hidden: list[Count] = [300, 100],  # noqa: B006 (never written to)
     width: Positive = 1.0,
+    batchnorm: bool = False,
     dropout: Fraction = 0.0,
 ) -> nn.Module:
     """Linear layers with ReLU between them, on the flattened image.
 
     LeNet-300-100 is the MLP of LeCun et al. 1998 (section III.C) as used in pruning since Han et al. 2015:
-    266,610 parameters on MNIST. ``width`` multiplies every hidden layer; ``dropout`` follows each ReLU.
+    266,610 parameters on MNIST. ``width`` multiplies every hidden layer; ``batchnorm`` puts a batch norm before
+    each ReLU; ``dropout`` follows it.
     """
     sizes = [channels * image_size**2, *(scaled(units, width) for units in hidden)]
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
+        norm = [nn.BatchNorm1d(outputs)] if batchnorm else []
+        layers += [nn.Linear(inputs, outputs), *norm, nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], classes))

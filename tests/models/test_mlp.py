@@ -1,4 +1,5 @@
 import torch
+from torch import nn
 
 from effdl.models.mlp import mlp
 
@@ -24,3 +25,20 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(model(image), model(image))
     model.eval()
     assert torch.equal(model(image), model(image))
+
+
+def test_batch_norm_comes_before_each_relu_and_changes_nothing_else():
+    torch.manual_seed(0)
+    plain = mlp(1, 8, 10, hidden=[20, 30])
+    torch.manual_seed(0)
+    normed = mlp(1, 8, 10, hidden=[20, 30], batchnorm=True)
+    layers = [type(layer) for layer in normed]
+    hidden = [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Dropout]
+    assert layers == [nn.Flatten, *hidden, *hidden, nn.Linear]
+    assert [layer.num_features for layer in normed if isinstance(layer, nn.BatchNorm1d)] == [20, 30]
+    assert [type(layer) for layer in plain] == [kind for kind in layers if kind is not nn.BatchNorm1d]
+    for a, b in zip(
+        (x for x in plain if hasattr(x, "weight")), (x for x in normed if isinstance(x, nn.Linear)), strict=True
+    ):
+        assert torch.equal(a.weight, b.weight)
+        assert torch.equal(a.bias, b.bias)

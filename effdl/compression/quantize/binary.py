@@ -1,0 +1,143 @@
+"""Weights of one bit, -1 or 1.
+
+Courbariaux, Bengio & David 2015, "BinaryConnect: Training Deep Neural Networks with binary weights during
+propagations".
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.optim.swa_utils import update_bn
+
+from effdl.bench import Bench
+from effdl.compression.mask import under_mask
+from effdl.compression.order import effect
+from effdl.errors import UserError
+from effdl.layers import weights
+from effdl.rounding import Grid, scale_gradient
+from effdl.types import Natural, Positive
+
+STATISTICS_IMAGES, STATISTICS_BATCH = 1024, 128  # from which batch norms take their statistics at the end
+
+
+def check(model: nn.Module, first_last: bool) -> None:
+    """Refuse a model without a layer to act on (UserError)."""
+    if not inner_weights(model, first_last):
+        raise UserError(f"first_last={str(first_last).lower()}: this leaves no layer of the model to quantize")
+
+
+@effect("values", check)
+def binary(
+    model: nn.Module,
+    bench: Bench,
+    *,
+    level: Literal["binary"],
+    stochastic: bool,
+    first_last: bool,
+    epochs: Natural | None,
+    lr_scale: Positive,
+) -> nn.Module:
+    """Binarize weights in every forward pass of a training that moves real-valued master weights in [-1, 1].
+
+    The master weights begin at the trained ones, divided by their mean magnitude. The step suits layers whose outputs
+    are normalized, which have no need of a scale.
+
+    Args:
+        level: there is only one.
+        stochastic: draw each weight in training, as 1 with the probability of its `hard_sigmoid`. Afterwards, unlike
+            in section 2.6, the signs are the weights, so that they are of one bit; batch norms take their statistics
+            again with these.
+        first_last: binarize the first and the last layer too.
+        epochs: of training; None: the run's.
+        lr_scale: times the run's learning rate.
+
+    Raises:
+        UserError: no layer to binarize.
+    """
+    check(model, first_last)
+    for module, name in inner_weights(model, first_last):
+        to_master(under_mask(module, name), getattr(module, name))
+        binarizer = Binary(stochastic, lr_factor(getattr(module, name), getattr(module, "groups", 1)))
+        parametrize.register_parametrization(module, name, binarizer)
+    model = bench.fit(
+        model,
+        epochs=bench.recipe.epochs if epochs is None else epochs,
+        lr_scale=lr_scale,
+        after_update=clip_masters,
+    )
+    if stochastic:
+        for module in model.modules():
+            if isinstance(module, Binary):
+                module.stochastic = False
+        batches = bench.samples(STATISTICS_IMAGES, STATISTICS_BATCH)
+        update_bn([batch for batch in batches if len(batch[1]) == len(batches[0][1])], model)
+    return model
+
+
+class Binary(nn.Module):
+    """Parametrization that replaces weights by their sign, with the gradient of the identity; zeros stay zero.
+
+    Args:
+        stochastic: in training draw the sign, 1 with the probability of the weight's `hard_sigmoid`.
+        factor: multiplies the gradient.
+    """
+
+    def __init__(self, stochastic: bool, factor: float = 1.0) -> None:
+        super().__init__()
+        self.stochastic, self.factor = stochastic, factor
+
+    def forward(self, weight: Tensor) -> Tensor:
+        draw = self.stochastic and self.training
+        positive = torch.rand_like(weight) < hard_sigmoid(weight) if draw else weight >= 0
+        through = scale_gradient(weight, self.factor)
+        return signs(weight, positive) + (through - through.detach())  # the difference is zero, and has the gradient
+
+    def grid(self) -> Grid:
+        """One bit, without a scale."""
+        return Grid(torch.ones(()), 1)
+
+
+def signs(weight: Tensor, positive: Tensor) -> Tensor:
+    """1 where `positive` (bool), else -1; where the weight is exactly zero, by a mask, 0."""
+    return torch.where(weight == 0, 0.0, torch.where(positive, 1.0, -1.0)).to(weight.dtype)
+
+
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """``clip((x + 1) / 2, 0, 1)`` (equation 3)."""
+    return ((x + 1) / 2).clamp(0, 1)
+
+
+@torch.no_grad()
+def to_master(stored: Tensor, weight: Tensor) -> None:
+    """Divide what is stored of a weight by the mean magnitude of the weight's non-zero elements, and clip."""
+    mean = weight.abs().sum() / torch.count_nonzero(weight).clamp(min=1)
+    stored.div_(mean if mean > 0 else 1.0).clamp_(-1, 1)
+
+
+def clip_masters(model: nn.Module, progress: float) -> None:
+    """Clip the master weights to [-1, 1] (section 2.4, algorithm 1); called after every update."""
+    for module in model.modules():
+        if parametrize.is_parametrized(module):
+            for steps in module.parametrizations.values():
+                if any(isinstance(step, Binary) for step in steps):
+                    steps.original.clamp_(-1, 1)
+
+
+def lr_factor(weight: Tensor, groups: int = 1) -> float:
+    """1 over the square of Glorot's initialization coefficient, by which section 2.5 multiplies the learning rate of
+    SGD: (fan in + fan out) / 1.5. Optimizers that normalize gradients, such as Adam, are not affected.
+
+    Args:
+        weight: (outputs, inputs/groups, ...).
+    """
+    window = math.prod(weight.shape[2:])
+    return (weight[0].numel() + weight.shape[0] * window // groups) / 1.5
+
+
+def inner_weights(model: nn.Module, first_last: bool) -> list[tuple[nn.Module, str]]:
+    """Module and attribute of every weight, or of all but the first and the last."""
+    found = [(module, name) for _, module, name in weights(model)]
+    return found if first_last else found[1:-1]

@@ -1,0 +1,29 @@
+"""Floating-point numbers of 16 bits."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from effdl.bench import Bench
+from effdl.compression.order import effect
+from effdl.errors import UserError
+
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@effect("conversion")
+def half(model: nn.Module, bench: Bench, *, level: Literal["fp16", "bf16"]) -> nn.Module:
+    """Convert all parameters and statistics, and so all computation, to 16 bits, rounding to the nearest.
+
+    Args:
+        level: IEEE half precision (fp16: 11 significant bits, up to 65,504) or bfloat16 (8 bits, the range of float32).
+
+    Raises:
+        UserError: a value beyond the range of fp16.
+    """
+    model = model.to(DTYPES[level])
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UserError(f"quantize={level}: {name} has values beyond its range; allowed here is bf16")
+    return model

@@ -1,0 +1,105 @@
+"""Weights and activations of a few bits, their step sizes learned along with the weights.
+
+Esser et al. 2020, "Learned Step Size Quantization".
+"""
+
+import math
+from collections import OrderedDict
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from effdl.bench import Bench
+from effdl.compression.order import effect
+from effdl.compression.quantize.weight_quantizer import WeightQuantizer, keep_scales_positive
+from effdl.layers import weights
+from effdl.models.activation_quantizer import ActivationQuantizer
+from effdl.rounding import bounds
+from effdl.types import Natural, Positive
+
+Bits = Annotated[int, Field(ge=2, le=8)]
+FLOAT = 32  # bits of activations that stay as they are
+IMAGES = 64  # from which the step sizes of activations begin
+
+
+@effect("values")
+def lsq(
+    model: nn.Module,
+    bench: Bench,
+    *,
+    level: Bits | None,
+    activation_bits: Bits | Literal[32] | None,
+    first_last: Bits | None,
+    per_channel: bool,
+    epochs: Natural | None,
+    lr_scale: Positive,
+) -> nn.Module:
+    """Quantize all weights and the inputs of their layers, and train on with learned step sizes.
+
+    Args:
+        level: bits of a weight.
+        activation_bits: of what enters the layers; None: as many; 32: left as it is.
+        first_last: bits of both in the first and the last layer; None: those of the others.
+        per_channel: a step size for every output of a layer's weight, instead of one for all.
+        epochs: of training; None: half of the run's.
+        lr_scale: times the run's learning rate.
+    """
+    layers = list(weights(model))
+    entering = layer_inputs(model, bench.samples(IMAGES, IMAGES)[0][0])
+    for position, (layer_name, module, name) in enumerate(layers):
+        own = first_last if position in (0, len(layers) - 1) else None
+        quantize_weight(module, name, own or level, per_channel)
+        if activation_bits != FLOAT and module in entering:
+            quantizer = activation_quantizer(entering[module], own or activation_bits or level)
+            model.set_submodule(layer_name, nn.Sequential(OrderedDict(quantizer=quantizer, layer=module)))
+    return bench.fit(model, epochs=epochs, lr_scale=lr_scale, after_update=keep_scales_positive)
+
+
+def first_step_size(values: Tensor, high: int, dims: tuple[int, ...] | None = None) -> Tensor:
+    """``2 <|v|> / sqrt(high)`` (section 2.1), the mean taken over the values that are not zero; 1 if all are.
+
+    Args:
+        high: the largest code.
+        dims: to average over, kept with length 1; None: all, giving ().
+    """
+    magnitudes = values.detach().abs()
+    total = magnitudes.sum() if dims is None else magnitudes.sum(dims, keepdim=True)
+    count = (magnitudes > 0).sum() if dims is None else (magnitudes > 0).sum(dims, keepdim=True)
+    return torch.where(count > 0, 2 * total / (count * math.sqrt(high)), 1.0)
+
+
+def quantize_weight(module: nn.Module, name: str, bits: int, per_channel: bool) -> None:
+    """Put a weight on a grid of `bits` bits whose step size training learns."""
+    weight = getattr(module, name)
+    _, high = bounds(bits, signed=True)
+    scale = first_step_size(weight, high, tuple(range(1, weight.ndim)) if per_channel else None)
+    parametrize.register_parametrization(module, name, WeightQuantizer(bits, scale, learn=True))
+
+
+def activation_quantizer(values: Tensor, bits: int) -> ActivationQuantizer:
+    """A quantizer for activations like `values`: signed if some of them are negative."""
+    signed = bool((values < 0).any())
+    quantizer = ActivationQuantizer(bits, signed).to(values.device)
+    with torch.no_grad():
+        quantizer.scale.copy_(first_step_size(values, bounds(bits, signed)[1]))
+    return quantizer
+
+
+@torch.no_grad()
+def layer_inputs(model: nn.Module, images: Tensor) -> dict[nn.Module, Tensor]:
+    """What enters the layers that have weights, by layer; those whose weights another module reads are left out."""
+    found: dict[nn.Module, Tensor] = {}
+
+    def note(module: nn.Module, arguments: tuple) -> None:
+        found[module] = arguments[0]
+
+    handles = [module.register_forward_pre_hook(note) for _, module, name in weights(model) if name == "weight"]
+    try:
+        model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found

@@ -1,0 +1,75 @@
+"""Weights of one bit and a scale for each output.
+
+Rastegari et al. 2016, "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks": its networks
+with binary weights (section 3.1).
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from effdl.bench import Bench
+from effdl.compression.order import effect
+from effdl.compression.quantize.binary import check, inner_weights, signs
+from effdl.rounding import Grid
+from effdl.types import Natural, Positive
+
+
+@effect("values", check)
+def xnor(
+    model: nn.Module,
+    bench: Bench,
+    *,
+    level: Literal["binary"],
+    first_last: bool,
+    epochs: Natural | None,
+    lr_scale: Positive,
+) -> nn.Module:
+    """Replace the weights of every output by their signs times their mean magnitude, and train on.
+
+    Args:
+        level: there is only one.
+        first_last: binarize the first and the last layer too.
+        epochs: of training; None: half of the run's.
+        lr_scale: times the run's learning rate.
+
+    Raises:
+        UserError: no layer to binarize.
+    """
+    check(model, first_last)
+    for module, name in inner_weights(model, first_last):
+        parametrize.register_parametrization(module, name, ScaledBinary(getattr(module, name)))
+    return bench.fit(model, epochs=epochs, lr_scale=lr_scale)
+
+
+class ScaledBinary(nn.Module):
+    """Parametrization that gives a weight w of each output the value ``scale * sign(w)``; zeros stay zero.
+
+    In training the scale is the mean magnitude of the output's weights and the gradient that of section 3.1: through
+    the scale, and through the sign where |w| <= 1. Outside training the last such scale is used, so that weights and
+    grid agree whatever is done to them.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("scale", mean_magnitude(weight).detach())
+
+    def forward(self, weight: Tensor) -> Tensor:
+        scale = self.scale
+        if self.training:
+            scale = mean_magnitude(weight)
+            self.scale.copy_(scale.detach())
+        through = weight.clamp(-1, 1)
+        return scale * (signs(weight, weight > 0) + (through - through.detach()))
+
+    def grid(self) -> Grid:
+        """One bit and a scale for each output."""
+        return Grid(self.scale, 1)
+
+
+def mean_magnitude(weight: Tensor) -> Tensor:
+    """Mean of ``|w|`` over the non-zero weights of each output (equation 6): (outputs, 1, ...) of (outputs, ...)."""
+    dims = tuple(range(1, weight.ndim))
+    count = (weight != 0).sum(dims, keepdim=True).clamp(min=1)
+    return weight.abs().sum(dims, keepdim=True) / count

@@ -1,0 +1,165 @@
+"""BinaryConnect."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from effdl.compression.mask import Mask
+from effdl.compression.permanent import grids, make_permanent
+from effdl.compression.quantize.binary import Binary, check, hard_sigmoid, inner_weights, lr_factor, to_master
+from effdl.errors import UserError
+from effdl.layers import weights
+from effdl.models.resnet import resnet
+
+
+def masters(model):
+    return [getattr(module.parametrizations, name).original for _, module, name in weights(model)]
+
+
+def test_the_signs_are_the_weights_and_zeros_stay():
+    weight = torch.tensor([0.3, -0.001, 0.0, 1.0, -1.0, -0.0])
+    assert Binary(False)(weight).tolist() == [1, -1, 0, 1, -1, 0]
+
+
+def test_the_gradient_passes_the_sign_times_the_factor():
+    weight = torch.tensor([0.3, -0.5, 1.0], requires_grad=True)
+    Binary(False, factor=7.0)(weight).backward(torch.tensor([1.0, -2.0, 3.0]))
+    assert weight.grad.tolist() == [7, -14, 21]
+
+
+def test_the_hard_sigmoid():
+    assert hard_sigmoid(torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0])).tolist() == [0, 0, 0.25, 0.5, 0.75, 1, 1]
+
+
+def test_draws_have_their_probability_in_training_only():
+    torch.manual_seed(0)
+    weight = torch.tensor([-1.0, -0.5, 0.2, 1.0, 0.0])
+    binarizer = Binary(stochastic=True)
+    draws = torch.stack([binarizer(weight) for _ in range(4000)])
+    assert draws[:, :4].abs().eq(1).all()
+    assert draws[:, 4].eq(0).all()
+    frequency = (draws[:, :4] == 1).double().mean(0)
+    assert frequency[[0, 3]].tolist() == [0, 1]
+    assert frequency[[1, 2]].tolist() == pytest.approx([0.25, 0.6], abs=0.03)  # four standard deviations
+    state = torch.get_rng_state()
+    assert binarizer.eval()(weight).tolist() == [-1, -1, 1, 1, 0]
+    assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("shape", [(30, 20), (16, 8, 3, 3), (5, 4, 7)])
+def test_learning_rates_follow_glorot(shape):
+    weight = torch.empty(shape)
+    nn.init.xavier_uniform_(weight)  # between -sqrt(6 / fans) and that
+    fans = nn.init._calculate_fan_in_and_fan_out(weight)
+    assert lr_factor(weight) == pytest.approx(sum(fans) / 1.5)
+    assert lr_factor(weight) == pytest.approx(4 / weight.abs().max().item() ** 2, rel=0.05)
+
+
+def test_of_groups_each_counts_for_itself():
+    depthwise, one = nn.Conv2d(8, 8, 3, groups=8).weight, nn.Conv2d(1, 1, 3).weight
+    assert lr_factor(depthwise, 8) == lr_factor(one)
+
+
+def test_masters_have_magnitudes_around_one_and_are_clipped():
+    weight = torch.tensor([0.1, -0.3, 0.2, 0.0])
+    to_master(weight, weight.clone())
+    assert weight.tolist() == pytest.approx([0.5, -1.0, 1.0, 0.0])
+    zeros = torch.zeros(3)
+    to_master(zeros, zeros.clone())
+    assert zeros.tolist() == [0, 0, 0]
+
+
+def test_one_step_of_training_is_that_of_the_paper(compress):
+    """Algorithm 1: the gradient at the binary weights moves the real ones, which are clipped."""
+
+    class OneStep:
+        def fit(self, model, *, epochs, lr_scale, after_update):
+            assert (epochs, lr_scale) == (3, 0.03)
+            model.train()
+            model(torch.tensor([[1.0, 2.0]])).sum().backward()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter -= 0.1 * parameter.grad
+                after_update(model, 1.0)
+            return model.eval()
+
+    model = nn.Sequential(nn.Linear(2, 1, bias=False), nn.ReLU(), nn.Linear(1, 1, bias=False))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[-0.1, 0.3]]))  # mean magnitude 0.2
+        model[2].weight.fill_(0.7)
+    model = compress("binary", model, OneStep(), "binary", epochs=3)
+    # Binary: 1 * relu(-1 * 1 + 1 * 2) = 1. Gradients: [1, 2] times (2 + 1) / 1.5, and 1 times (1 + 1) / 1.5.
+    assert masters(model)[0].tolist()[0] == pytest.approx([-0.5 - 0.1 * 1 * 2, 1 - 0.1 * 2 * 2])
+    assert masters(model)[1].item() == pytest.approx(1 - 0.1 * 4 / 3)
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+def test_a_network_learns_with_one_bit(stochastic, dense, bench, compress):
+    worst = []
+    bench.look.append(lambda model: worst.append(max(float(master.abs().max()) for master in masters(model))))
+    model = compress("binary", dense, bench, "binary", stochastic=stochastic)
+    assert bench.asked == [(8, 0.03)]  # the run's own number of epochs
+    assert max(worst) == 1.0
+    for _, module, name in weights(model):
+        assert getattr(module, name).unique().tolist() == [-1, 1]
+    assert bench.accuracy(model) > 0.95
+
+
+def test_first_and_last_may_be_left_alone(dense, bench, compress):
+    model = compress("binary", dense, bench, "binary", first_last=False, epochs=0)
+    binarized = [parametrize.is_parametrized(module) for _, module, _ in weights(model)]
+    assert binarized == [False, *[True] * 6, False]
+
+
+def test_norms_take_the_statistics_of_the_signs(dense, bench, compress):
+    model = compress("binary", dense, bench, "binary", stochastic=True, epochs=1)
+    first = copy.deepcopy(model[0]).train()  # draws no longer
+    with torch.no_grad():
+        batches = [first(images) for images, _ in bench.samples(1024, 128)]
+    means = torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0)
+    variances = torch.stack([batch.var((0, 2, 3)) for batch in batches]).mean(0)
+    assert torch.allclose(model[1].running_mean, means, atol=1e-5)
+    assert torch.allclose(model[1].running_var, variances, rtol=1e-4)
+    assert model[1].momentum == 0.1
+    assert not model.training
+
+
+def test_the_grid_is_exact_and_the_permanent_model_computes_the_same(dense, bench, compress):
+    model = compress("binary", dense, bench, "binary", epochs=1)
+    permanent = make_permanent(model)
+    found = grids(model)
+    assert len(found) == 8
+    for name, grid in found.items():
+        assert (grid.bits, grid.scale.item()) == (1, 1)
+        assert permanent.state_dict()[name].abs().eq(1).all()
+    images = bench.samples(64)[0][0]
+    assert torch.equal(model(images), permanent(images))
+
+
+def test_pruned_weights_stay_zero(dense, bench, compress):
+    layers = list(weights(dense))
+    for _, module, name in layers:
+        weight = getattr(module, name)
+        parametrize.register_parametrization(module, name, Mask(weight.abs() > weight.abs().median()))
+    zeros = [module.weight == 0 for _, module, _ in layers]
+    compress("binary", dense, bench, "binary", epochs=2)
+    for (_, module, _), zero in zip(layers, zeros, strict=True):
+        assert module.weight[zero].eq(0).all()
+        assert module.weight[~zero].abs().eq(1).all()
+
+
+def test_nothing_to_binarize_is_refused():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    assert len(inner_weights(model, first_last=True)) == 2
+    check(model, first_last=True)
+    with pytest.raises(UserError, match="first_last=false: "):
+        check(model, first_last=False)
+
+
+@pytest.mark.parametrize(("key", "value"), [("level", "ternary"), ("stochastic", 1), ("lr_scale", 0), ("epochs", -1)])
+def test_wrong_values_are_refused(key, value, bench, compress):
+    with pytest.raises(UserError, match=rf"compression\.binary\.{key}={value}: allowed is "):
+        compress("binary", resnet(1, 8, 10, depth=8), bench, **{"level": "binary", key: value})

@@ -1,0 +1,148 @@
+"""Weights and activations of a few bits with learned step sizes."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from effdl.compression.mask import Mask
+from effdl.compression.permanent import grids, make_permanent
+from effdl.compression.quantize.lsq import activation_quantizer, first_step_size, layer_inputs
+from effdl.errors import UserError
+from effdl.layers import weights
+from effdl.measure.layers import per_layer
+from effdl.models.activation_quantizer import ActivationQuantizer
+from effdl.models.resnet import resnet
+from effdl.models.structure import apply, changes
+
+
+def quantizers(model):
+    return [module for module in model.modules() if isinstance(module, ActivationQuantizer)]
+
+
+def test_step_sizes_begin_at_twice_the_mean_magnitude():
+    weight = torch.tensor([[1.0, -3.0], [0.5, 0.0], [0.0, 0.0]])
+    assert first_step_size(weight, 7).item() == pytest.approx(2 * 1.5 / math.sqrt(7))
+    by_output = first_step_size(weight, 7, (1,))
+    assert by_output.flatten().tolist() == pytest.approx([4 / math.sqrt(7), 1 / math.sqrt(7), 1])
+    assert by_output.shape == (3, 1)
+
+
+def test_activations_are_signed_if_some_are_negative():
+    signed, unsigned = activation_quantizer(torch.tensor([-1.0, 3.0]), 4), activation_quantizer(torch.ones(5), 4)
+    assert (signed.signed, unsigned.signed) == (True, False)
+    assert signed.scale.item() == pytest.approx(4 / math.sqrt(7))
+    assert unsigned.scale.item() == pytest.approx(2 / math.sqrt(15))
+
+
+def test_what_enters_the_layers_is_seen_and_attention_s_inner_layer_is_not():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.attention = nn.Linear(4, 4), nn.MultiheadAttention(4, 2, batch_first=True)
+
+        def forward(self, x):
+            x = self.linear(x).relu()
+            return self.attention(x, x, x)[0]
+
+    block, x = Block(), torch.randn(2, 3, 4)
+    found = layer_inputs(block, x)
+    assert list(found) == [block.linear]  # the attention reads the weights of its out_proj without calling it
+    assert torch.equal(found[block.linear], x)
+    assert not block.linear._forward_pre_hooks
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_a_network_learns_and_stays_on_its_grid(bits, dense, bench, compress):
+    wanted = bench.accuracy(dense)
+    model = compress("lsq", dense, bench, bits)
+    assert bench.asked == [(None, 0.1)]
+    assert bench.accuracy(model) >= wanted - (0.05 if bits == 2 else 0.01)
+    permanent, found = make_permanent(model), grids(model)
+    assert [grid.bits for grid in found.values()] == [8, *[bits] * 6, 8]
+    for name, grid in found.items():
+        weight = permanent.state_dict()[name]
+        codes = (weight / grid.scale).round()
+        assert torch.equal(codes * grid.scale, weight)
+        assert -(2 ** (grid.bits - 1)) <= codes.min()
+        assert codes.max() <= 2 ** (grid.bits - 1) - 1
+        assert len(weight.unique()) <= 2**grid.bits
+    images = bench.samples(64)[0][0]
+    assert torch.equal(model(images), permanent(images))
+
+
+def test_the_inputs_of_layers_have_their_bits(dense, bench, compress):
+    model = compress("lsq", dense, bench, 4, activation_bits=3, epochs=1)
+    assert [(quantizer.bits, quantizer.signed) for quantizer in quantizers(model)] == [
+        (8, True),  # images
+        *[(3, False)] * 6,  # after a ReLU
+        (8, False),
+    ]
+    rows = per_layer(make_permanent(model), (1, 8, 8))
+    assert [row["activation_bits"] for row in rows] == [8, *[3] * 6, 8]
+    assert [row["name"] for row in rows][:2] == ["0.layer", "3.conv1.layer"]
+    seen = []
+    quantizer = model[3].conv1.quantizer
+    quantizer.register_forward_hook(lambda module, arguments, output: seen.append(output))
+    model(bench.samples(64)[0][0])
+    codes = seen[0] / quantizer.scale
+    assert set(codes.round().unique().tolist()) == set(range(8))
+    assert torch.allclose(codes, codes.round(), atol=1e-5)
+
+
+def test_activations_and_outer_layers_as_one_likes(dense, bench, compress):
+    other = copy.deepcopy(dense)
+    model = compress("lsq", dense, bench, 3, activation_bits=32, first_last=None, epochs=0)
+    assert quantizers(model) == []
+    assert {grid.bits for grid in grids(model).values()} == {3}
+    same = compress("lsq", other, bench, 3, first_last=None, per_channel=True, epochs=0)
+    assert {quantizer.bits for quantizer in quantizers(same)} == {3}
+    for name, grid in grids(same).items():
+        weight = make_permanent(same).state_dict()[name]
+        assert grid.scale.shape == (len(weight), *[1] * (weight.ndim - 1))
+
+
+def test_training_moves_all_step_sizes_and_keeps_them_positive(dense, bench, compress):
+    def step_sizes(model):
+        return {name: p.clone() for name, p in model.named_parameters() if name.endswith(("scale", "step_size"))}
+
+    bench.look.append(lambda model: [size.gt(0).all() or pytest.fail(name) for name, size in step_sizes(model).items()])
+    before = step_sizes(compress("lsq", copy.deepcopy(dense), bench, 4, epochs=0))
+    model = compress("lsq", dense, bench, 4, epochs=1)
+    assert len(before) == 16
+    for name, size in step_sizes(model).items():
+        assert not torch.equal(size, before[name]), name
+        assert 0.2 < float(size / before[name]) < 5, name
+
+
+def test_pruned_weights_stay_zero(dense, bench, compress):
+    layers = list(weights(dense))
+    for _, module, name in layers:
+        weight = getattr(module, name)
+        parametrize.register_parametrization(module, name, Mask(weight.abs() > weight.abs().median()))
+    zeros = [module.weight == 0 for _, module, _ in layers]
+    model = compress("lsq", dense, bench, 4, epochs=2)
+    for (_, module, _), zero in zip(weights(model), zeros, strict=True):
+        assert module.weight[zero].eq(0).all()
+        assert not torch.signbit(module.weight[zero]).any()
+        assert module.weight[~zero].ne(0).any()
+
+
+def test_it_is_made_again_from_its_description(dense, bench, compress):
+    model = make_permanent(compress("lsq", dense, bench, 4, epochs=1))
+    again = apply(resnet(1, 8, 10, depth=8, width=0.5), changes(model, resnet(1, 8, 10, depth=8, width=0.5))).eval()
+    again.load_state_dict(model.state_dict())
+    images = bench.samples(64)[0][0]
+    assert torch.equal(model(images), again(images))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("level", 1), ("level", 9), ("activation_bits", 16), ("first_last", 1), ("per_channel", 1), ("lr_scale", -1)],
+)
+def test_wrong_values_are_refused(key, value, dense, bench, compress):
+    with pytest.raises(UserError, match=rf"compression\.lsq\.{key}={value}: allowed is "):
+        compress("lsq", dense, bench, **{"level": 4, key: value})
