@@ -135,7 +135,7 @@ def test_the_shipped_values_are_accepted():
         (
             "model.dept",
             20,
-            "model.dept is not a key; did you mean 'depth'? (allowed: depth, width, dropout, conv, groups, weights)",
+            "model.dept is not a key; did you mean 'depth'? (allowed: depth, width, conv, groups, dropout, weights)",
         ),
         ("optimizer.lr", 0, "optimizer.lr=0: allowed is a number > 0"),
         ("optimizer.model", 0, "optimizer.model is not a key (allowed: lr, momentum, nesterov,"),

@@ -117,7 +117,10 @@ def _on_grid(tensor: Tensor, grid: Grid) -> tuple[bool, list, dict[str, bytes]]:
 
 
 def _in_palette(dtype: torch.dtype, rows: np.ndarray) -> tuple[bool, list, dict[str, bytes]] | None:
-    """Floats as a palette and indices into it, if that takes less than 3/4 of their bytes."""
+    """Floats as a palette and indices into it, if that takes less than 3/4 of their bytes.
+
+    Not if most values occur once: that they are few is then no property of the model, and says nothing of its bits.
+    """
     if not dtype.is_floating_point:
         return None
     width = rows.shape[1]
@@ -126,6 +129,8 @@ def _in_palette(dtype: torch.dtype, rows: np.ndarray) -> tuple[bool, list, dict[
         return None
     palette, symbols = np.unique(patterns, return_inverse=True)
     zeros = int((patterns == 0).sum())
+    if len(patterns) - zeros < 2 * np.count_nonzero(palette):
+        return None
     costs_a_bit = palette_bits(len(palette) - 1) < palette_bits(len(palette))
     sparse = _as_sparse(zeros, len(rows), costs_a_bit)
     if sparse:

@@ -115,7 +115,7 @@ def test_training_moves_all_step_sizes_and_keeps_them_positive(dense, bench, com
     assert len(before) == 16
     for name, size in step_sizes(model).items():
         assert not torch.equal(size, before[name]), name
-        assert 0.2 < float(size / before[name]) < 5, name
+        assert 0.2 < (size / before[name]).item() < 5, name
 
 
 def test_pruned_weights_stay_zero(dense, bench, compress):

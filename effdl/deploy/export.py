@@ -1,0 +1,88 @@
+"""One export: written, checked against PyTorch on the whole test split, timed, and only then put in its place."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from effdl.deploy import executorch, torch_export
+from effdl.deploy.check import Batches, check, compare, program_logits, tolerance_of, torch_logits
+from effdl.deploy.onnx import Precision, check_precision, to_onnx
+from effdl.deploy.qdq import fits_int8
+from effdl.deploy.runtime import describe_arithmetic, kernels, onnxruntime, ort_logits
+from effdl.deploy.timing import timed
+from effdl.errors import UserError
+from effdl.rounding import Grid
+
+Format = Literal["onnx", "torch_export", "executorch"]
+FILES: dict[Format, str] = {"onnx": "model.onnx", "torch_export": "model.pt2", "executorch": "model.pte"}
+
+
+def choose_precision(model: nn.Module, grids: dict[str, Grid], format: Format, precision: str | None) -> Precision:
+    """The precision asked for, or else int8 for ONNX if the model is quantized to it, or else fp32.
+
+    Raises:
+        UserError: the format or the model does not have it.
+    """
+    if format != "onnx" and precision not in (None, "fp32"):
+        raise UserError(f"precision={precision}: format={format} is written in float32 (allowed: fp32)")
+    chosen = precision or ("int8" if format == "onnx" and fits_int8(model, grids) else "fp32")
+    check_precision(model, grids, chosen)
+    return chosen
+
+
+def export(
+    model: nn.Module,
+    grids: dict[str, Grid],
+    input_shape: tuple[int, int, int],
+    batches: Callable[[], Batches],
+    folder: Path,
+    *,
+    format: Format,
+    precision: Precision,
+    threads: int,
+    metadata: dict[str, str],
+) -> dict:
+    """Write a model into a folder in a format; returns what was found out about the file.
+
+    Args:
+        model: permanent and in eval mode, on the CPU.
+        grids: as `artifact.grids` says.
+        input_shape: (C, H, W).
+        batches: gives the test split's batches (images, labels), normalized float32, as often as it is called.
+        threads: of the runtime, while it is timed.
+        metadata: goes into an ONNX file.
+
+    Raises:
+        UserError: a library that the format needs is not installed.
+        RunError: the export does not do what the model does; nothing is left in the folder.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:
+        path = Path(temporary) / FILES[format]
+        ran = {}
+        if format == "onnx":
+            onnxruntime()  # before the work, if it is missing
+            size = to_onnx(model, grids, input_shape, path, precision, metadata)
+            counted = kernels(path, input_shape)
+            ran = {
+                "arithmetic": describe_arithmetic(counted),
+                "kernels": {f"{operator} {kind}".strip(): count for (operator, kind), count in counted.items()},
+            }
+            logits = ort_logits(path, batches(), threads)
+        elif format == "torch_export":
+            size = torch_export.to_torch_export(model, input_shape, path)
+            logits = program_logits(torch_export.load(path), batches())
+        else:
+            size = executorch.to_executorch(model, input_shape, path)
+            logits = program_logits(executorch.load(path, threads), batches(), one_by_one=True)
+        labels = torch.cat([labels.cpu() for _, labels in batches()])
+        comparison = compare(torch_logits(model, batches()), logits, labels)
+        check(comparison, tolerance_of(model, precision))
+        latency = timed(path, input_shape, threads=threads)
+        if format == "onnx":
+            latency["latency_runtime"] += f" {precision}"
+        path.replace(folder / FILES[format])
+    return {"file": FILES[format], "precision": precision, "size_bytes": size, **comparison, **latency, **ran}

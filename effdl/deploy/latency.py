@@ -1,0 +1,91 @@
+"""The latency of a run's model as it would be deployed: in the runtime that has kernels for its arithmetic."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from effdl.deploy.onnx import to_onnx
+from effdl.deploy.qdq import fits_int8
+from effdl.deploy.runtime import describe_arithmetic, kernels, onnxruntime
+from effdl.deploy.timing import timed
+from effdl.errors import UserError
+from effdl.layers import weights
+from effdl.measure.latency import latency
+from effdl.models.activation_quantizer import ActivationQuantizer
+from effdl.recipe import Place
+from effdl.rounding import Grid
+
+KEYS = ("ms", "q1_ms", "q3_ms", "runs", "threads", "batch", "runtime", "note")
+INT8_BITS = (7, 8)  # 7: int8 with the reduced range that processors without VNNI need
+HALF = {torch.float16: "fp16", torch.bfloat16: "bf16"}
+
+
+def deployed_latency(
+    path: Path,
+    model: nn.Module,
+    storage: dict[str, dict],
+    grids: dict[str, Grid],
+    input_shape: tuple[int, int, int],
+    place: Place,
+    threads: int,
+) -> dict:
+    """Latency of one image, with keys as in `effdl.measure.latency.latency` and ``latency_note``.
+
+    Float models run in eager PyTorch in their own dtype, on their device; int8 models in ONNX Runtime on the CPU, in
+    a process of its own. Where no runtime here can compute with a model's weights everything but ``latency_note``,
+    which says why, is None: a time of the floats that stand for them would be another model's.
+
+    Args:
+        path: the stored model.
+        model: what was loaded from it, on `place.device`.
+        storage: how the file keeps each tensor (``artifact.storage``).
+        grids: ``artifact.grids`` of the file.
+        input_shape: (C, H, W).
+    """
+    if note := obstacle(model, storage, grids):
+        return {f"latency_{key}": None for key in KEYS} | {"latency_note": note}
+    if fits_int8(model, grids):
+        return int8_latency(model, grids, input_shape, threads)
+    measured = latency(model, input_shape, device=place.device, threads=threads)
+    dtype = next((HALF[p.dtype] for p in model.parameters() if p.dtype in HALF), "")
+    return {**measured, "latency_runtime": f"{measured['latency_runtime']} {dtype}".strip(), "latency_note": None}
+
+
+def obstacle(model: nn.Module, storage: dict[str, dict], grids: dict[str, Grid]) -> str | None:
+    """Why no runtime here computes with a model's weights as they are stored, or None."""
+    bits = sorted({grid.bits for grid in grids.values()})
+    if any(few not in INT8_BITS for few in bits):
+        return f"no runtime here runs {' and '.join(f'{few}-bit' for few in bits if few not in INT8_BITS)} weights"
+    if shares_values(model, storage):
+        return "no runtime here runs weights that share values"
+    quantizers = [module.bits for module in model.modules() if isinstance(module, ActivationQuantizer)]
+    if (bits or quantizers) and not fits_int8(model, grids):
+        stored, entering = (f"{few[0]}-bit" if few else "float" for few in (bits, sorted(quantizers)))
+        return f"no runtime here runs {stored} weights with {entering} activations"
+    try:
+        if bits:
+            onnxruntime()
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def shares_values(model: nn.Module, storage: dict[str, dict]) -> bool:
+    """Whether most weights are stored as indices of a few values (a small bfloat16 layer may be, by chance)."""
+    counts = {"palette": 0, "": 0}
+    for name, module, attribute in weights(model):
+        kind = storage.get(f"{name}.{attribute}".lstrip("."), {}).get("kind", "")
+        counts["palette" if "palette" in kind else ""] += getattr(module, attribute).numel()
+    return counts["palette"] > counts[""]
+
+
+def int8_latency(model: nn.Module, grids: dict[str, Grid], input_shape: tuple[int, int, int], threads: int) -> dict:
+    """The model as ONNX, in ONNX Runtime."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        to_onnx(model, grids, input_shape, path, "int8")
+        measured = timed(path, input_shape, threads=threads)
+        arithmetic = describe_arithmetic(kernels(path, input_shape))
+    return {**measured, "latency_runtime": f"{measured['latency_runtime']} int8", "latency_note": arithmetic}

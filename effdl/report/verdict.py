@@ -1,0 +1,100 @@
+"""Is a compressed model as much faster as its operations predict, and if not, why? Arithmetic on two rows of a run."""
+
+from typing import NamedTuple
+
+# A layer that takes less time than this (microseconds) is mostly overhead: eager PyTorch dispatches an operator in 5
+# to 10, and a layer comes with its norm and activation; ONNX Runtime needs 1 to 2 for a kernel and what is around it.
+START_US = {"pytorch-eager": 30.0, "other": 5.0}
+LANES = {"avx512f": 16, "avx2": 8, "asimd": 4}  # float32 numbers that an instruction works on, by CPU flag
+NOISE = 0.1  # ratios this close are equal
+WIDE = 1.5  # a spread of more than this says nothing
+
+
+class Speed(NamedTuple):
+    """How many times faster: by the non-zero MACs, by the width of integers besides, and by the clock."""
+
+    macs: float
+    integers: float
+    measured: float
+    low: float
+    high: float
+
+
+def speed(before: dict, after: dict) -> Speed:
+    """The speed-ups from one row (a stage of ``stages.jsonl``) to another.
+
+    `low` and `high` divide the quartiles that are nearest and farthest: the spread of the measured ratio.
+    """
+    return Speed(
+        macs=before["macs_nonzero"] / after["macs_nonzero"],
+        integers=4.0 if is_int8(after) and not is_int8(before) else 1.0,
+        measured=before["latency_ms"] / after["latency_ms"],
+        low=before["latency_q1_ms"] / after["latency_q3_ms"],
+        high=before["latency_q3_ms"] / after["latency_q1_ms"],
+    )
+
+
+def verdict(before: dict, after: dict, facts: dict) -> str:
+    """One sentence: measured speed-up with its spread, predicted one, and the likely reason where they part.
+
+    Args:
+        before, after: rows with ``macs``, ``macs_nonzero`` and what `effdl.measure.latency.latency` returns;
+            ``latency_note`` says why a time is missing.
+        facts: ``cpu_flags``, names from /proc/cpuinfo (empty: unknown), and ``layers``, the model's weight layers.
+    """
+    for row in (before, after):
+        if row.get("latency_ms") is None:
+            return f"not timed: {row.get('latency_note') or 'no latency was measured'}"
+    if before["latency_threads"] != after["latency_threads"]:
+        return f"not comparable: timed with {before['latency_threads']} and {after['latency_threads']} threads"
+    if not after["macs_nonzero"]:
+        return "not comparable: no weight is left"
+    found = speed(before, after)
+    faster = f"{found.measured:.2f}x as fast ({found.low:.2f} to {found.high:.2f})"
+    predicted = f"MACs predict {found.macs:.2f}x" + (", 8-bit integers up to 4x more" if found.integers > 1 else "")
+    return f"{faster}; {predicted}: {reason(found, before, after, facts)}"
+
+
+def reason(found: Speed, before: dict, after: dict, facts: dict) -> str:
+    """Why the measured speed-up is what it is."""
+    expected = found.macs * found.integers
+    if found.low <= expected * (1 + NOISE) and found.high >= expected * (1 - NOISE):
+        return "as predicted" if found.high < WIDE * found.low else "the times vary too much to tell"
+    runtimes = before["latency_runtime"], after["latency_runtime"]
+    if found.measured > expected:
+        if runtimes[0] != runtimes[1]:
+            return f"the rest is {runtimes[1]} instead of {runtimes[0]}"
+        return "the smaller model also moves less memory"
+    dense = before["macs"] / after["macs"]
+    if found.macs > dense * (1 + NOISE) and found.measured < found.macs:
+        return "dense kernels do not skip masked zeros"
+    if abs(found.macs - 1) < NOISE and found.integers == 1 and runtimes[0] != runtimes[1]:
+        return f"{runtimes[1]} is slower here than {runtimes[0]}"
+    if found.integers > 1 and facts["cpu_flags"] and not has_vnni(facts["cpu_flags"]):
+        return "this CPU has no 8-bit dot products (VNNI), so that narrow layers gain nothing from int8"
+    if starts(after, facts["layers"]):
+        each = 1e3 * after["latency_ms"] / facts["layers"]
+        return f"overhead-bound, {each:.0f} µs per layer are mostly the start of kernels"
+    if found.integers > 1:
+        return "what is around the products (memory, requantizing) does not get faster, least in narrow layers"
+    lanes = next((lanes for flag, lanes in LANES.items() if flag in facts["cpu_flags"]), None)
+    blocks = f"kernels work on {lanes} channels at a time, and " if lanes else ""
+    return f"memory-bound or narrow: {blocks}layers of few channels do fewer MACs for every byte they move"
+
+
+def is_int8(row: dict) -> bool:
+    """Whether a row was timed on integers."""
+    return "int8" in row["latency_runtime"]
+
+
+def has_vnni(flags: set[str]) -> bool:
+    """Whether a CPU multiplies and adds 8-bit integers in one instruction (names of x86 and of Arm)."""
+    return bool(set(flags) & {"avx512_vnni", "avx_vnni", "asimddp", "i8mm"})
+
+
+def starts(row: dict, layers: int | None) -> bool:
+    """Whether the layers take so little time that starting them is most of it."""
+    if not layers:
+        return False
+    limit = START_US["pytorch-eager" if row["latency_runtime"].startswith("pytorch-eager") else "other"]
+    return 1e3 * row["latency_ms"] / layers < limit

@@ -1,0 +1,175 @@
+"""How fast is a compressed ResNet-20 where it is deployed? Eager PyTorch against ONNX Runtime, float and int8.
+
+    python scripts/benchmark_deployment.py [--threads 1] [--rounds 7]
+
+32x32 images, batch 1. Every model is timed in a process of its own, the models taking turns. The weights are random,
+which changes no time; the steps (`int8`; `filters` down to a quarter of the MACs in multiples of 8, and to half of them
+in multiples of 16, the channels that AVX-512 kernels work on at a time) are effdl's own. The targets
+compare with eager PyTorch in its default memory layout, which is what a run reports; the other layout is shown besides.
+Needs the extras onnx and prune.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+import yaml
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from effdl import artifact
+from effdl.compression.permanent import grids, make_permanent
+from effdl.config import instantiate
+from effdl.deploy.cpu import cpu_flags
+from effdl.deploy.onnx import to_onnx
+from effdl.deploy.timing import timed
+from effdl.layers import weights
+from effdl.measure.macs import macs
+from effdl.models.build import build
+from effdl.models.structure import changes
+from effdl.report.verdict import speed, verdict
+
+CONFIGS = Path(__file__).parent.parent / "configs" / "compression"
+MODEL = {"_target_": "effdl.models.resnet.resnet", "depth": 20, "width": 1.0, "dropout": 0.0}
+SHAPE, CLASSES = (3, 32, 32), 10
+EAGER, LAST = "eager PyTorch", "eager, channels_last"
+FP32, INT8, FILTERS, CHAIN, WIDER = "ORT fp32", "ORT int8", "ORT fp32, 1/4", "ORT int8, 1/4", "ORT int8, 1/2 in 16s"
+# what is at least how many times faster than what
+TARGETS = [(FP32, EAGER, 3.5), (INT8, FP32, 1.5), (FILTERS, FP32, 2.3)]
+BEST = 10  # the best of the chain against eager PyTorch
+
+
+def fresh() -> nn.Module:
+    """ResNet-20 with random weights, and batch norms as training leaves them."""
+    torch.manual_seed(0)
+    model = build(MODEL, SHAPE[0], SHAPE[1], CLASSES)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+def bench() -> SimpleNamespace:
+    """What steps are given: random images, and a training that does nothing."""
+
+    def samples(count: int, batch_size: int = 64) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return [(torch.randn(batch_size, *SHAPE), torch.zeros(batch_size, dtype=torch.long))] * (count // batch_size)
+
+    return SimpleNamespace(input_shape=SHAPE, samples=samples, fit=lambda model, **_: model.eval())
+
+
+def compressed(*steps: dict) -> nn.Module:
+    """A fresh model after steps: ``name`` in `configs/compression`, and the values that differ from those there."""
+    model = fresh()
+    for step in steps:
+        values = yaml.safe_load((CONFIGS / f"{step['name']}.yaml").read_text()) | step
+        del values["name"]
+        model = instantiate(values)(model, bench())
+    return model.eval()
+
+
+def store(model: nn.Module, path: Path) -> dict:
+    """Write a model in effdl's format and as ONNX; returns its MACs, and its layers as ``layers``."""
+    permanent, on_grid = make_permanent(model), grids(model)
+    description = {
+        "config": MODEL,
+        "channels": SHAPE[0],
+        "image_size": SHAPE[1],
+        "classes": CLASSES,
+        "structure": changes(permanent, fresh()),
+    }
+    artifact.write(path.with_suffix(".safetensors"), permanent.state_dict(), description, on_grid)
+    to_onnx(permanent, on_grid, SHAPE, path.with_suffix(".onnx"), "int8" if on_grid else "fp32")
+    return {**macs(permanent, SHAPE), "layers": sum(1 for _ in weights(permanent))}
+
+
+def summarized(rounds: list[dict]) -> dict:
+    """One row of several: the median of each number."""
+    medians = {key: statistics.median(row[key] for row in rounds) for key in rounds[0] if key.endswith("_ms")}
+    return {**rounds[0], **medians}
+
+
+def measure(folder: Path, threads: int, rounds: int) -> tuple[dict[str, list[dict]], dict[str, dict]]:
+    """Make the models; returns the rows of every round, and the summary, by model."""
+    int8 = {"name": "int8", "level": "int8"}
+    quarter, half = ({"name": "filters", "level": by, "round_to": to} for by, to in ((4.0, 8), (2.0, 16)))
+    models = {
+        FP32: fresh(),
+        INT8: compressed(int8),
+        FILTERS: compressed(quarter),
+        CHAIN: compressed(quarter, int8),
+        WIDER: compressed(half, int8),
+    }
+    facts = {name: store(model, folder / str(number)) for number, (name, model) in enumerate(models.items())}
+    files = {name: (folder / f"{number}.onnx", {}) for number, name in enumerate(models)}
+    files = {EAGER: (folder / "0.safetensors", {}), LAST: (folder / "0.safetensors", {"channels_last": True})} | files
+    found: dict[str, list[dict]] = {name: [] for name in files}
+    for number in range(1, rounds + 1):
+        for name, (path, layout) in files.items():
+            print(f"round {number} of {rounds}: {name}", file=sys.stderr)
+            row = timed(path, SHAPE, threads=threads, **layout)
+            row["latency_runtime"] += " int8" if "int8" in name else ""
+            found[name].append(facts.get(name, facts[FP32]) | row)
+    return found, {name: summarized(rows) for name, rows in found.items()}
+
+
+def ratio(found: dict[str, list[dict]], before: str, after: str) -> tuple[float, float, float]:
+    """How many times faster one model is than another, round by round: median, smallest and largest."""
+    each = [a["latency_ms"] / b["latency_ms"] for a, b in zip(found[before], found[after], strict=True)]
+    return statistics.median(each), min(each), max(each)
+
+
+def times_table(found: dict[str, list[dict]], summary: dict[str, dict], title: str) -> Table:
+    """One row per model."""
+    table = Table(title=title, title_justify="left")
+    for column in ("model", "ms", "quartiles", "MACs", "x eager", "x channels_last", "x ORT fp32"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for name, row in summary.items():
+        spread = f"{row['latency_q1_ms']:.3f}-{row['latency_q3_ms']:.3f}"
+        ratios = ["{:.2f} ({:.1f}-{:.1f})".format(*ratio(found, before, name)) for before in (EAGER, LAST, FP32)]
+        table.add_row(name, f"{row['latency_ms']:.3f}", spread, f"{row['macs'] / 1e6:.1f} M", *ratios)
+    return table
+
+
+def main() -> int:
+    """Measure, print, and return 1 if a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 120)
+    with tempfile.TemporaryDirectory() as folder:
+        found, summary = measure(Path(folder), args.threads, args.rounds)
+    noun = "thread" if args.threads == 1 else "threads"
+    title = (
+        f"ResNet-20, 32x32, batch 1, {args.threads} {noun}, {summary[FP32]['latency_runtime']}, {args.rounds} rounds"
+    )
+    console.print(times_table(found, summary, title))
+    if (load := os.getloadavg()[0]) > args.threads + 1:
+        console.print(
+            f"warning: others keep the machine busy (load {load:.1f}); eager PyTorch suffers most: run it again"
+        )
+    flags = cpu_flags()
+    for name, before in ((INT8, FP32), (FILTERS, FP32), (CHAIN, FP32), (CHAIN, FILTERS), (WIDER, FP32)):
+        facts = {"cpu_flags": flags, "layers": summary[name]["layers"]}
+        console.print(f"{name} / {before}: {verdict(summary[before], summary[name], facts)}", soft_wrap=True)
+    deploy = min((INT8, FILTERS, CHAIN, WIDER), key=lambda name: summary[name]["latency_ms"])
+    console.print(f"deploy: {deploy}, {speed(summary[EAGER], summary[deploy]).measured:.1f}x as fast as {EAGER}")
+    missed = 0
+    for name, before, target in [*TARGETS, (deploy, EAGER, BEST)]:
+        median = ratio(found, before, name)[0]
+        missed += median < target
+        console.print(f"{'met   ' if median >= target else 'MISSED'} {name} / {before}: {median:.2f} (target {target})")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
