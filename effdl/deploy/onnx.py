@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from effdl.deploy.qdq import fits_int8, quantize_activations, quantize_weights
+from effdl.deploy.shortcuts import as_convolutions
 from effdl.errors import RunError, UserError
 from effdl.files import write_atomic
 from effdl.models.activation_quantizer import ActivationQuantizer
@@ -52,6 +53,8 @@ def to_onnx(
     except ImportError as error:
         raise UserError(f"format=onnx needs {error.name}: pip install 'effdl[onnx]'") from error
     model = copy.deepcopy(model).float().cpu()
+    if precision == "fp32":
+        as_convolutions(model)
     if precision == "int8":
         quantize_activations(model)
         quantize_weights(model, grids)
