@@ -36,7 +36,8 @@ def describe(annotation: Any) -> str:
     if origin in (list, tuple):
         return f"a list [...] of which each is {describe(get_args(annotation)[0])}"
     if hasattr(annotation, "__metadata__"):
-        if words := next((text for field in annotation.__metadata__ if (text := getattr(field, "description", None))), None):
+        descriptions = (getattr(field, "description", None) for field in annotation.__metadata__)
+        if words := next(filter(None, descriptions), None):
             return words
         return " ".join([describe(annotation.__origin__), describe_range(annotation.__metadata__)]).strip()
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}

@@ -127,7 +127,17 @@ def test_no_module_imports_itself_through_others():
 
 def test_models_stand_alone():
     """A family can be taken away without touching another one."""
-    shared = {"blocks", "scaling", "surgery", "weights", "build", "names", "structure", "activation_quantizer", "variants"}
+    shared = {
+        "blocks",
+        "scaling",
+        "surgery",
+        "weights",
+        "build",
+        "names",
+        "structure",
+        "activation_quantizer",
+        "variants",
+    }
     for name in MODULES:
         if part(name) == "models" and name.rpartition(".")[2] not in shared:
             others = {other.rpartition(".")[2] for other in imports(name) if part(other) == "models"} - {"models"}

@@ -78,6 +78,6 @@ def conflict(before: Kind | None, kind: Kind | None) -> str | None:
         return f"which {DOES[before]}: nothing may change or train it after that"
     if kind == "training":
         return "whose work a newly trained model would lose: it comes first"
-    if kind == "structure" and before in ("mask", "values"):
+    if (kind == "structure" and before in ("mask", "values")) or (kind == "mask" and before == "values"):
         return f"which {DOES[before]}: what {DOES[kind]} comes first"
     return None

@@ -12,7 +12,6 @@ WORKS = [
     "structure mask values",
     "structure structure mask mask conversion",
     "mask values",
-    "values mask",
     "training structure mask conversion",
     "guide structure guide mask guide conversion guide",
     "mask",
@@ -21,6 +20,7 @@ WORKS = [
 REFUSED = {
     "mask structure": "b cannot come after a, which sets weights to zero: what changes the shapes of layers comes",
     "values structure": "which shares or quantizes weights",
+    "values mask": "which shares or quantizes weights: what sets weights to zero comes first",
     "values values": "b cannot come after a, the weights are quantized already",
     "conversion conversion": "the weights are quantized already",
     "conversion mask": "which converts the model for its runtime: nothing may change or train it after that",

@@ -68,12 +68,18 @@ def binary(
         lr_scale=lr_scale,
         after_update=clip_masters,
     )
-    if stochastic:
-        for module in model.modules():
-            if isinstance(module, Binary):
-                module.stochastic = False
-        batches = bench.samples(STATISTICS_IMAGES, STATISTICS_BATCH)
-        update_bn([batch for batch in batches if len(batch[1]) == len(batches[0][1])], model)
+    for module in model.modules():
+        if isinstance(module, Binary):
+            module.stochastic = False
+    return renew_statistics(model, bench) if stochastic or bench.recipe.ema else model
+
+
+def renew_statistics(model: nn.Module, bench: Bench) -> nn.Module:
+    """Let batch norms take their statistics again, with the weights as they are: those in the training were others, if
+    signs were drawn or are now those of averaged weights.
+    """
+    batches = bench.samples(STATISTICS_IMAGES, STATISTICS_BATCH)
+    update_bn([batch for batch in batches if len(batch[1]) == len(batches[0][1])], model)
     return model
 
 

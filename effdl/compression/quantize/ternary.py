@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from effdl.bench import Bench
 from effdl.compression.order import effect
-from effdl.compression.quantize.binary import check, inner_weights
+from effdl.compression.quantize.binary import check, inner_weights, renew_statistics
 from effdl.rounding import Grid
 from effdl.types import Natural, Positive
 
@@ -42,7 +42,8 @@ def ternary(
     check(model, first_last)
     for module, name in inner_weights(model, first_last):
         parametrize.register_parametrization(module, name, Ternary(getattr(module, name)))
-    return bench.fit(model, epochs=epochs, lr_scale=lr_scale)
+    model = bench.fit(model, epochs=epochs, lr_scale=lr_scale)
+    return renew_statistics(model, bench) if bench.recipe.ema else model
 
 
 class Ternary(nn.Module):

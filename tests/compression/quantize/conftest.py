@@ -21,7 +21,7 @@ class TrainingBench:
     noise: float = 0.8
     asked: list = field(default_factory=list)
     look: list = field(default_factory=list)  # functions called with the model after every update
-    recipe: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(epochs=8))
+    recipe: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(epochs=8, ema=None))
 
     def samples(self, count, batch_size=64):
         generator = torch.Generator().manual_seed(5)

@@ -1,6 +1,6 @@
 """BinaryConnect."""
 
-import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -76,6 +76,8 @@ def test_one_step_of_training_is_that_of_the_paper(compress):
     """Algorithm 1: the gradient at the binary weights moves the real ones, which are clipped."""
 
     class OneStep:
+        recipe = SimpleNamespace(ema=None)
+
         def fit(self, model, *, epochs, lr_scale, after_update):
             assert (epochs, lr_scale) == (3, 0.03)
             model.train()
@@ -114,9 +116,19 @@ def test_first_and_last_may_be_left_alone(dense, bench, compress):
     assert binarized == [False, *[True] * 6, False]
 
 
-def test_norms_take_the_statistics_of_the_signs(dense, bench, compress):
-    model = compress("binary", dense, bench, "binary", stochastic=True, epochs=1)
-    first = copy.deepcopy(model[0]).train()  # draws no longer
+@pytest.mark.parametrize(
+    ("name", "level", "ema", "keys"),
+    [
+        ("binary", "binary", None, {"stochastic": True}),
+        ("binary", "binary", 0.9, {}),
+        ("xnor", "binary", 0.9, {}),
+        ("ternary", "ternary", 0.9, {}),
+    ],
+)
+def test_norms_take_the_statistics_of_the_weights_that_are_kept(name, level, ema, keys, dense, bench, compress):
+    bench.recipe.ema = ema
+    model = compress(name, dense, bench, level, epochs=1, **keys)
+    first = make_permanent(model)[0]
     with torch.no_grad():
         batches = [first(images) for images, _ in bench.samples(1024, 128)]
     means = torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0)
