@@ -16,7 +16,7 @@ from pathlib import Path
 
 from readme import markdown, replace_part
 
-from effdl.report.table import milliseconds, percent, si, size
+from effdl.report.table import percent, si, size
 from effdl.results import DONE, RunFolder
 
 COLUMNS = (
@@ -28,7 +28,6 @@ COLUMNS = (
     "MACs",
     "size",
     "ratio",
-    "latency",
     "runs in",
 )
 TEACHER = "teacher"
@@ -74,6 +73,9 @@ METHODS = {
     "chain_filters_int8": "prune=0.5 quantize=int8 'compression=[filters,int8]'",
     "chain_kmeans": "factorize=0.5 prune=0.8 quantize=4 'compression=[lowrank,magnitude,kmeans]'",
     "chain_distilled": "prune=0.8 quantize=int8 distill={teacher}",
+    "chain_filters_distilled": "prune=0.5 quantize=int8 distill={teacher} 'compression=[logits,filters,int8]'",
+    "chain_kmeans_distilled": "factorize=0.5 prune=0.8 quantize=4 distill={teacher} "
+    "'compression=[logits,lowrank,magnitude,kmeans]'",
 }
 
 
@@ -113,8 +115,9 @@ def shown(name: str) -> str:
 
 def row(name: str, folder: RunFolder) -> list[str]:
     """The last stage of a run as cells, its accuracy beside that of the first training."""
-    first, last = (folder.result["stages"][position] for position in (0, -1))
-    change = f"{100 * (last['top1'] - first['top1']):+.2f}" if last is not first else ""
+    stages = folder.result["stages"]
+    last = stages[-1]
+    change = f"{100 * (last['top1'] - stages[0]['top1']):+.2f}" if len(stages) > 1 else ""
     return [
         f"`{shown(name)}`",
         percent(last["top1"]),
@@ -124,7 +127,6 @@ def row(name: str, folder: RunFolder) -> list[str]:
         si(last["macs"]),
         size(last["size_bytes"]),
         f"{last['compression_ratio']:.1f} x",
-        "-" if last["latency_ms"] is None else milliseconds(last["latency_ms"]),
         last["latency_runtime"] or last["latency_note"],
     ]
 

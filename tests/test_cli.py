@@ -17,11 +17,17 @@ def test_help_names_the_commands(effdl):
     assert effdl("--version")[1].strip() == f"effdl {__version__}"
 
 
+ALLOWED = "(allowed: train, evaluate, export, sensitivity, list)"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trian"], "'trian' is not a command; did you mean 'train'? (allowed: train, evaluate, list)"),
-        (["--foo"], "--foo: no command given (allowed: train, evaluate, list)"),
+        (
+            ["trian"],
+            "'trian' is not a command; did you mean 'train'? (allowed: train, evaluate, export, sensitivity, list)",
+        ),
+        (["--foo"], f"--foo: no command given {ALLOWED}"),
         (["evaluate", "/nowhere"], "/nowhere: not a run folder (there is no run.json in it)"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from effdl.evaluate import load_model
+from effdl.evaluate import load_model, read_description
 from effdl.files import read_rows
 
 QUICK = ("model=mlp", "prune=0.5", "epochs=3")
@@ -91,7 +91,8 @@ def test_energy_adds_up(reference):
 def test_the_stored_file_is_safetensors_of_bytes(reference):
     with safe_open(reference / "model.safetensors", "pt") as file:
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.uint8}  # noqa: SIM118
-        assert json.loads(file.metadata()["effdl"])["model"]["classes"] == 10
+        assert json.loads(file.metadata()["effdl"])["format"] == "model-2"
+    assert read_description(reference)["classes"] == 10
 
 
 @pytest.mark.parametrize("moment", ["dense: epoch 1/3", "dense: epoch 3/3", "prune: epoch 2/2"])

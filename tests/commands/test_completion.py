@@ -18,7 +18,7 @@ def completions(effdl, monkeypatch, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("effdl ", ["train", "evaluate", "list"]),
+        ("effdl ", ["train", "evaluate", "export", "sensitivity", "list"]),
         ("effdl tr", ["train"]),
         ("effdl train mod", ["model=", "model."]),
         ("effdl train model=res", ["model=resnet", "model=resnet18"]),

@@ -136,7 +136,10 @@ def test_the_table_can_be_printed():
 
 
 def test_layers():
-    table = layers_table(per_layer(mlp(1, 8, 10, hidden=[16]), (1, 8, 8)))
+    model = mlp(1, 8, 10, hidden=[16])
+    names = [name for name, _ in model.named_parameters()]
+    stored = {name: {"bits": 32, "bytes": 100 * (1 + index)} for index, name in enumerate(names)}
+    table = layers_table(per_layer(model, (1, 8, 8), stored))
     assert table.row_count == 2
     assert [list(column.cells) for column in table.columns[1:9]] == [
         ["Linear", "Linear"],
@@ -148,5 +151,6 @@ def test_layers():
         ["32", "32"],
         ["1.02 k", "160"],
     ]
-    assert list(table.columns[-1].cells) == ["85.95 %", "14.05 %"]
+    assert list(table.columns[-2].cells) == ["100", "300"]
+    assert list(table.columns[-1].cells) == ["10.00 %", "30.00 %"]
     assert "1.02 k" in text(table)
