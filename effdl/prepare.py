@@ -69,9 +69,9 @@ def prepare(config: dict) -> Prepared:
     torch.manual_seed(derive_seed(config["seed"], "model"))
     model = build(config["model"], data.channels, data.image_size, len(data.classes))
     for _, function, node in steps:
+        check_fits(function, model, node)
         if kind_of(function) == "structure":
             break  # what follows meets other layers
-        check_fits(function, model, node)
     return Prepared(config, place, data, model, teachers_of(config, data))
 
 
@@ -185,6 +185,8 @@ def check_during(config: dict) -> None:
             raise UserError(f"{key}: allowed for distillation losses only")
         if unknown := sorted(set(during or []) - stages):
             raise UserError(f"{key}: {unknown[0]} is no stage of this run (allowed: {', '.join(sorted(stages))})")
+        if node["level"] == "self" and stages == {"dense"}:
+            raise UserError("distill=self: no training follows the first, which is the teacher (add prune=..., say)")
 
 
 def guides_of(config: dict) -> list[tuple[Callable[[str], bool], Guide]]:

@@ -73,3 +73,23 @@ def test_the_recipe_is_what_the_config_says():
     for augment in recipe.augment:
         images, targets = augment(images, targets)
     assert targets.shape == (4, 10)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["prune=2:5"], "5 does not divide the inputs of 3.conv1 (16)"),
+        (["prune=0.5", "compression.magnitude.exclude=[layer9.*]"], "exclude=layer9.*: fits no layer"),
+        (["factorize=0.5", "compression.lowrank.exclude=[x]"], "exclude=x: fits no layer"),
+        (["prune=0.5", "compression=[filters]", "compression.filters.exclude=[x]"], "exclude=x: fits no layer"),
+        (["quantize=int8", "compression=[int8,int8_aware]"], "int8_aware cannot come after int8"),
+        (["prune=0.5", "factorize=0.5", "compression=[magnitude,lowrank]"], "lowrank cannot come after magnitude"),
+        (["distill=nowhere"], "distill=nowhere: nowhere: no such model file"),
+        (["distill=self"], "distill=self: no training follows the first"),
+        (["distill=self", "compression.logits.during=[prun]"], "prun is no stage of this run (allowed: dense)"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_training(overrides, message):
+    with pytest.raises(UserError) as caught:
+        prepare(config(*overrides))
+    assert message in str(caught.value)
