@@ -41,7 +41,7 @@ class Bench:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of an image."""
-        return self.data.channels, self.data.image_size, self.data.image_size
+        return self.data.input_shape
 
     def fit(
         self,

@@ -65,7 +65,7 @@ def measure(
 ) -> dict:
     """Everything there is to say about a stored model; accuracy on a split of the data set, ``layers`` a row each."""
     model = load_model(path, trusted=trusted).to(place.device)
-    shape, threads = (data.channels, data.image_size, data.image_size), torch.get_num_threads()
+    shape, threads = data.input_shape, torch.get_num_threads()
     stored = artifact.storage(path)
     operations, layers = macs(model, shape), per_layer(model, shape, stored)
     float_bits = 8 * next(parameter.dtype.itemsize for parameter in model.parameters())

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from torch import nn
+from torch.nn.utils import parametrize
 
 from effdl.errors import UserError
 
@@ -23,6 +24,11 @@ def weights(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
             yield name, module, "weight"
         elif isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
             yield name, module, "in_proj_weight"  # out_proj is a Linear of its own
+
+
+def plain_type(module: nn.Module) -> type[nn.Module]:
+    """A module's class, as it was before it was parametrized: PyTorch then makes a subclass."""
+    return type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)
 
 
 def excluded(names: list[str], patterns: list[str]) -> set[str]:

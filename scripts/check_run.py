@@ -34,7 +34,7 @@ class Check:
         print(f"  {'ok ' if agree else 'NOT'} {what}: counted {counted}, reported {reported}")
 
 
-def symbols(weight: np.ndarray, weight_bits: float) -> tuple[int, int]:
+def symbols(weight: np.ndarray) -> tuple[int, int]:
     """Most distinct values in an output channel and in the whole weight, zero not counted."""
     rows = weight.reshape(len(weight), -1)
     return max(len(np.unique(row[row != 0])) for row in rows), len(np.unique(weight[weight != 0]))
@@ -56,7 +56,7 @@ def check_counts(folder: Path, check: Check) -> None:
     check.same("mean bits per weight, from the layers", mean, last["weight_bits"])
     for name, weight in weights.items():
         bits = rows[name]["weight_bits"]
-        per_channel, whole = symbols(weight, bits)
+        per_channel, whole = symbols(weight)
         fits = min(per_channel, whole) <= 2**bits
         check.wrong += not fits
         print(

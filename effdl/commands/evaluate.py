@@ -1,12 +1,10 @@
 """``effdl evaluate FOLDER``: rebuild the model of a run from its folder alone and measure it again."""
 
 import argparse
-import sys
-from pathlib import Path
 
 from rich.console import Console
 
-from effdl.commands.folders import add_data_options, opened
+from effdl.commands.folders import folder_parser, opened, terminal
 from effdl.errors import UserError
 from effdl.files import read_rows
 
@@ -22,21 +20,15 @@ Examples:
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
     args = parse(arguments)
-    return evaluate(args, Console(markup=False, width=None if sys.stdout.isatty() else 120))
+    return evaluate(args, terminal())
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="effdl evaluate",
-        description="Rebuild the model of a run from its folder alone, measure it, and compare with what the run said.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
+    description = "Rebuild the model of a run from its folder alone, measure it, and compare with what the run said."
+    parser = folder_parser("evaluate", description, EXAMPLES)
     parser.add_argument("--layers", action="store_true", help="show every layer")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="images to use (test)")
-    add_data_options(parser)
     return parser.parse_args(arguments)
 
 

@@ -2,13 +2,12 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from effdl.commands.folders import add_data_options, opened, parse_pairs
+from effdl.commands.folders import folder_parser, opened, parse_pairs, terminal
 from effdl.config import nearest
 from effdl.errors import UserError
 from effdl.files import read_rows, write_json
@@ -35,17 +34,11 @@ ALLOWED = {"format": ("onnx", "torch_export", "executorch"), "precision": ("fp32
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="effdl export",
-        description="Write the model of a run for a runtime, compare it with PyTorch on the test split, and time it.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
+    description = "Write the model of a run for a runtime, compare it with PyTorch on the test split, and time it."
+    parser = folder_parser("export", description, EXAMPLES)
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="see below")
-    add_data_options(parser)
     args = parser.parse_args(arguments)
-    return export(args, checked(args.options), Console(markup=False, width=None if sys.stdout.isatty() else 120))
+    return export(args, checked(args.options), terminal())
 
 
 def checked(pairs: list[str]) -> dict:
@@ -84,7 +77,7 @@ def export(args: argparse.Namespace, options: dict, console: Console) -> int:
     found = write(
         model,
         grids,
-        (run.data.channels, run.data.image_size, run.data.image_size),
+        run.data.input_shape,
         lambda: prepared(run.data.test, run.data, run.config["eval_batch_size"], run.place.device),
         run.folder.path,
         format=options["format"],

@@ -1,6 +1,7 @@
 """What the commands that work on a run folder share: its arguments, and getting its data and device back."""
 
 import argparse
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +27,24 @@ class Opened:
     place: "Place"
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Arguments that say where a run's data are now, and what it may execute."""
+def terminal() -> Console:
+    """Where commands print: as wide as the terminal, 120 columns elsewhere."""
+    return Console(markup=False, width=None if sys.stdout.isatty() else 120)
+
+
+def folder_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """The arguments of a command that works on a run folder: which, where its data are now, what it may execute."""
+    parser = argparse.ArgumentParser(
+        prog=f"effdl {command}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
     parser.add_argument("--root", type=Path, help="where the data set is, if it has moved")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="instead of the run's own")
     parser.add_argument("--trust", action="store_true", help="run model code that is not part of effdl")
+    return parser
 
 
 def run_folder(path: Path) -> RunFolder:
@@ -48,7 +62,7 @@ def run_folder(path: Path) -> RunFolder:
 
 
 def opened(args: argparse.Namespace, console: Console) -> Opened:
-    """The run of ``args.folder``, by its own config and `add_data_options`.
+    """The run of ``args.folder``, by its own config and the options of `folder_parser`.
 
     Raises:
         UserError: no such run, or its data or device are not there.

@@ -2,13 +2,10 @@
 
 import argparse
 import hashlib
-import sys
-from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 
-from effdl.commands.folders import add_data_options, opened, parse_numbers
+from effdl.commands.folders import folder_parser, opened, parse_numbers, terminal
 from effdl.errors import UserError
 from effdl.files import append_row, read_rows, write_atomic, write_json, write_rows
 
@@ -26,16 +23,10 @@ LEVELS = {"prune": [0.3, 0.5, 0.7, 0.8, 0.9, 0.95], "quantize": [8, 6, 5, 4, 3, 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="effdl sensitivity",
-        description="Prune or quantize one layer of a run's model at a time, without fine-tuning.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
+    description = "Prune or quantize one layer of a run's model at a time, without fine-tuning."
+    parser = folder_parser("sensitivity", description, EXAMPLES)
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="prune=, quantize=: levels; tolerance=")
     parser.add_argument("--split", choices=("train", "val"), help="images to use (val, if the run has it, else train)")
-    add_data_options(parser)
     args = parser.parse_args(arguments)
     options = parse_numbers(args.options, {**LEVELS, "tolerance": [0.01]})
     if not all(0 <= level < 1 for level in options["prune"]):
@@ -54,10 +45,11 @@ def listed(values: list[float]) -> str:
 
 def sensitivity(args: argparse.Namespace, levels: dict[str, list[float]], tolerance: float) -> int:
     """Measure what is missing, then show and store the table, the picture and the amounts."""
-    console = Console(markup=False, width=None if sys.stdout.isatty() else 120)
+    console = terminal()
     run = opened(args, console)
     from effdl.data.loader import prepared
     from effdl.evaluate import load_model
+    from effdl.layers import weights
     from effdl.measure.accuracy import accuracy
     from effdl.report.heatmap import heatmap
     from effdl.report.table import sensitivity_table
@@ -76,7 +68,7 @@ def sensitivity(args: argparse.Namespace, levels: dict[str, list[float]], tolera
     known = [row for row in read_rows(file) if {key: row[key] for key in mark} == mark]
     write_rows(file, known)
     baseline, rows = top1(model), []
-    count = sum(map(len, levels.values())) * len({name for name, _, _ in layers_of(model)})
+    count = sum(map(len, levels.values())) * len(list(weights(model)))
     for row in track(analyse(model, top1, levels, known), "layers", count, console=console, transient=True):
         rows.append({**mark, **row})
         if rows[-1] not in known:
@@ -95,10 +87,3 @@ def sensitivity(args: argparse.Namespace, levels: dict[str, list[float]], tolera
             highlight=False,
         )
     return 0
-
-
-def layers_of(model):
-    """The layers that are changed."""
-    from effdl.layers import weights
-
-    return weights(model)

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from effdl.commands import config_folder
 from effdl.commands.compose import composed, flags_of, settings, variations
+from effdl.commands.folders import terminal
 from effdl.config import check_targets
 from effdl.errors import UserError
 from effdl.measure.energy import EnergyMeter
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
             composed(next(variations(args.overrides)), args.config_dir)
         return call_hydra(flags, args.overrides, lambda config: None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's "stop now" ends as cleanly as Ctrl-C
-    console = Console(markup=False, width=None if sys.stdout.isatty() else 120)
+    console = terminal()
     if args.multirun:
         return sweep(flags, args, console)
     return single(flags, args, console)

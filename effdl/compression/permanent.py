@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from effdl.layers import plain_type
 from effdl.rounding import Grid
 
 
@@ -18,7 +19,7 @@ def make_permanent(model: nn.Module) -> nn.Module:
             stored = module.parametrizations.eval()  # what draws at random in training yields one value after it
             tensors = {name: getattr(module, name).detach() for name in stored}
             # Not `remove_parametrizations`: it changes the class, which the copy shares with the original.
-            module.__class__ = type(module).__bases__[0]
+            module.__class__ = plain_type(module)
             del module.parametrizations
             for name, tensor in tensors.items():
                 if any(True for _ in stored[name].parameters(recurse=False)):

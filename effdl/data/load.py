@@ -36,6 +36,11 @@ class Data:
     std: tuple[float, ...]
     fingerprint: str
 
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        return self.channels, self.image_size, self.image_size
+
 
 def load(config: dict) -> Data:
     """Load the data set a ``configs/dataset`` file describes: plain values, ``_target_`` naming the source.

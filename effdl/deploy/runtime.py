@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from effdl.deploy.timing import timed
 from effdl.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,16 +62,6 @@ def ort_accuracy(path: Path, batches: Iterable[tuple["Tensor", "Tensor"]], threa
     batches = list(batches)
     labels = np.concatenate([labels.cpu().numpy() for _, labels in batches])
     return float((ort_logits(path, batches, threads).numpy().argmax(1) == labels).mean())
-
-
-def ort_latency(path: Path, input_shape: tuple[int, int, int], threads: int, batch: int = 1) -> dict:
-    """Median and quartiles of one inference in ms; see `effdl.deploy.timing.timed`."""
-    return timed(path, input_shape, threads=threads, batch=batch)
-
-
-def eager_latency(path: Path, input_shape: tuple[int, int, int], threads: int, batch: int = 1) -> dict:
-    """The same of a stored model in eager PyTorch."""
-    return timed(path, input_shape, threads=threads, batch=batch)
 
 
 def kernels(path: Path, input_shape: tuple[int, int, int]) -> Counter[tuple[str, str]]:

@@ -6,7 +6,6 @@ them in one process slow each other down several times. So only what needs PyTor
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from time import perf_counter
 import numpy as np
 
 from effdl.errors import RunError
+from effdl.timings import latency_row, repeat
 
 WARM_UP_S, BUDGET_S, MIN_RUNS, MAX_RUNS = 0.2, 1.0, 5, 2000
 
@@ -58,9 +58,9 @@ def time_file(args: argparse.Namespace) -> dict:
         return time_eager(args)
     images = np.random.default_rng(0).standard_normal((args.batch, *args.shape), np.float32)
     run, runtime = RUNTIMES[args.file.suffix](args.file, images, args.threads)
-    repeat(run, at_least=1, budget_s=WARM_UP_S)
-    times = repeat(lambda: seconds(run), at_least=MIN_RUNS, budget_s=BUDGET_S)
-    return row(times, args.threads, args.batch, runtime)
+    repeat(run, at_least=1, at_most=MAX_RUNS, budget_s=WARM_UP_S)
+    times = repeat(lambda: seconds(run), at_least=MIN_RUNS, at_most=MAX_RUNS, budget_s=BUDGET_S)
+    return latency_row(times, args.threads, args.batch, runtime)
 
 
 def time_eager(args: argparse.Namespace) -> dict:
@@ -110,33 +110,11 @@ def executorch_program(path: Path, images: np.ndarray, threads: int) -> tuple[Ca
 RUNTIMES = {".onnx": onnx_runtime, ".pt2": exported_program, ".pte": executorch_program}
 
 
-def repeat(run: Callable[[], float], at_least: int, budget_s: float) -> list[float]:
-    """Results of run() repeated for `budget_s` seconds, but at least so often and at most `MAX_RUNS` times."""
-    end, results = perf_counter() + budget_s, []
-    while len(results) < at_least or (len(results) < MAX_RUNS and perf_counter() < end):
-        results.append(run())
-    return results
-
-
 def seconds(run: Callable[[], object]) -> float:
     """How long a call takes."""
     start = perf_counter()
     run()
     return perf_counter() - start
-
-
-def row(times: list[float], threads: int, batch: int, runtime: str) -> dict:
-    """Median and quartiles in ms of times in seconds."""
-    q1, median, q3 = statistics.quantiles(times, n=4, method="inclusive")
-    return {
-        "latency_ms": 1e3 * median,
-        "latency_q1_ms": 1e3 * q1,
-        "latency_q3_ms": 1e3 * q3,
-        "latency_runs": len(times),
-        "latency_threads": threads,
-        "latency_batch": batch,
-        "latency_runtime": runtime,
-    }
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

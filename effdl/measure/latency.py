@@ -1,7 +1,7 @@
 """Inference time in eager PyTorch."""
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from effdl.measure.evaluating import evaluating, example_input
+from effdl.timings import latency_row, repeat
 
 
 def latency(
@@ -30,16 +31,7 @@ def latency(
     (>= 2) and at most `max_runs` times: fast models are measured in no time, slow ones well enough.
     """
     seconds = forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, max_runs, budget_s)
-    q1, median, q3 = statistics.quantiles(seconds, n=4, method="inclusive")
-    return {
-        "latency_ms": 1e3 * median,
-        "latency_q1_ms": 1e3 * q1,
-        "latency_q3_ms": 1e3 * q3,
-        "latency_runs": len(seconds),
-        "latency_threads": threads,
-        "latency_batch": batch,
-        "latency_runtime": "pytorch-eager",
-    }
+    return latency_row(seconds, threads, batch, "pytorch-eager")
 
 
 def throughput(
@@ -74,14 +66,6 @@ def forward_seconds(model, shape, device, threads, warmup_s, min_runs, max_runs,
     with evaluating(model), torch.inference_mode(), cpu_threads(threads):
         repeat(run, at_least=1, at_most=max_runs, budget_s=warmup_s)
         return repeat(run, at_least=min_runs, at_most=max_runs, budget_s=budget_s)
-
-
-def repeat(run: Callable[[], float], at_least: int, at_most: int, budget_s: float) -> list[float]:
-    """Results of run() repeated for `budget_s` seconds, within these numbers of times."""
-    end, results = perf_counter() + budget_s, []
-    while len(results) < at_least or (len(results) < at_most and perf_counter() < end):
-        results.append(run())
-    return results
 
 
 def synchronize(device: torch.device) -> None:

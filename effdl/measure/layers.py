@@ -1,8 +1,8 @@
 """Where a model's parameters and multiply-accumulates are."""
 
 from torch import nn
-from torch.nn.utils import parametrize
 
+from effdl.layers import plain_type
 from effdl.measure.bits import activation_bits
 from effdl.measure.evaluating import evaluating
 from effdl.measure.macs import LayerMacs, trace
@@ -52,18 +52,13 @@ def attributes(layer: LayerMacs) -> list[tuple[nn.Module, str]]:
     return [(layer.module, name) for name in names]
 
 
-def layer_type(module: nn.Module) -> str:
-    """Class name; that of the layer itself if it is parametrized (PyTorch then makes a subclass)."""
-    return (type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)).__name__
-
-
 def row(layer: LayerMacs, model_params: int, first_uses: set[tuple[int, str]]) -> dict:
     """The row of one weight; `first_uses` are the (id(module), attribute) whose parameters are counted."""
     weight_params, weight_nonzero = sizes([(layer.module, layer.attribute)])
     params, params_nonzero = sizes((m, name) for m, name in attributes(layer) if (id(m), name) in first_uses)
     return {
         "name": layer.name,
-        "type": layer_type(layer.module),
+        "type": plain_type(layer.module).__name__,
         "shape": list(getattr(layer.module, layer.attribute).shape),
         "params": params,
         "params_nonzero": params_nonzero,

@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from effdl.annotations import conforms
 from effdl.config import locate
 from effdl.errors import UserError
+from effdl.layers import plain_type
 
 Size = Annotated[int, Field(ge=1, le=1 << 24)]
 Extent = Annotated[int, Field(ge=0, le=1024)]  # of a window, in pixels
@@ -175,8 +176,8 @@ def _elements(model: nn.Module) -> int:
 
 
 def _type_name(module: nn.Module) -> str:
-    """Public name of a module's class; parametrizing had made a subclass of it."""
-    kind = type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)
+    """Public name of a module's class."""
+    kind = plain_type(module)
     public = getattr(nn, kind.__name__, None) is kind
     return f"torch.nn.{kind.__name__}" if public else f"{kind.__module__}.{kind.__qualname__}"
 

@@ -12,7 +12,7 @@ def show_result(folder: RunFolder, console: Console) -> None:
     config = folder.run["config"]
     console.print(stages_table(result["stages"], f"{name_of(config['model'])} on {name_of(config['dataset'])}"))
     for row in result["stages"]:
-        if note := row.get("speed") or (row.get("latency_note")):
+        if note := row.get("speed") or row.get("latency_note"):
             console.print(f"speed of {row['stage']}: {note}", highlight=False, soft_wrap=True)
     total = result["total"]
     sources = ", ".join(f"{part} {how}" for part, how in total["source"].items())

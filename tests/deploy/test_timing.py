@@ -1,6 +1,5 @@
 """Every model is timed in a process of its own."""
 
-import json
 import subprocess
 import sys
 import time
@@ -8,7 +7,7 @@ import time
 import pytest
 
 from effdl.deploy import timing
-from effdl.deploy.runtime import eager_latency, ort_latency, runtime_name
+from effdl.deploy.runtime import runtime_name
 from effdl.errors import RunError
 from effdl.measure.latency import latency
 
@@ -19,14 +18,14 @@ def test_times_have_the_keys_of_a_run_and_are_plausible(onnx_file, stored_model,
     """And a batch of 256 takes longer than one image."""
     keys = set(latency(float_model("lenet5"), SHAPE, device="cpu", max_runs=5))
     for found, runtime in (
-        (ort_latency(onnx_file, SHAPE, 1), runtime_name()),
-        (eager_latency(stored_model, SHAPE, 1), "pytorch-eager"),
+        (timing.timed(onnx_file, SHAPE, threads=1), runtime_name()),
+        (timing.timed(stored_model, SHAPE, threads=1), "pytorch-eager"),
     ):
         assert set(found) == keys
         assert 0.001 < found["latency_q1_ms"] <= found["latency_ms"] <= found["latency_q3_ms"] < 1000
         assert found["latency_runs"] >= timing.MIN_RUNS
         assert (found["latency_threads"], found["latency_batch"], found["latency_runtime"]) == (1, 1, runtime)
-    one, many = (ort_latency(onnx_file, SHAPE, 1, batch) for batch in (1, 256))
+    one, many = (timing.timed(onnx_file, SHAPE, threads=1, batch=batch) for batch in (1, 256))
     assert many["latency_batch"] == 256
     assert many["latency_ms"] > 10 * one["latency_ms"]
 
@@ -51,22 +50,7 @@ def test_threads_and_layout_reach_the_process(stored_model, monkeypatch):
 def test_a_file_that_cannot_be_run_is_one_message(tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(RunError, match=r"broken.onnx could not be timed: .+"):
-        ort_latency(tmp_path / "broken.onnx", SHAPE, 1)
-
-
-def test_medians_and_quartiles():
-    times = [0.004, 0.001, 0.002, 0.003, 0.005]
-    found = timing.row(times, 2, 7, "a runtime")
-    assert found == {
-        "latency_ms": 3.0,
-        "latency_q1_ms": 2.0,
-        "latency_q3_ms": 4.0,
-        "latency_runs": 5,
-        "latency_threads": 2,
-        "latency_batch": 7,
-        "latency_runtime": "a runtime",
-    }
-    assert json.dumps(found)
+        timing.timed(tmp_path / "broken.onnx", SHAPE, threads=1)
 
 
 def test_a_process_that_needs_no_pytorch_does_not_import_it(onnx_file):
@@ -77,12 +61,6 @@ def test_a_process_that_needs_no_pytorch_does_not_import_it(onnx_file):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
-
-
-def test_a_call_is_repeated_within_its_bounds(monkeypatch):
-    assert timing.repeat(lambda: 1.0, at_least=3, budget_s=0.0) == [1.0] * 3
-    monkeypatch.setattr(timing, "MAX_RUNS", 7)
-    assert timing.repeat(lambda: 2.0, at_least=3, budget_s=10.0) == [2.0] * 7
 
 
 def test_a_call_is_timed():

@@ -104,8 +104,3 @@ def count_readers(output: Tensor) -> Counter:
                 waiting.append(node)
     del readers[None]  # what needs no gradient
     return readers
-
-
-def plain_type(module: nn.Module) -> type[nn.Module]:
-    """A module's class, as it was before it was parametrized; subclasses may use their weights otherwise."""
-    return type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)

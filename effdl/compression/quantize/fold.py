@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from effdl.compression.mask import under_mask
-from effdl.compression.quantize.flow import Call, Flow, plain_type
+from effdl.compression.quantize.flow import Call, Flow
+from effdl.layers import plain_type
 
 NORM_OF = {nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Linear: nn.BatchNorm1d}
 

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from effdl.bench import Bench
 from effdl.compression.order import effect
 from effdl.compression.quantize.calibrate import Calibration, calibrate
-from effdl.compression.quantize.flow import Flow, plain_type
+from effdl.compression.quantize.flow import Flow
 from effdl.compression.quantize.fold import fold, foldable_norms
 from effdl.compression.quantize.sites import LAYERS, QuantizedLayer, insert_quantizers
 from effdl.compression.quantize.weight_quantizer import (
@@ -25,6 +25,7 @@ from effdl.compression.quantize.weight_quantizer import (
     without_zeros,
 )
 from effdl.errors import UserError
+from effdl.layers import plain_type
 from effdl.models.activation_quantizer import ActivationQuantizer
 from effdl.types import Count, Positive
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from effdl.compression.quantize.flow import Call, Flow, plain_type
+from effdl.compression.quantize.flow import Call, Flow
+from effdl.layers import plain_type
 from effdl.models.activation_quantizer import ActivationQuantizer
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
