@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parametrize
-from torch.utils.flop_counter import FlopCounterMode
 
+from effdl.counting import counting
 from effdl.layers import weights
 from effdl.measure.evaluating import evaluating, example_input
 
@@ -43,11 +42,10 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, lis
     with (
         evaluating(model),
         torch.random.fork_rng(devices=[x.device] if x.is_cuda else []),
-        countable_attention(),
         recorded_uses(model) as uses,
     ):
         compute_parametrizations(model)
-        with FlopCounterMode(display=False) as counter:
+        with counting() as counter:
             model(x)
         layers = [
             LayerMacs(name, module, attribute, *weight_macs(getattr(module, attribute), uses.get((module, attribute))))
@@ -105,18 +103,6 @@ def recorded_uses(model: nn.Module) -> Iterator[dict[tuple[nn.Module, str], list
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def countable_attention() -> Iterator[None]:
-    """Run attention as plain matrix products: the counter does not see inside the fused kernels."""
-    fastpath = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fastpath)
 
 
 def compute_parametrizations(model: nn.Module) -> None:

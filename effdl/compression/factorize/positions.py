@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+
+from effdl.counting import counting
 
 
 @dataclass
@@ -39,8 +39,7 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, dic
     handles = [layer.register_forward_hook(note) for layer in layers]
     weight = next(model.parameters())
     try:
-        # With gradients and without fused kernels, into which the counter does not see.
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), counting() as counter:
             model(torch.zeros(1, *input_shape, dtype=weight.dtype, device=weight.device))
     finally:
         for handle in handles:

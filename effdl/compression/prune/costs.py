@@ -6,10 +6,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from effdl.compression.prune.dependency import LAYERS, Group, Side
+from effdl.counting import counting
 
 Target = Literal["filters", "params", "macs"]
 OUTPUTS = ("out_channels", "out_features", "num_features", "num_parameters")  # of convolutions, linear layers, norms
@@ -93,8 +92,7 @@ def multiply_accumulates(model: nn.Module, images: Tensor) -> tuple[int, Counter
         positions[module] += output.numel() // width(module, OUTPUTS)
 
     handles = [module.register_forward_hook(count) for module in model.modules() if isinstance(module, LAYERS)]
-    # With gradients, and as plain products: the counter does not see inside fused attention.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+    with torch.no_grad(), counting() as counter:
         model(images)
     for handle in handles:
         handle.remove()
