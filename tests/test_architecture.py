@@ -58,7 +58,7 @@ def test_the_modules_were_found():
 @pytest.mark.parametrize("library", ["hydra", "omegaconf"])
 def test_hydra_stays_in_the_command_line(library):
     users = {name for name in MODULES if library in {other.split(".")[0] for other in imports(name)}}
-    assert users <= {f"effdl.commands.{name}" for name in ("train", "compose", "completion")}
+    assert users <= {f"effdl.commands.{name}" for name in ("train", "sweep", "launch", "compose", "completion")}
 
 
 def test_results_needs_the_standard_library_only():

@@ -1,41 +1,25 @@
 """``effdl train``: compose and check a config, then hand it to Hydra, which calls `job` once per run."""
 
 import itertools
-import json
 import logging
 import signal
-import sys
 from argparse import Namespace
-from functools import cache
 from pathlib import Path
 
-import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from effdl.commands import config_folder
 from effdl.commands.compose import composed, flags_of, settings, variations
 from effdl.commands.folders import terminal
+from effdl.commands.launch import call_hydra, energy_meter, quote, resume_path
+from effdl.commands.sweep import sweep
 from effdl.config import check_targets
 from effdl.errors import UserError
-from effdl.measure.energy import EnergyMeter
 from effdl.report.outcome import show_result
 from effdl.results import DONE, RunFolder, find_unfinished, fingerprint
 
 log = logging.getLogger(__name__)
-
-
-@cache
-def shared_meter(energy: str) -> EnergyMeter:
-    """The meter of a config's JSON, one per process: it takes seconds to start, behind other work."""
-    return EnergyMeter(**json.loads(energy))
-
-
-def energy_meter(config: dict) -> EnergyMeter:
-    """The process's meter for a run's config."""
-    return shared_meter(json.dumps(config["energy"]))
 
 
 def main(arguments: list[str]) -> int:
@@ -103,55 +87,6 @@ def folder_of(config: DictConfig, plain: dict, overrides: list[str]) -> RunFolde
     return RunFolder(path.absolute() if config.hydra.job.chdir else path)
 
 
-def sweep(flags: list[str], args: Namespace, console: Console) -> int:
-    """Several runs, one after the other; one that fails is reported and the others go on."""
-    refuse_resume(args.overrides)
-    first, *others = [settings(composed(overrides, args.config_dir)) for overrides in variations(args.overrides)]
-    energy_meter(first)
-    for plain in (first, *others):
-        check_targets(plain)
-    from effdl.prepare import prepare
-    from effdl.run import carry_out
-
-    prepare(first)
-    codes = []
-
-    def job(config: DictConfig) -> None:
-        folder = RunFolder(HydraConfig.get().runtime.output_dir)
-        try:
-            plain = settings(config)
-            check_targets(plain)
-            folder.check_free(plain, bool(plain["resume"]))
-            if folder.run.get("status") == DONE:
-                console.print(f"{folder.path} is complete", highlight=False)
-                return
-            prepared = prepare(plain)
-            folder.check_data(prepared.data.fingerprint)
-            codes.append(carry_out(prepared, folder, energy_meter(plain), console))
-        except UserError as error:
-            console.print(f"effdl: {error}", style="red", highlight=False)
-            codes.append(2)
-
-    failed = call_hydra(flags, args.overrides, job)
-    return max([failed, *codes])
-
-
-def call_hydra(flags: list[str], overrides: list[str], job) -> int:
-    """Let Hydra do its part: output folders, sweeps, ``--help``, ``--cfg``, ``--info``."""
-    sys.argv = ["effdl", *flags, *overrides]
-    try:
-        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(job)()
-    except SystemExit as stop:  # after --help
-        return int(stop.code or 0)
-    return 0
-
-
-def resume_path(overrides: list[str]) -> str | None:
-    """FOLDER in ``resume=FOLDER``."""
-    values = [override.partition("=")[2] for override in overrides if override.startswith("resume=")]
-    return values[-1] if values and values[-1].lower() not in ("true", "false") else None
-
-
 def stored_overrides(folder: str) -> list[str]:
     """The overrides that a run folder was made with.
 
@@ -188,21 +123,3 @@ def created(folder: Path) -> bool:
     except OSError as error:
         raise UserError(f"hydra.run.dir={folder}: {error.strerror}") from error
     return True
-
-
-def refuse_resume(overrides: list[str]) -> None:
-    """A sweep resumes in its own folder, which must be named.
-
-    Raises:
-        UserError: it is not, or a single run's folder is named.
-    """
-    if folder := resume_path(overrides):
-        raise UserError(f"resume={folder} names one run: with -m, allowed is resume=true with hydra.sweep.dir=FOLDER")
-    wants = any(override.lower() == "resume=true" for override in overrides)
-    if wants and not any(override.startswith("hydra.sweep.dir") for override in overrides):
-        raise UserError("resume=true with -m needs the folder of the sweep: add hydra.sweep.dir=FOLDER")
-
-
-def quote(path: str | Path) -> str:
-    """A path as a quoted string of Hydra's grammar."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
