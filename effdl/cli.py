@@ -18,6 +18,10 @@ Commands:
   evaluate     rebuild the model of a run folder and measure it again
   export       write a run's model for a runtime, check it there and time it
   sensitivity  prune or quantize one layer of a run's model at a time
+  report       compare runs: a table, pictures, a page to explore, scores, what it all cost
+  reproduce    run committed experiments and check what they report
+  card         write a model card for a run's stored model
+  push         upload a run's stored model and its card to the Hugging Face Hub
   list         show models, data sets, compression methods and the other options
 
 Examples:
@@ -26,6 +30,8 @@ Examples:
   effdl train model=resnet prune=0.8 quantize=int8
   effdl evaluate outputs/2026-01-31/12-00-00 --layers
   effdl export outputs/2026-01-31/12-00-00 format=onnx
+  effdl report outputs --html
+  effdl reproduce mnist_convnet dataset.root=~/data
   effdl list models
 
 `effdl COMMAND --help` says more. Tab completion in bash: eval "$(effdl --shell-completion install=bash)"
@@ -56,6 +62,30 @@ def sensitivity(arguments: list[str]) -> int:
     return main(arguments)
 
 
+def report(arguments: list[str]) -> int:
+    from effdl.commands.report import main
+
+    return main(arguments)
+
+
+def reproduce(arguments: list[str]) -> int:
+    from effdl.commands.reproduce import main
+
+    return main(arguments)
+
+
+def card(arguments: list[str]) -> int:
+    from effdl.commands.card import main
+
+    return main(arguments)
+
+
+def push(arguments: list[str]) -> int:
+    from effdl.commands.push import main
+
+    return main(arguments)
+
+
 def show_list(arguments: list[str]) -> int:
     from effdl.commands.list import main
 
@@ -67,6 +97,10 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "evaluate": evaluate,
     "export": export,
     "sensitivity": sensitivity,
+    "report": report,
+    "reproduce": reproduce,
+    "card": card,
+    "push": push,
     "list": show_list,
 }
 
