@@ -63,7 +63,7 @@ SHARED = {
     "dataset": "effdl.data.load.prepare",
     "compression": {"stage": str, "during": list[str] | None},
 }
-GROUPS = ("dataset", "model", "optimizer", "scheduler", "augment", "compression", "device", "energy")
+GROUPS = ("dataset", "model", "optimizer", "scheduler", "augment", "compression", "device", "energy", "logger")
 NODES = (*GROUPS, "teacher")  # keys whose values are no single values
 LEVELS = ("prune", "factorize", "quantize", "distill")
 
@@ -119,6 +119,8 @@ def check_targets(config: dict) -> None:
         check_call("teacher", config["teacher"], SHARED["model"])
     for name, node in config["augment"].items():
         check_call(f"augment.{name}", node, {})
+    for name, node in config["logger"].items():
+        check_call(f"logger.{name}", node, {})
     for name, node in config["compression"].items():
         check_level(config, name, node)
         check_call(f"compression.{name}", node, SHARED["compression"])

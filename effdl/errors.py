@@ -10,3 +10,7 @@ class UserError(Exception):
 
 class RunError(Exception):
     """A run that cannot go on (a loss that is not finite, a full disk): status ``failed``, exit code 1."""
+
+
+class Hopeless(RunError):
+    """A watcher stopped a run that would not end among the best: status ``stopped``."""

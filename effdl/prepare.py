@@ -12,6 +12,8 @@ from effdl.bench import Bench, Guide
 from effdl.compression.order import check_fits, check_order, kind_of
 from effdl.config import instantiate, locate
 from effdl.data.load import Data, load
+from effdl.data_parallel import check_shares
+from effdl.distributed import Group, threads, world_size
 from effdl.errors import UserError
 from effdl.evaluate import load_model, read_description
 from effdl.models.build import build, dry_run
@@ -66,6 +68,7 @@ def prepare(config: dict) -> Prepared:
     steps = [(name, locate(node["_target_"]), node) for name, node in steps_on(config)]
     check_order([(name, kind_of(function)) for name, function, _ in steps])
     check_during(config)
+    check_shares(config["batch_size"], len(data.train))
     torch.manual_seed(derive_seed(config["seed"], "model"))
     model = build(config["model"], data.channels, data.image_size, len(data.classes))
     for _, function, node in steps:
@@ -118,17 +121,38 @@ def choose_place(device: dict) -> Place:
     Raises:
         UserError: the device is not there.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    mps = torch.backends.mps.is_available() and world_size() == 1  # processes cannot exchange its tensors
+    there = {"cuda": torch.cuda.is_available(), "mps": mps, "cpu": True}
     name = device["name"] if device["name"] != "auto" else next(name for name, found in there.items() if found)
     if not there[name]:
         raise UserError(
             f"device={name}: there is none here (found: {', '.join(n for n, found in there.items() if found)})"
         )
-    torch.set_num_threads(device["threads"] or DEFAULT_THREADS)  # an earlier run of a sweep may have set another
+    if world_size() > 1 and device["compile"]:
+        raise UserError(f"device.compile=true: not with {world_size()} processes")
+    # An earlier run of a sweep may have set another number.
+    torch.set_num_threads(device["threads"] or (threads() if world_size() > 1 else DEFAULT_THREADS))
     make_deterministic(device["deterministic"])
     # On CPUs no model here trains slower so, most train faster: see scripts/benchmark_layout.py.
     channels_last = name != "mps" if device["channels_last"] is None else device["channels_last"]
-    return Place(torch.device(name), device["precision"], channels_last, device["compile"])
+    return Place(own_device(name), device["precision"], channels_last, device["compile"])
+
+
+def own_device(name: str) -> torch.device:
+    """The device of this process: of several on a machine, each has a GPU of its own.
+
+    Raises:
+        UserError: there are too few.
+    """
+    if name != "cuda" or world_size() == 1:
+        return torch.device(name)
+    if Group.local_size > torch.cuda.device_count():
+        raise UserError(
+            f"device=cuda: {Group.local_size} processes need as many GPUs, here are {torch.cuda.device_count()}"
+            " (allowed: torchrun --nproc-per-node with their number, or device=cpu)"
+        )
+    torch.cuda.set_device(Group.local_rank)
+    return torch.device("cuda", Group.local_rank)
 
 
 def recipe_of(config: dict, classes: int) -> Recipe:

@@ -21,6 +21,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,15 +29,15 @@ from effdl.errors import RunError, UserError
 from effdl.files import append_row, read_rows, sweep_temporary, write_json, write_rows
 from effdl.processes import is_alive, is_fresh, process_start
 
-DONE, RUNNING, INTERRUPTED, FAILED = "done", "running", "interrupted", "failed"
+DONE, RUNNING, INTERRUPTED, FAILED, STOPPED = "done", "running", "interrupted", "failed", "stopped"
 
 log = logging.getLogger(__name__)
 
 # Keys that change neither the data nor the arithmetic: two runs that differ only here are the same experiment.
-INCIDENTAL = ("resume", "dataset.root", "dataset.download")
+INCIDENTAL = ("resume", "dataset.root", "dataset.download", "logger")
 
 # What the last bits of a result depend on, besides the config and the data.
-DECISIVE = ("threads", "versions.torch", "hardware.cpu", "hardware.device", "hardware.gpu")
+DECISIVE = ("threads", "world_size", "versions.torch", "hardware.cpu", "hardware.device", "hardware.gpu")
 
 
 def flatten(config: dict, prefix: str = "") -> dict[str, object]:
@@ -52,7 +53,8 @@ def flatten(config: dict, prefix: str = "") -> dict[str, object]:
 
 def essential(config: dict) -> dict[str, object]:
     """The flattened config without its incidental keys."""
-    return {key: value for key, value in flatten(config).items() if key not in INCIDENTAL}
+    flat = flatten(config).items()
+    return {key: value for key, value in flat if not any(f"{key}.".startswith(f"{name}.") for name in INCIDENTAL)}
 
 
 def fingerprint(config: dict) -> str:
@@ -176,25 +178,38 @@ class RunFolder:
         except OSError as error:
             raise RunError(f"cannot write {self.run_file}: {error.strerror}") from error
 
+    def refuse(self, config: dict, reason: str) -> None:
+        """Note down a run that failed before it could begin."""
+        run = {"started": now(), "resumed": 0, "host": socket.gethostname(), "pid": os.getpid(), "starts": []}
+        run |= {"config": config, "config_fingerprint": fingerprint(config)}
+        write_json(self.run_file, {**run, **self.run, "status": FAILED, "reason": reason, "ended": now()})
+
     def end(self, status: str, reason: str | None = None) -> None:
         """Mark how the run ended."""
         self.update(status=status, reason=reason, ended=now())
 
 
 class EpochLog:
-    """The rows that one training writes to ``epochs.jsonl``, each marked with the stage and number of the training."""
+    """The rows that one training writes to ``epochs.jsonl``, each marked with the stage and number of the training.
 
-    def __init__(self, path: Path, stage: str, fit: int):
-        self.path, self.mark = path, {"stage": stage, "fit": fit}
+    `watch` is told of every row: those of an earlier process when they are restored, then each new one.
+    """
+
+    def __init__(self, path: Path, stage: str, fit: int, watch: Callable[[dict], None] = lambda row: None):
+        self.path, self.mark, self.watch = path, {"stage": stage, "fit": fit}, watch
 
     def restore(self, rows: list[dict]) -> None:
         """Go back to a checkpoint's rows: later ones, and a row that a kill cut short, are dropped."""
         earlier = [row for row in read_rows(self.path) if row["fit"] < self.mark["fit"]]
-        write_rows(self.path, earlier + [{**self.mark, **row} for row in rows])
+        restored = [{**self.mark, **row} for row in rows]
+        write_rows(self.path, earlier + restored)
+        for row in restored:
+            self.watch(row)
 
     def append(self, row: dict) -> None:
         """Add the row of an epoch."""
         append_row(self.path, {**self.mark, **row})
+        self.watch({**self.mark, **row})
 
 
 def differences(before: dict, provenance: dict) -> list[str]:
@@ -205,6 +220,12 @@ def differences(before: dict, provenance: dict) -> list[str]:
     return [f"{key} {here.get(key)} (before: {there.get(key)})" for key in DECISIVE if here.get(key) != there.get(key)]
 
 
+def is_under_way(run: dict, folder: Path) -> bool:
+    """Whether a process, here or on another machine, is at a run, as far as can be known."""
+    elsewhere = run.get("host") != socket.gethostname() and folder.exists() and is_fresh(folder)
+    return run.get("status") == RUNNING and (is_alive(run) or elsewhere)
+
+
 def find_unfinished(root: Path, config_fingerprint: str) -> Path | None:
     """The newest unfinished run of a config at any depth below `root`, or None."""
     found = []
@@ -213,7 +234,6 @@ def find_unfinished(root: Path, config_fingerprint: str) -> Path | None:
             run = json.loads(file.read_bytes())
             if not isinstance(run, dict) or run.get("config_fingerprint") != config_fingerprint:
                 continue  # another program's, or another experiment
-            elsewhere = run["status"] == RUNNING and run["host"] != socket.gethostname() and is_fresh(file.parent)
-            if run["status"] != DONE and not is_alive(run) and not elsewhere:
+            if run["status"] != DONE and not is_under_way(run, file.parent):
                 found.append((run["started"], file.parent))
     return max(found)[1] if found else None

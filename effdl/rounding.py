@@ -36,7 +36,7 @@ def scale_gradient(x: Tensor, factor: float) -> Tensor:
     return x.detach() + (x - x.detach()) * factor
 
 
-def fake_quantize(x: Tensor, scale: Tensor, zero_point: Tensor | float, low: int, high: int) -> Tensor:
+def fake_quantize(x: Tensor, scale: Tensor, zero_point: Tensor | float, low: int, high: int, parts: int = 1) -> Tensor:
     """The values nearest to `x` among ``(code - zero_point) * scale`` with integer codes from `low` to `high`.
 
     Ties go to the even multiple of `scale`, and x is divided by it, as ONNX's QuantizeLinear does. The gradient of `x`
@@ -46,8 +46,9 @@ def fake_quantize(x: Tensor, scale: Tensor, zero_point: Tensor | float, low: int
     Args:
         x: of any shape; computed with in the type of `scale`.
         scale: positive, broadcastable to `x`.
+        parts: of how many equal parts of the quantized tensor `x` is one.
     """
     x = x.to(scale.dtype)
     if torch.is_grad_enabled() and scale.requires_grad:
-        scale = scale_gradient(scale, 1 / math.sqrt(x.numel() / scale.numel() * max(high, 1)))
+        scale = scale_gradient(scale, 1 / math.sqrt(parts * x.numel() / scale.numel() * max(high, 1)))
     return round_through((x / scale).clamp(low - zero_point, high - zero_point)) * scale

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from effdl.checkpoint import Checkpoint
 from effdl.data.load import Data
 from effdl.data.loader import batches, normalize, prepared
+from effdl.data_parallel import mean, share, unified, whole_batches
+from effdl.distributed import from_main, gathered, is_main, world_size
 from effdl.errors import RunError
 from effdl.measure.accuracy import accuracy, sum_dtype
 from effdl.measure.energy import EnergyMeter
@@ -37,7 +39,8 @@ def fit(
 
     The validation split decides what is kept: with `early_stop`, the epoch of the lowest validation loss, else the
     last. With `ema`, the averaged weights are validated and kept. Every epoch ends with a row in `log` and a
-    checkpoint.
+    checkpoint. Of several processes each trains on its part of every batch, and the first validates and writes; the
+    energy is that of all, the peak memory that of the process that needed most.
 
     Args:
         seed: everything random follows from it, epoch by epoch.
@@ -49,26 +52,29 @@ def fit(
     torch.manual_seed(derive_seed(seed, "guides"))
     state = TrainingState(place.put(model), recipe, place)
     try:
-        rows = state.restore(checkpoint.load())
-        log.restore(rows)
+        rows = state.restore(from_main(checkpoint.load))
+        if is_main():
+            log.restore(rows)
         display.start(recipe.length, len(rows))
         while not state.finished(rows):
             epoch, began = recipe.first_epoch + len(rows), perf_counter()
             torch.manual_seed(derive_seed(seed, epoch))
-            with meter.phase() as used, peak_memory(place.device) as memory:
+            with meter.phase() as used, peak_memory(place.device) as memory, whole_batches():
                 row = train_epoch(state, data, epoch, [r["val_loss"] for r in rows if "val_loss" in r], display)
                 if data.val is not None:
-                    row |= validate(state.kept, data, recipe, place)
+                    row |= from_main(lambda: validate(state.kept, data, recipe, place))
+            used, peak = sum(gathered(used)), largest(gathered(memory.bytes))
             cost = {"duration_s": perf_counter() - began, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
-            rows = [*rows, {"epoch": len(rows) + 1, **row, **cost, "memory_peak_bytes": memory.bytes}]
-            log.append(rows[-1])
+            rows = [*rows, {"epoch": len(rows) + 1, **row, **cost, "memory_peak_bytes": peak}]
             state.remember(rows)
-            checkpoint.save(state.snapshot(rows))
+            if is_main():
+                log.append(rows[-1])
+                checkpoint.save(state.snapshot(rows))
             display.epoch(rows[-1])
     finally:
         state.close()
     display.stop(rows)
-    return state.result()
+    return unified(state.result())
 
 
 def train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float], display: Progress) -> dict:
@@ -86,12 +92,13 @@ def train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float
         targets = labels
         for augment in recipe.augment:
             images, targets = augment(images, targets)
+        images, targets, labels = share(images), share(targets), share(labels)
         factor = recipe.schedule(epoch + (index + 0.5) / steps, recipe.epochs, losses)
         with place.autocast():
             images = normalize(images, data.mean, data.std)
             logits = state.forward(images)
             loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
-            for guide in state.guides:
+            for guide in state.losses:
                 loss = guide(images, targets, logits, loss)
         if recipe.penalty:
             loss = loss + recipe.penalty(state.model)
@@ -104,14 +111,21 @@ def train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float
         seen += len(labels)
         if display.due():
             report_batch(display, sums, seen, index + 1, steps, perf_counter() - began)
+    sums = mean(sums)
     report_batch(display, sums, seen, steps, steps, perf_counter() - began)
     loss_sum, correct = sums.tolist()
     return {
         "loss": loss_sum / seen,
         "top1": correct / seen,
         "lr": state.lr * factor,
-        "images_per_s": seen / (perf_counter() - began),
+        "images": world_size() * seen,
+        "images_per_s": world_size() * seen / (perf_counter() - began),
     }
+
+
+def largest(values: list[int | None]) -> int | None:
+    """The largest value, unknown if one is."""
+    return None if None in values else max(values)
 
 
 def report_batch(display: Progress, sums: Tensor, seen: int, step: int, steps: int, seconds: float) -> None:
@@ -121,7 +135,7 @@ def report_batch(display: Progress, sums: Tensor, seen: int, step: int, steps: i
         raise RunError(
             f"the loss is {loss} at batch {step} of {steps}: lower optimizer.lr, or set clip_norm or warm-up"
         )
-    display.batch(step, steps, loss / seen, correct / seen, seen / seconds)
+    display.batch(step, steps, loss / seen, correct / seen, world_size() * seen / seconds)
 
 
 def validate(model: nn.Module, data: Data, recipe: Recipe, place: Place) -> dict:

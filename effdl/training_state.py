@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from effdl.data_parallel import replicated
 from effdl.recipe import Place, Recipe
 
 
@@ -14,8 +15,9 @@ class TrainingState:
         self.model, self.recipe, self.place = model, recipe, place
         if place.compile:
             torch.compiler.reset()  # what an earlier training compiled does not see new hooks and parametrizations
-        self.forward = torch.compile(model) if place.compile else model
+        self.forward = torch.compile(model) if place.compile else replicated(model)
         self.guides = nn.ModuleList(make(model) for make in recipe.guides).to(place.device)
+        self.losses = [replicated(guide) for guide in self.guides]
         self.optimizer = recipe.optimizer(nn.ModuleList([model, *self.guides]))
         for group in self.optimizer.param_groups:
             group["base_lr"] = group["lr"] * recipe.lr_scale

@@ -14,6 +14,7 @@ from effdl.checkpoint import Checkpoint
 from effdl.compression.permanent import grids, make_permanent
 from effdl.data.load import Data
 from effdl.deploy.cpu import cpu_flags
+from effdl.distributed import from_main
 from effdl.errors import RunError
 from effdl.evaluate import measure
 from effdl.files import append_row, read_rows, write_rows
@@ -25,6 +26,7 @@ from effdl.report.verdict import verdict
 from effdl.results import EpochLog, RunFolder
 from effdl.seeding import derive_seed
 from effdl.train import fit
+from effdl.watchers import Watchers
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class Work:
     folder: RunFolder
     meter: EnergyMeter
     display: Progress
+    watchers: Watchers
     bench: Bench
 
     def teach(self) -> None:
@@ -54,13 +57,19 @@ class Work:
         self.bench.stage = stage
         torch.manual_seed(derive_seed(self.prepared.config["seed"], "step", stage))
         model = step(model, self.bench)
-        if stage not in [row["stage"] for row in read_rows(self.folder.stages_file)]:
+        from_main(lambda: self.record(stage, method, model))  # nobody disturbs what is timed
+        return model
+
+    def record(self, stage: str, method: str, model: nn.Module) -> None:
+        """Store and measure what a step made, unless it was measured before, and tell the watchers."""
+        row = next((row for row in read_rows(self.folder.stages_file) if row["stage"] == stage), None)
+        if row is None:
             log.info("%s: storing and measuring", stage)
             self.store(stage, model)
             row = {"stage": stage, "method": method, **self.measured(stage), **spent(self.folder, stage, self.meter)}
             append_row(self.folder.stages_file, row)
             log.info("%s: %s", stage, row)
-        return model
+        self.watchers.stage(row)
 
     def store(self, stage: str, model: nn.Module) -> None:
         """Write the model as it will be deployed, its parametrizations made permanent."""
@@ -112,13 +121,15 @@ class Work:
             log.info("%s: %s still holds: %s", stage, name, promises.held(layers, of["dense"]))
 
 
-def make_bench(prepared: Prepared, data: Data, folder: RunFolder, meter: EnergyMeter, display: Progress) -> Bench:
+def make_bench(
+    prepared: Prepared, data: Data, folder: RunFolder, meter: EnergyMeter, display: Progress, watchers: Watchers
+) -> Bench:
     """What the steps of this run are given."""
     return Bench(
         data,
         recipe_of(prepared.config, len(data.classes)),
         prepared.place,
-        trainer(prepared, data, folder, meter, display),
+        trainer(prepared, data, folder, meter, display, watchers),
         prepared.fresh_model,
         lambda: early_weights(folder, prepared.place.device),
         prepared.teachers,
@@ -128,13 +139,16 @@ def make_bench(prepared: Prepared, data: Data, folder: RunFolder, meter: EnergyM
 
 def early_weights(folder: RunFolder, device: torch.device) -> dict[str, Tensor]:
     """The weights that the run's first training had after `Recipe.keep_epoch` epochs."""
-    dense = next(row["fit"] for row in read_rows(folder.epochs_file) if row["stage"] == "dense")
-    early = Checkpoint(folder.path, str(dense)).load()["early"]
-    return {name: tensor.to(device) for name, tensor in early.items()}
+
+    def stored() -> dict[str, Tensor]:
+        dense = next(row["fit"] for row in read_rows(folder.epochs_file) if row["stage"] == "dense")
+        return Checkpoint(folder.path, str(dense)).load()["early"]
+
+    return {name: tensor.to(device) for name, tensor in from_main(stored).items()}
 
 
 def trainer(
-    prepared: Prepared, data: Data, folder: RunFolder, meter: EnergyMeter, display: Progress
+    prepared: Prepared, data: Data, folder: RunFolder, meter: EnergyMeter, display: Progress, watchers: Watchers
 ) -> Callable[[nn.Module, Recipe, str, int], nn.Module]:
     """The function by which the stages of this run train."""
 
@@ -150,7 +164,7 @@ def trainer(
             checkpoint=Checkpoint(folder.path, str(number)),
             meter=meter,
             display=display,
-            log=EpochLog(folder.epochs_file, stage, number),
+            log=EpochLog(folder.epochs_file, stage, number, watchers.epoch),
         )
         torch.manual_seed(derive_seed(seed, "after", number))  # the same whether it was trained now or before
         return trained

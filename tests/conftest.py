@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import logging
 import sys
 
 import pytest
@@ -12,6 +13,7 @@ def effdl(tmp_path, monkeypatch, capfd):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(logging.root, "handlers", logging.root.handlers[:])  # Hydra's --info leaves one
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["effdl", *arguments])

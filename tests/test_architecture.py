@@ -58,7 +58,19 @@ def test_the_modules_were_found():
 @pytest.mark.parametrize("library", ["hydra", "omegaconf"])
 def test_hydra_stays_in_the_command_line(library):
     users = {name for name in MODULES if library in {other.split(".")[0] for other in imports(name)}}
-    assert users <= {f"effdl.commands.{name}" for name in ("train", "sweep", "launch", "compose", "completion")}
+    ours = (
+        "train",
+        "sweep",
+        "jobs",
+        "grid_sweeper",
+        "grid_sweeper",
+        "optuna_sweeper",
+        "launch",
+        "compose",
+        "completion",
+        "experiments",
+    )
+    assert users <= {f"effdl.commands.{name}" for name in ours}
 
 
 def test_results_needs_the_standard_library_only():
@@ -150,6 +162,19 @@ def test_families_of_methods_stand_alone():
         if part(name) == "compression" and name.count(".") == 3:
             families = {other.split(".")[2] for other in imports(name) if part(other) == "compression"}
             assert families <= {name.split(".")[2], "mask", "permanent", "order"}, name
+
+
+def test_loggers_stand_alone():
+    """A logger sees rows and a folder; nothing of the run that makes them, and no other logger."""
+    for name in MODULES:
+        if part(name) == "loggers":
+            ours = {other for other in imports(name) if other in MODULES}
+            assert ours <= {"effdl.errors", "effdl.types", "effdl.files", "effdl.loggers.scalars"}, name
+
+
+@pytest.mark.parametrize("module", ["loggers.tensorboard", "loggers.mlflow", "loggers.wandb", "optimization"])
+def test_what_needs_an_optional_library_is_imported_only_when_it_is_chosen(module):
+    assert [name for name in MODULES if f"effdl.{module}" in reached(name)] == [f"effdl.{module}"]
 
 
 def run(*arguments):

@@ -40,6 +40,7 @@ RAW = {
     "distill": None,
     "resume": False,
     "teacher": {},
+    "logger": {},
     "dataset": {
         "_target_": "effdl.data.digits.digits",
         "val": 0.1,

@@ -17,10 +17,11 @@ from effdl.config import GROUPS, check_targets, instantiate, locate
 from effdl.errors import UserError
 from effdl.models.build import build
 from effdl.prepare import choose_place, guides_of, recipe_of, steps_of, steps_on
+from effdl.results import fingerprint
 
 FOLDER = config_folder()
 FILES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.yaml"))
-LISTS = ("augment", "compression")
+LISTS = ("augment", "compression", "logger")
 FITTING = {"torchvision": "model.name=mobilenet_v3_small", "timm": "model.name=mobilenetv3_small_050"}
 
 
@@ -64,8 +65,7 @@ def network():
 
 
 def test_every_group_is_known():
-    assert {path.parts[0] for path in FILES if len(path.parts) > 1} == {*GROUPS, "experiment"}
-    assert {len(path.parts) for path in FILES} == {1, 2}
+    assert {path.parent.as_posix() for path in FILES if len(path.parts) > 1} == {*GROUPS, "experiment", "hydra/sweeper"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -150,6 +150,11 @@ def test_augmentations_follow_one_another():
     assert torch.allclose(targets.sum(1), torch.ones(6))
 
 
+@pytest.mark.parametrize("option", options("logger"))
+def test_a_logger_does_not_make_it_another_experiment(option):
+    assert fingerprint(config(f"logger=[{option}]")) == fingerprint(config())
+
+
 @pytest.mark.parametrize("option", options("compression"))
 def test_every_compression_method_is_off_by_default_and_on_by_its_level(option):
     assert steps_on(config(choice("compression", option))) == []
@@ -180,7 +185,7 @@ def test_every_experiment_is_composed_and_changes_something(option):
     assert found != config()
     written = yaml.safe_load((FOLDER / "experiment" / f"{option}.yaml").read_text())
     for key, value in written.items():
-        if key != "defaults" and not isinstance(value, dict) and "$" not in str(value):
+        if key not in ("defaults", "reported") and not isinstance(value, dict) and "$" not in str(value):
             assert found[key] == value
     recipe_of(found, 10)
     steps_of(found)

@@ -1,4 +1,4 @@
-"""The commands of ``effdl``, one per file; ``train`` and ``completion`` are the only modules that import Hydra."""
+"""The commands of ``effdl``, one per file, and what they share. Hydra is imported nowhere else."""
 
 from pathlib import Path
 

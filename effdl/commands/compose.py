@@ -19,11 +19,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from effdl.commands import config_folder
-from effdl.config import active, check_settings, nearest
+from effdl.config import NODES, active, check_settings, nearest
 from effdl.errors import UserError
 from effdl.results import flatten
+from effdl.sweeps import run_name
 
-LISTS = ("augment", "compression")
+LISTS = ("augment", "compression", "logger")
 
 
 def matching(value: str | float | None, pattern: str) -> str | float | None:
@@ -31,18 +32,41 @@ def matching(value: str | float | None, pattern: str) -> str | float | None:
     return value if value is not None and re.fullmatch(pattern, str(value)) else None
 
 
+def folder_name(*, _root_: DictConfig) -> str:
+    """The folder of a run in its sweep: see `sweeps.run_name`."""
+    plain = plain_values(_root_)
+    return run_name(active(plain))
+
+
+def plain_values(config: DictConfig) -> dict:
+    """The run's part of a composed config, unchecked; if it cannot be resolved, as it was written."""
+    config = config.copy()
+    with open_dict(config):
+        for key in ("hydra", "reported"):  # a run reads neither; what an experiment states is for `effdl reproduce`
+            config.pop(key, None)
+    try:
+        return OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException:
+        return OmegaConf.to_container(config, resolve=False)
+
+
 OmegaConf.register_new_resolver("matching", matching, replace=True)
+OmegaConf.register_new_resolver("run_name", folder_name, replace=True)
 
 
-def composed(overrides: list[str], config_dir: str | None) -> DictConfig:
+def composed(overrides: list[str], config_dir: str | None, configs: Path | None = None) -> DictConfig:
     """The config of one run, with Hydra's own part.
+
+    Args:
+        config_dir: the user's own config files, which come before the others.
+        configs: the others, if not the shipped ones.
 
     Raises:
         UserError: an override that does not parse or fit; names the key, the value and what is allowed.
     """
     if config_dir and not Path(config_dir).is_dir():
         raise UserError(f"--config-dir {config_dir}: no such folder")
-    with search_path(config_dir):
+    with search_path(config_dir, configs or config_folder()):
         try:
             check_lists(parse(overrides))
             return compose("train", overrides, return_hydra_config=True)
@@ -51,10 +75,10 @@ def composed(overrides: list[str], config_dir: str | None) -> DictConfig:
 
 
 @contextmanager
-def search_path(config_dir: str | None) -> Iterator[None]:
-    """Let `compose` find the shipped configs and, before them, the user's own, as `hydra.main` will."""
+def search_path(config_dir: str | None, configs: Path) -> Iterator[None]:
+    """Let `compose` find config files and, before them, the user's own, as `hydra.main` will."""
     version.setbase("1.3")
-    path = create_config_search_path(str(config_folder()))
+    path = create_config_search_path(str(configs))
     if config_dir:
         path.prepend("command-line", f"file://{Path(config_dir).resolve()}", SearchPathQuery(provider="schema"))
     Hydra.create_main_hydra2(task_name="train", config_search_path=path)
@@ -75,6 +99,7 @@ def settings(config: DictConfig) -> dict:
     config = config.copy()
     with open_dict(config):
         config.pop("hydra", None)
+        config.pop("reported", None)  # what an experiment states; `effdl reproduce` reads it, no run does
     try:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -104,11 +129,40 @@ def variations(overrides: list[str]) -> Iterator[list[str]]:
             yield [*first[:position], value, *first[position + 1 :]]
 
 
+def variants(overrides: list[str], config_dir: str | None, configs: Path | None = None) -> Iterator[DictConfig]:
+    """The configs of `variations`; one that differs from the first in a plain value is not composed anew.
+
+    Raises:
+        UserError: see `composed`.
+    """
+    lists = variations(overrides)
+    first = next(lists)
+    base = composed(first, config_dir, configs)
+    values = flatten(OmegaConf.to_container(base, resolve=False)).keys() - set(NODES)
+    yield base
+    for other in lists:
+        changed = next(text for text, before in zip(other, first, strict=True) if text != before)
+        key = changed.partition("=")[0]
+        if key in values:
+            config = base.copy()
+            OmegaConf.update(config, key, parse([changed])[0].value())
+            yield config
+        else:
+            yield composed(other, config_dir, configs)
+
+
 def values_of(override: Override) -> Iterator[str]:
-    """The values that a sweep gives to one override, as overrides; an interval or a glob is left to its sweeper."""
+    """The values that a sweep gives to one override, as overrides: of an interval its ends."""
     if not override.is_sweep_override():
         yield override.input_line
-    elif override.value_type not in (ValueType.INTERVAL_SWEEP, ValueType.GLOB_CHOICE_SWEEP):
+    elif override.is_interval_sweep():
+        yield from (f"{override.get_key_element()}={end}" for end in (override.value().start, override.value().end))
+    elif override.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        options = sorted(file.stem for file in (config_folder() / override.key_or_group).glob("*.yaml"))
+        if not (chosen := override.value().filter(options)):
+            raise UserError(f"{override.input_line}: fits none of {', '.join(options)}")
+        yield from (f"{override.get_key_element()}={name}" for name in chosen)
+    else:
         for value in itertools.islice(override.sweep_string_iterator(), 1000):
             yield f"{override.get_key_element()}={value}"
 

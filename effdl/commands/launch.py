@@ -2,10 +2,12 @@
 
 import json
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import hydra
+from hydra.core.plugins import Plugins
 
 from effdl.commands import config_folder
 from effdl.measure.energy import EnergyMeter
@@ -22,11 +24,23 @@ def energy_meter(config: dict) -> EnergyMeter:
     return shared_meter(json.dumps(config["energy"]))
 
 
-def call_hydra(flags: list[str], overrides: list[str], job) -> int:
-    """Let Hydra do its part: output folders, sweeps, ``--help``, ``--cfg``, ``--info``."""
+def register(plugin: type) -> None:
+    """Let Hydra use a class of this package as a plugin; by itself it looks for them in `hydra_plugins` only."""
+    name, allowed = f"{plugin.__module__}.{plugin.__name__}", Plugins.is_in_toplevel_plugins_module
+    if not allowed(name):
+        Plugins.is_in_toplevel_plugins_module = staticmethod(lambda other: other == name or allowed(other))
+    Plugins.instance().register(plugin)
+
+
+def call_hydra(flags: list[str], overrides: list[str], job: Callable, configs: Path | None = None) -> int:
+    """Let Hydra do its part: output folders, sweeps, ``--help``, ``--cfg``, ``--info``.
+
+    Args:
+        configs: the folder to compose from; None: the shipped configs.
+    """
     sys.argv = ["effdl", *flags, *overrides]
     try:
-        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(job)()
+        hydra.main(version_base="1.3", config_path=str(configs or config_folder()), config_name="train")(job)()
     except SystemExit as stop:  # after --help
         return int(stop.code or 0)
     return 0

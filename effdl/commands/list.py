@@ -21,6 +21,8 @@ GROUPS = {
     "augmentations": "augment",
     "devices": "device",
     "energy": "energy",
+    "loggers": "logger",
+    "sweepers": "hydra/sweeper",
 }
 
 

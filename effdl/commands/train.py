@@ -15,6 +15,7 @@ from effdl.commands.folders import terminal
 from effdl.commands.launch import call_hydra, energy_meter, quote, resume_path
 from effdl.commands.sweep import sweep
 from effdl.config import check_targets
+from effdl.distributed import from_main, is_main, launched, main_first, together
 from effdl.errors import UserError
 from effdl.report.outcome import show_result
 from effdl.results import DONE, RunFolder, find_unfinished, fingerprint
@@ -34,6 +35,8 @@ def main(arguments: list[str]) -> int:
         return call_hydra(flags, args.overrides, lambda config: None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's "stop now" ends as cleanly as Ctrl-C
     console = terminal()
+    if launched():
+        return together(lambda: single(flags, args, console))
     if args.multirun:
         return sweep(flags, args, console)
     return single(flags, args, console)
@@ -46,26 +49,30 @@ def refuse(message: str) -> None:
 
 def single(flags: list[str], args: Namespace, console: Console) -> int:
     """One run: everything that can be wrong with it is found before its folder exists."""
+    if args.multirun:
+        raise UserError("-m: torchrun starts the processes of one run (a sweep calls it once for every run)")
     overrides = args.overrides
     if folder := resume_path(overrides):
         overrides = [*stored_overrides(folder), *overrides, f"hydra.run.dir={quote(folder)}", "resume=true"]
     config = composed(overrides, args.config_dir)
     plain = settings(config)
     meter = energy_meter(plain)  # starts behind the imports that follow
-    run_folder = folder_of(config, plain, overrides)
-    run_folder.check_free(plain, bool(plain["resume"]))
-    if run_folder.run.get("status") == DONE:
+    run_folder, status = from_main(lambda: free_folder(config, plain, overrides))
+    if status == DONE:
         console.print(f"{run_folder.path} is complete")
-        show_result(run_folder, console)
+        if is_main():
+            show_result(run_folder, console)
         return 0
-    new = not run_folder.run
+    new = status is None
     if plain["resume"] and new:
         console.print("resume: no unfinished run of this config, starting a new one")
     check_targets(plain)
     from effdl.prepare import prepare
-    from effdl.run import carry_out
+    from effdl.run import carry_out, follow
 
-    prepared = prepare(plain)
+    prepared = main_first(lambda: prepare(plain))
+    if not is_main():
+        return follow(prepared, run_folder, meter, console)
     run_folder.check_data(prepared.data.fingerprint)
     codes = []
 
@@ -76,6 +83,13 @@ def single(flags: list[str], args: Namespace, console: Console) -> int:
         run_folder = reserved(run_folder.path)
     failed = call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
     return max([failed, *codes])
+
+
+def free_folder(config: DictConfig, plain: dict, overrides: list[str]) -> tuple[RunFolder, str | None]:
+    """Where a run goes, and the status of the run that is there already, which may be continued."""
+    folder = folder_of(config, plain, overrides)
+    folder.check_free(plain, bool(plain["resume"]))
+    return folder, folder.run.get("status")
 
 
 def folder_of(config: DictConfig, plain: dict, overrides: list[str]) -> RunFolder:

@@ -10,6 +10,8 @@ from torch.utils.data import DataLoader, Dataset
 from effdl.data.load import Data
 from effdl.data.source import Images
 from effdl.data.streamed import StreamedImages
+from effdl.data_parallel import gather, share
+from effdl.distributed import world_size
 from effdl.errors import UserError
 
 
@@ -20,16 +22,19 @@ def batches(
 
     Each index of ``order`` comes exactly once, in that order; ``drop_last`` leaves out an incomplete last batch.
     ``train`` turns on the random crop of streamed images that have one, drawn from torch's global generator when
-    the first batch is asked for, so the result does not depend on the number of workers.
+    the first batch is asked for, so the result does not depend on the number of workers. In training, the processes
+    of a group each decode a part of every streamed batch, and exchange them.
     """
-    if isinstance(images.images, StreamedImages):
+    streamed = isinstance(images.images, StreamedImages)
+    if streamed:
         pixels = _decoded(images.images, batch_size, order, drop_last, train, pin_memory=device.type == "cuda")
     else:
         pixels = _selected(images.images, batch_size, order, drop_last)
     labels = _selected(images.labels, batch_size, order, drop_last)
     overlap = device.type == "cuda"  # a copy to the CPU must be waited for
     for batch, targets in zip(pixels, labels, strict=True):
-        yield batch.to(device, non_blocking=overlap), targets.to(device, non_blocking=overlap)
+        batch = batch.to(device, non_blocking=overlap)
+        yield gather(batch) if streamed and train else batch, targets.to(device, non_blocking=overlap)
 
 
 def _selected(tensor: Tensor, batch_size: int, order: Tensor | None, drop_last: bool) -> Iterator[Tensor]:
@@ -45,6 +50,10 @@ def _decoded(
 ) -> Iterator[Tensor]:
     order = torch.arange(len(images)) if order is None else order.cpu()
     seeds = torch.randint(2**62, (len(order),)) if train and images.random_crop else None
+    if train:
+        own = own_positions(len(order), batch_size, drop_last)
+        order, seeds = order[own], None if seeds is None else seeds[own]
+        batch_size = -(-batch_size // world_size())
     loader = DataLoader(
         _Decoder(images, order, seeds),
         batch_size,
@@ -58,6 +67,12 @@ def _decoded(
         if isinstance(batch, UserError):
             raise batch
         yield batch
+
+
+def own_positions(length: int, batch_size: int, drop_last: bool) -> Tensor:
+    """Which positions of an epoch this process decodes: its part of every batch."""
+    positions = torch.arange(length - length % batch_size if drop_last else length)
+    return torch.cat([share(batch) for batch in positions.split(batch_size)])
 
 
 class _Decoder(Dataset):

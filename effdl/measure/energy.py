@@ -2,11 +2,12 @@
 
 Estimated CPU power is TDP x this process's (and its children's) share of the machine's CPU time: codecarbon's
 "process" mode, where parallel jobs are not charged twice and, being linear, short phases add up. RAM is a model, at
-least 10 W on x86 however little is used. Energy counters (RAPL, NVML) see the whole processor and all visible GPUs:
-set CUDA_VISIBLE_DEVICES on a shared machine.
+least 10 W on x86 for a process however little it uses. Energy counters (RAPL, NVML) see the whole processor and all
+visible GPUs: set CUDA_VISIBLE_DEVICES on a shared machine.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from effdl.distributed import Group, world_size
 from effdl.measure.grid import grid_intensity
 
 Pue = Annotated[float, Field(ge=1, allow_inf_nan=False)]
@@ -145,6 +147,8 @@ class EnergyMeter:
         data = self._tracker.stop_task()
         kwh = {"cpu": data.cpu_energy, "gpu": data.gpu_energy, "ram": data.ram_energy}
         known = {part: kwh[part] for part, how in self.sources().items() if how != "unavailable"}
+        if "cpu" in known and self.sources()["cpu"] == "measured" and Group.local_rank:
+            known["cpu"] = 0.0  # a counter sees all processes of the machine: the first of them reports it
         used.cpu_kwh, used.gpu_kwh, used.ram_kwh = (known.get(part) for part in ("cpu", "gpu", "ram"))
         if known:
             used.energy_kwh = sum(known.values())
@@ -176,11 +180,18 @@ def start_tracker():
         pue=1.0,
         wue=0.0,
         log_level="critical",
+        **({"gpu_ids": [own_gpu()]} if world_size() > 1 else {}),
     )
     tracker.get_detected_hardware()  # also raises what the constructor has suppressed
     tracker.start_task()  # the first task loads data files
     tracker.stop_task()
     return tracker
+
+
+def own_gpu() -> str:
+    """Index or identifier of the one GPU that is this process's among several."""
+    visible = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
+    return visible[Group.local_rank] if Group.local_rank < len(visible) else str(Group.local_rank)
 
 
 def silence(record: logging.LogRecord) -> bool:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from effdl.distributed import world_size
 from effdl.rounding import bounds, fake_quantize
 
 
@@ -20,4 +21,4 @@ class ActivationQuantizer(nn.Module):
         self.register_buffer("zero_point", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        return fake_quantize(x, self.scale, self.zero_point, *bounds(self.bits, self.signed))
+        return fake_quantize(x, self.scale, self.zero_point, *bounds(self.bits, self.signed), parts=world_size())

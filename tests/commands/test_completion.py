@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from effdl.cli import COMMANDS
+
 
 def completions(effdl, monkeypatch, line: str) -> list[str]:
     monkeypatch.setenv("COMP_LINE", line)
@@ -18,7 +20,7 @@ def completions(effdl, monkeypatch, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("effdl ", ["train", "evaluate", "export", "sensitivity", "list"]),
+        ("effdl ", list(COMMANDS)),
         ("effdl tr", ["train"]),
         ("effdl train mod", ["model=", "model."]),
         ("effdl train model=res", ["model=resnet", "model=resnet18"]),

@@ -18,7 +18,7 @@ def test_every_option_is_listed_with_a_description(effdl, argument, group):
 
 def test_all_groups_without_an_argument(effdl):
     output = effdl("list")[1]
-    groups = {path.name for path in config_folder().iterdir() if path.is_dir()}
+    groups = {path.parent.relative_to(config_folder()).as_posix() for path in config_folder().rglob("*/*.yaml")}
     assert all(f"{group}=" in output for group in groups)
 
 

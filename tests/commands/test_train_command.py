@@ -1,7 +1,6 @@
 """``effdl train``: what a user's mistakes, sweeps and resumed runs look like."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,6 @@ MISTAKES = {
     "device.name=gpu": "device.name=gpu: allowed is one of auto, cpu, cuda, mps",
     "topk=[]": "topk=[]: allowed is a list",
     "-m resume=outputs/x prune=0.3,0.5": "resume=outputs/x names one run",
-    "-m resume=true prune=0.3,0.5": "resume=true with -m needs the folder of the sweep",
     "--config-dir /nope": "--config-dir /nope: no such folder",
     "--nope": "unrecognized arguments: --nope",
     "-m prune=0.5,1.5": "prune=1.5: allowed is",
@@ -53,57 +51,10 @@ def test_a_mistake_gets_one_message_and_leaves_nothing(effdl, arguments):
     assert not list(Path.cwd().iterdir())
 
 
-def test_a_sweep_makes_a_folder_per_run(effdl):
-    code, _, _ = effdl("train", "-m", "model=mlp,lenet5", "prune=0.3,0.9", "epochs=1", "hydra.sweep.dir=sweep")
-    assert code == 0
-    results = [json.loads(Path(f"sweep/{i}/result.json").read_text())["stages"] for i in range(4)]
-    assert [stages[1]["weight_sparsity"] for stages in results] == pytest.approx([0.3, 0.9, 0.3, 0.9], abs=1e-5)
-    assert results[0][0]["top1"] == results[1][0]["top1"]  # the same dense model
-
-
-def test_a_sweep_resumes_in_its_folder_and_leaves_what_is_done(effdl):
-    arguments = ("train", "-m", "model=mlp", "prune=0.3,0.9", "epochs=1", "hydra.sweep.dir=sweep")
-    assert effdl(*arguments)[0] == 0
-    shutil.rmtree("sweep/1")
-    before = Path("sweep/0/run.json").read_bytes()
-    code, output, _ = effdl(*arguments, "resume=true")
-    assert code == 0
-    assert "sweep/0 is complete" in output
-    assert Path("sweep/0/run.json").read_bytes() == before
-    assert Path("sweep/1/result.json").exists()
-
-
-def test_a_crash_in_a_sweep_is_not_success(effdl, monkeypatch):
-    from effdl.compression.prune import cut
-
-    def crash(scores, count):
-        raise RuntimeError("a defect")
-
-    monkeypatch.setattr(cut, "keep_largest", crash)
-    assert effdl("train", "-m", "model=mlp", "epochs=0", "prune=0,0.5", "hydra.sweep.dir=sweep")[0] == 1
-    statuses = [json.loads(Path(f"sweep/{i}/run.json").read_text())["status"] for i in range(2)]
-    assert statuses == ["done", "failed"]
-
-
 def test_runs_of_the_same_second_get_folders_of_their_own(effdl):
     from effdl.commands.train import reserved
 
     assert [reserved(Path("outputs/now")).path.name for _ in range(3)] == ["now", "now-2", "now-3"]
-
-
-def test_flags_may_stand_anywhere(effdl):
-    assert effdl("train", "model=mlp", "-m", "epochs=0,1", "hydra.sweep.dir=sweep")[0] == 0
-    assert sorted(path.parent.name for path in Path("sweep").glob("*/result.json")) == ["0", "1"]
-
-
-def test_a_failing_job_does_not_stop_the_sweep(effdl):
-    code, output, _ = effdl(
-        "train", "-m", "model=mlp", "epochs=1", "optimizer.lr=0.1,1e20,0.05", "hydra.sweep.dir=sweep"
-    )
-    assert code == 1
-    assert "the loss is" in output
-    statuses = [json.loads(Path(f"sweep/{i}/run.json").read_text())["status"] for i in range(3)]
-    assert statuses == ["done", "failed", "done"]
 
 
 def test_a_folder_is_never_overwritten(effdl):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from effdl.bench import Bench
 from effdl.compression.distill.features import Features, Teacher
 from effdl.compression.order import effect
+from effdl.data_parallel import gather
 from effdl.models.surgery import last_layer
 from effdl.types import NonNegative
 
@@ -50,7 +51,7 @@ class Relational(nn.Module):
     def forward(self, images: Tensor, targets: Tensor, logits: Tensor, loss: Tensor) -> Tensor:
         self.teacher(images)
         [own], [wanted] = self.student.take(), self.teacher.features.take()
-        own, wanted = own.flatten(1).float(), wanted.flatten(1).float()
+        own, wanted = gather(own.flatten(1).float()), gather(wanted.flatten(1).float())  # pairs across processes, too
         relations = self.distance * F.smooth_l1_loss(distances(own), distances(wanted))  # equations 5 and 7
         return loss + relations + self.angle * F.smooth_l1_loss(angles(own), angles(wanted))  # equation 10
 

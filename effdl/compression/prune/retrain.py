@@ -18,8 +18,8 @@ class Retraining:
     """How a pruned model is trained.
 
     ``finetune``: `epochs` more (None: half of the run's) at `lr_scale` times the learning rate (Han et al. 2015).
-    ``rewind_lr``: the run's schedule again, from `rewind_epoch` on (Renda, Frankle & Carbin 2020, "Comparing Rewinding
-    and Fine-tuning in Neural Network Pruning", section 2).
+    ``rewind_lr``: the run's schedule, stretched to `epochs` (None: the run's), again from `rewind_epoch` on (Renda,
+    Frankle & Carbin 2020, "Comparing Rewinding and Fine-tuning in Neural Network Pruning", section 2).
     ``rewind_weights``: the same, from the weights that the first training had then: the lottery ticket (Frankle &
     Carbin 2019; with an epoch above 0, Frankle et al. 2020, "Linear Mode Connectivity and the Lottery Ticket
     Hypothesis").
@@ -35,14 +35,19 @@ class Retraining:
     lr_scale: float
 
     def __post_init__(self) -> None:
-        if self.how != "finetune" and self.rewind_epoch > self.bench.recipe.epochs:
-            raise UserError(f"rewind_epoch={self.rewind_epoch}: allowed is at most epochs={self.bench.recipe.epochs}")
+        if self.how != "finetune" and self.rewind_epoch > self.schedule:
+            raise UserError(f"rewind_epoch={self.rewind_epoch}: allowed is at most epochs={self.schedule}")
+
+    @property
+    def schedule(self) -> int:
+        """Number of epochs of the schedule that is rewound."""
+        return self.bench.recipe.epochs if self.epochs is None else self.epochs
 
     @property
     def length(self) -> int:
         """Number of epochs."""
         if self.how != "finetune":
-            return self.bench.recipe.epochs - self.rewind_epoch
+            return self.schedule - self.rewind_epoch
         return (self.bench.recipe.epochs + 1) // 2 if self.epochs is None else self.epochs
 
     def __call__(self, model: nn.Module, after_update: Callable[[nn.Module, float], None] | None = None) -> nn.Module:
@@ -51,9 +56,7 @@ class Retraining:
             return self.bench.fit(model, epochs=self.epochs, lr_scale=self.lr_scale, after_update=after_update)
         if self.how == "rewind_weights":
             rewind(model, self.bench.early_weights())
-        return self.bench.fit(
-            model, epochs=self.bench.recipe.epochs, first_epoch=self.rewind_epoch, after_update=after_update
-        )
+        return self.bench.fit(model, epochs=self.schedule, first_epoch=self.rewind_epoch, after_update=after_update)
 
 
 @torch.no_grad()

@@ -26,8 +26,9 @@ def test_what_each_asks_of_the_bench(bench):
     for how, epochs, length in [
         ("finetune", None, 3),
         ("finetune", 2, 2),
-        ("rewind_lr", 2, 5),
-        ("rewind_weights", 2, 5),
+        ("rewind_lr", None, 5),
+        ("rewind_weights", None, 5),
+        ("rewind_lr", 4, 3),  # a schedule of its own, for a run that began with trained weights
     ]:
         retraining = Retraining(bench, how, rewind_epoch=1, epochs=epochs, lr_scale=0.2)
         assert retraining.length == length
@@ -37,6 +38,7 @@ def test_what_each_asks_of_the_bench(bench):
         {"epochs": 2, "lr_scale": 0.2, "first_epoch": 0},
         {"epochs": 6, "lr_scale": 1.0, "first_epoch": 1},
         {"epochs": 6, "lr_scale": 1.0, "first_epoch": 1},
+        {"epochs": 4, "lr_scale": 1.0, "first_epoch": 1},
     ]
 
 

@@ -1,0 +1,170 @@
+"""A Hugging Face model card of a run: its metadata and its text, from the run's files.
+
+The metadata's keys are those of the Hub's model cards (huggingface.co/docs/hub/model-cards, model-cards-co2).
+"""
+
+import shlex
+from typing import Any
+
+from effdl.report.outcome import name_of
+from effdl.report.scrub import without_paths
+from effdl.report.table import ROWS, UNKNOWN, percent, si
+
+# What the metadata say of the stored model besides its accuracies.
+METRICS = ("loss", "params", "params_nonzero", "weight_sparsity", "macs_nonzero", "weight_bits", "size_bytes")
+NOT_REPEATED = ("hydra.", "resume=", "logger=")
+
+TEXT = """\
+# {title}
+
+{what}
+
+## Results
+
+{results}
+
+Accuracies are of the test split ({dataset}). The stored model is that of the last column.
+
+## Use
+
+```python
+from effdl.evaluate import load_model
+
+model = load_model("FOLDER")  # where model.safetensors is; a torch.nn.Module in eval mode
+```
+
+It takes images as float32 of shape (n, {channels}, {size}, {size}), normalized with the mean and standard deviation of
+the training split, and gives logits of shape (n, {classes}).
+
+## Reproduce
+
+{reproduce}
+
+## Cost
+
+{cost}
+"""
+
+
+def metadata(run: dict, result: dict) -> dict[str, Any]:
+    """Keyword arguments for ``huggingface_hub.ModelCardData``, without the results and the license."""
+    config = run["config"]
+    dataset = name_of(config["dataset"])
+    methods = [row["method"] for row in result["stages"] if row["method"] != "train"]
+    values = {
+        "library_name": "effdl",
+        "pipeline_tag": "image-classification",
+        "tags": ["effdl", "pytorch", "image-classification", *dict.fromkeys(methods)],
+        "metrics": ["accuracy"],
+        "model_name": title(run, result),
+    }
+    if dataset != "image_folder":  # which is no data set's name
+        values["datasets"] = [dataset]
+    if result["total"]["co2eq_g"] is not None:
+        values["co2_eq_emissions"] = emissions(run, result["total"])
+    return values
+
+
+def emissions(run: dict, total: dict) -> dict[str, Any]:
+    """The metadata's ``co2_eq_emissions``, in grams, which says what was measured and what estimated."""
+    sources = ", ".join(f"{part} {how}" for part, how in total["source"].items())
+    return {
+        "emissions": total["co2eq_g"],
+        "source": f"{total['energy']['tracker']}; energy: {sources}",
+        "training_type": "fine-tuning" if run["config"]["model"].get("weights") else "pre-training",
+        "geographical_location": total["energy"]["country"] or total["energy"]["grid_source"],
+        "hardware_used": hardware(run),
+    }
+
+
+def hardware(run: dict) -> str:
+    """The device that trained, with its number of threads if it is the processor."""
+    return run["hardware"]["gpu"] or f"{run['hardware']['cpu']}, {run['threads']} threads"
+
+
+def title(run: dict, result: dict) -> str:
+    """The model, the data, and what was done to it."""
+    methods = [row["method"] for row in result["stages"] if row["method"] != "train"]
+    name = f"{name_of(run['config']['model'])} on {name_of(run['config']['dataset'])}"
+    return f"{name}, {', '.join(methods)}" if methods else name
+
+
+def evaluations(run: dict, result: dict) -> list[dict[str, Any]]:
+    """Keyword arguments for ``huggingface_hub.EvalResult``: what was measured of the stored model, the last stage."""
+    stage = result["stages"][-1]
+    dataset = name_of(run["config"]["dataset"])
+    task = {"task_type": "image-classification", "dataset_type": dataset, "dataset_name": dataset}
+    tops = [key for key in stage if key.startswith("top") and key[3:].isdigit()]
+    named = [("accuracy", f"top-{key[3:]} accuracy", key) for key in tops] + [(key, key, key) for key in METRICS]
+    return [
+        {**task, "dataset_split": "test", "metric_type": kind, "metric_name": name, "metric_value": stage[key]}
+        for kind, name, key in named
+        if stage.get(key) is not None
+    ]
+
+
+def text(run: dict, result: dict, description: dict, overrides: list[str]) -> str:
+    """The card below its metadata.
+
+    Args:
+        description: what the stored model says of itself.
+        overrides: those of the command that made the run.
+    """
+    config, dense, last = run["config"], result["stages"][0], result["stages"][-1]
+    what = f"{name_of(config['model'])} with {dense['params']:,} parameters"
+    if last is not dense:
+        what += (
+            f"; the stored model has {last['params_nonzero']:,} that are not zero and is {last['size_bytes']:,} bytes"
+        )
+    return TEXT.format(
+        title=title(run, result),
+        what=f"{what}. Trained, compressed and measured by effdl {run['versions']['effdl']}.",
+        results=results_table(result["stages"]),
+        dataset=name_of(config["dataset"]),
+        channels=description["channels"],
+        size=description["image_size"],
+        classes=description["classes"],
+        reproduce=reproduce(run, overrides),
+        cost=cost(run, result["total"]),
+    )
+
+
+def results_table(stages: list[dict]) -> str:
+    """What was measured after every stage, in Markdown."""
+    tops = [(f"top-{key[3:]}", key, percent) for key in stages[0] if key.startswith("top") and key[3:].isdigit()]
+    lines = [["", *(row["stage"] for row in stages)], ["---", *["---:"] * len(stages)]]
+    for label, key, write in [*tops, *ROWS]:
+        values = [row.get(key) for row in stages]
+        if any(value is not None for value in values):
+            lines.append([label, *(UNKNOWN if value is None else write(value) for value in values)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def reproduce(run: dict, overrides: list[str]) -> str:
+    """The command that makes the run again, and what decides the last digits."""
+    kept = [shlex.quote(without_paths(text)) for text in overrides if not text.startswith(NOT_REPEATED)]
+    versions = f"PyTorch {run['versions']['torch']}, {hardware(run)}"
+    return (
+        f"```bash\n{' '.join(['effdl train', *kept])}\n```\n\n"
+        f"Seed {run['seed']}. Made with {versions}: the same gives the same weights, bit for bit. `PATH` stands for "
+        "files of your own; SHA-256 of the decoded data: "
+        f"`{run['data_fingerprint']}`."
+    )
+
+
+def cost(run: dict, total: dict) -> str:
+    """Time, energy and CO2 of all stages and their evaluation, and what the figures rest on."""
+    sources = ", ".join(f"{part} {how}" for part, how in total["source"].items())
+    energy, co2 = total["energy_kwh"], total["co2eq_g"]
+    grid = total["energy"]
+    lines = [
+        f"- {total['epochs']} epochs, {total['duration_s']:.0f} s on {hardware(run)}",
+        f"- energy: {'not known' if energy is None else si(1000 * energy, 'Wh')} ({grid['tracker']}: {sources})",
+        f"- CO2eq: {'not known' if co2 is None else si(co2, 'g')} (grid: {grid['grid_source']}, "
+        f"{grid['grid_g_per_kwh']} g/kWh, PUE {grid['pue']})",
+    ]
+    if run["config"]["model"].get("weights"):
+        lines.append("- without what the model cost that the training began with")
+    if total["resumed"]:
+        lines.append(f"- resumed {total['resumed']} times: what the interruptions lost is not counted")
+    return "\n".join(lines)

@@ -1,0 +1,25 @@
+"""A matplotlib figure that needs no window, and its PNG."""
+
+import io
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, its size in inches, that makes room for what is in it."""
+    figure = Figure(figsize=(width, height), dpi=140, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=figure.dpi)
+    return buffer.getvalue()
+
+
+def height(entries: int) -> float:
+    """Inches that a picture needs beside a legend of so many lines."""
+    return max(4.8, 0.7 + 0.19 * entries)

@@ -1,0 +1,208 @@
+"""Run folders at any depth, as plain rows: one per run and measured stage. Standard library only."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from effdl.files import read_rows
+from effdl.measure.scores import course_columns
+from effdl.processes import is_alive
+from effdl.report.naming import LISTS, differing_keys, names, settings
+from effdl.results import DONE, RUNNING, essential
+
+KILLED = "killed"  # run.json says "running", but its process is gone
+COSTS = ("duration_s", "energy_kwh", "co2eq_g")
+METRICS = ("top1", "loss", "params", "params_nonzero", "macs", "weight_bits", "activation_bits")
+
+
+@dataclass
+class Run:
+    """One run folder, as far as it got.
+
+    ``run`` is what run.json says, ``stages`` one row per measured stage, ``total`` the sums of a finished run (else
+    empty).
+    """
+
+    path: Path
+    run: dict
+    stages: list[dict]
+    total: dict
+
+    @cached_property
+    def config(self) -> dict[str, object]:
+        """The config with dotted keys, incidental ones (`effdl.results.INCIDENTAL`) left out."""
+        return essential(self.run["config"])
+
+    @cached_property
+    def settings(self) -> dict[str, object]:
+        """The config as a name tells it: ``model._target_`` is ``model``, and steps that are off are left out."""
+        return settings(self.run["config"])
+
+    @property
+    def status(self) -> str:
+        """done, running, interrupted, failed, stopped, or ``killed``."""
+        status = self.run["status"]
+        return KILLED if status == RUNNING and not is_alive(self.run) else status
+
+
+@dataclass
+class Gathered:
+    """The run folders that were found, and the damaged ones with what is wrong with them."""
+
+    runs: list[Run] = field(default_factory=list)
+    damaged: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def gather(folders: list[Path]) -> Gathered:
+    """All runs in these folders and below, each once, in the order of their paths.
+
+    Raises:
+        FileNotFoundError: a folder is not there.
+    """
+    found = Gathered()
+    seen = set()
+    for folder in folders:
+        for path in run_folders(Path(folder)):
+            if (real := os.path.realpath(path)) in seen:
+                continue
+            seen.add(real)
+            try:
+                found.runs.append(read_run(path))
+            except (OSError, ValueError) as error:
+                found.damaged.append((path, str(error)))
+    return found
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """Folders at any depth that hold a run.json; hidden ones are left out, links not followed."""
+    if not root.is_dir():
+        raise FileNotFoundError(root)
+    for path, inner, files in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        if "run.json" in files:
+            yield Path(path)
+
+
+def read_run(path: Path) -> Run:
+    """The run of a folder.
+
+    Raises:
+        ValueError: a file is damaged: the message names it and says how.
+        OSError: a file cannot be read.
+    """
+    run = read_object(path / "run.json")
+    config = run.get("config")
+    if not isinstance(run.get("status"), str) or not isinstance(config, dict):
+        raise ValueError("run.json is not one of effdl's: it has no status and config")
+    if any(not isinstance(config.get(group) or {}, dict) for group in LISTS):
+        raise ValueError("run.json is damaged: compression and augment must be objects")
+    if run["status"] == RUNNING and not {"host", "pid"} <= set(run):
+        raise ValueError("run.json is damaged: it does not say which process is at it")
+    if run["status"] != DONE:
+        return Run(path, run, checked(rows_of(path / "stages.jsonl"), "stages.jsonl"), {})
+    result = read_object(path / "result.json")
+    total = result.get("total")
+    whole = isinstance(total, dict) and numeric(total, COSTS) and isinstance(total.get("source") or {}, dict)
+    if not result.get("stages") or not whole:
+        raise ValueError("result.json is damaged: it has no stages or no total")
+    return Run(path, run, checked(result["stages"], "result.json"), total)
+
+
+def read_object(path: Path) -> dict:
+    """The JSON object in a file.
+
+    Raises:
+        ValueError: there is none.
+    """
+    text = path.read_bytes()
+    if not text:
+        raise ValueError(f"{path.name} is empty: the run is only beginning, or was killed as it began")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} is damaged: not an object")
+    return value
+
+
+def rows_of(path: Path) -> list[dict]:
+    """Rows of a ``.jsonl`` file, none if it is missing.
+
+    Raises:
+        ValueError: a row in it is damaged.
+    """
+    try:
+        return read_rows(path)
+    except ValueError as error:
+        raise ValueError(f"{path.name} is damaged: {error}") from error
+
+
+def checked(stages: object, file: str) -> list[dict]:
+    """The stages, which must be rows that name their stage and method, with numbers where there must be some.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if not isinstance(stages, list) or not all(is_stage(row) for row in stages):
+        raise ValueError(f"{file} is damaged: its stages are not rows with a stage and a method")
+    if not all(numeric(row, (*METRICS, *COSTS)) for row in stages):
+        raise ValueError(f"{file} is damaged: a value that must be a number is none")
+    return stages
+
+
+def is_stage(row: object) -> bool:
+    """Whether it is a row that names its stage and method."""
+    return isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ("stage", "method"))
+
+
+def numeric(row: dict, keys: tuple[str, ...]) -> bool:
+    """Whether these are numbers, None or not there."""
+    values = [row.get(key) for key in keys]
+    return all(value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values)
+
+
+def rows(runs: list[Run]) -> list[dict]:
+    """One flat row per run and stage, in order; a run that measured none has one row whose stage is None.
+
+    Keys: those of the stage's row in ``stages.jsonl``, and ``folder``, ``name`` (what distinguishes the run),
+    ``run`` (number, from 1), ``status``, ``seed``, ``dense`` (whether it is the run's first training), ``config`` (the
+    dotted keys that differ among the runs), ``top1_change`` (to the run's dense stage, None for that itself),
+    ``total_duration_s``, ``total_energy_kwh``, ``total_co2eq_g`` (of the whole run), and the course score's columns.
+    """
+    differing = differing_keys([run.config for run in runs])
+    labels = distinct(names([run.settings for run in runs]), [run.path for run in runs])
+    found = []
+    for number, (run, name) in enumerate(zip(runs, labels, strict=True), start=1):
+        head = {
+            "run": number,
+            "name": name,
+            "folder": str(run.path),
+            "status": run.status,
+            "seed": run.config.get("seed"),
+            "config": {key: run.config[key] for key in differing if key in run.config},
+            **{f"total_{key}": run.total.get(key) for key in COSTS},
+        }
+        dense = next((row for row in run.stages if row["stage"] == "dense"), None)
+        for row in run.stages or [{"stage": None, "method": None}]:
+            is_dense = row["stage"] == "dense"
+            change = None if is_dense or row["stage"] == "teacher" else difference(row, dense)
+            scores = course_columns(row, dense)
+            found.append({**head, **row, **head, "dense": is_dense, "top1_change": change, **scores})
+    return found
+
+
+def distinct(labels: list[str], paths: list[Path]) -> list[str]:
+    """The labels, with the folder behind those that two runs share."""
+    times = Counter(labels)
+    return [name if times[name] == 1 else f"{name} ({path})" for name, path in zip(labels, paths, strict=True)]
+
+
+def difference(row: dict, dense: dict | None) -> float | None:
+    """Top-1 minus that of the dense stage."""
+    values = (row.get("top1"), (dense or {}).get("top1"))
+    return None if None in values else values[0] - values[1]

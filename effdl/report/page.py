@@ -1,0 +1,108 @@
+"""One self-contained interactive page: a scatter plot with axes to choose, and a table to sort and filter."""
+
+import hashlib
+import json
+import math
+from base64 import b64encode
+from html import escape
+from importlib.resources import files
+from string import Template
+
+from effdl.report.marks import kind, marks
+from effdl.report.points import with_energy_so_far
+from effdl.report.quantities import axis
+
+TEXTS = ("name", "model", "dataset", "stage", "method", "status")
+TABLE = (
+    "top1",
+    "params_nonzero",
+    "weight_sparsity",
+    "weight_bits",
+    "size_bytes",
+    "compression_ratio",
+    "macs",
+    "latency_ms",
+    "energy_so_far_kwh",
+)
+START = ("size_bytes", "top1")  # x and y when the page opens
+
+
+def page(rows: list[dict], totals: dict, title: str) -> str:
+    """HTML that needs no network and no other file; its policy lets it run and load nothing but what is in it.
+
+    Args:
+        rows: as `effdl.report.gather.rows` makes them.
+        totals: text by label, shown on top.
+        title: of the page.
+    """
+    folder = files("effdl.report")
+    script, style = ((folder / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    return Template((folder / "page.html").read_text(encoding="utf-8")).substitute(
+        title=escape(title),
+        totals="".join(f"<div><dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd></div>" for k, v in totals.items()),
+        data=embedded(contents(rows)),
+        script=script,
+        style=style,
+        script_hash=digest(script),
+        style_hash=digest(style),
+    )
+
+
+def embedded(value: dict) -> str:
+    """JSON that cannot end the script element it stands in: ``<`` only occurs in strings, where it can be escaped."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def digest(text: str) -> str:
+    """Hash of an inline script or style, as a content security policy names it (CSP level 3, section 6.7.2)."""
+    return "sha256-" + b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def contents(rows: list[dict]) -> dict:
+    """What the script gets: columns with their units, one list of values per row, and how methods are drawn."""
+    rows = [columns_of(row) for row in with_energy_so_far(rows)]
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    numeric = [key for key in keys if key != "run" and any(is_number(row.get(key)) for row in rows)]
+    texts = [key for key in TEXTS if any(row.get(key) is not None for row in rows)]
+    scores = tuple(key for key in numeric if key.endswith("_score"))
+    return {
+        "texts": [{"key": key, "several": len({row.get(key) for row in rows}) > 1} for key in texts],
+        "numbers": [column(key, [row[key] for row in rows if is_number(row.get(key))]) for key in numeric],
+        "table": [key for key in TABLE + scores if key in numeric],
+        "start": [key if key in numeric else next(iter(numeric), None) for key in START],
+        "marks": marks([row for row in rows if row["stage"]]),
+        "rows": [
+            {
+                "kind": kind(row),
+                "folder": row["folder"],
+                "config": row["settings"],
+                "texts": [row.get(key) for key in texts],
+                "numbers": [row[key] if is_number(row.get(key)) else None for key in numeric],
+            }
+            for row in rows
+        ],
+    }
+
+
+def columns_of(row: dict) -> dict:
+    """A row with its settings as columns of their own, and the names of its model and data set if they differ."""
+    config = row["config"]
+    named = {
+        key: str(config[f"{key}._target_"]).rpartition(".")[2]
+        for key in ("model", "dataset")
+        if f"{key}._target_" in config
+    }
+    settings = {key: value for key, value in config.items() if not key.endswith(("_target_", "_partial_"))}
+    return {**settings, **named, **row, "settings": [f"{key}={value}" for key, value in (named | settings).items()]}
+
+
+def column(key: str, values: list[float]) -> dict:
+    """A column of numbers: its name and unit, the factor to that unit, and which way is better."""
+    shown = axis(key, values)
+    wide = min(values) > 0 and max(values) / min(values) >= 8
+    return {"key": key, "label": shown.label, "scale": shown.scale, "better": shown.better, "log": wide}
+
+
+def is_number(value: object) -> bool:
+    """Whether a value can be on an axis."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

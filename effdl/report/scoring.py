@@ -1,0 +1,80 @@
+"""The score columns of gathered rows: what `effdl.measure.scores` makes of a run's files. Standard library only."""
+
+from effdl.files import read_rows
+from effdl.measure.scores import (
+    CIFAR100,
+    IMAGENET,
+    Reference,
+    average_ranks,
+    dcase_columns,
+    micronet_columns,
+    training_cost_columns,
+)
+from effdl.report.gather import Run
+
+COUNTED = ("params", "weights", "weights_nonzero", "macs", "macs_nonzero", "weight_bits", "activation_bits")
+SCORES = ("course", "micronet", "dcase", "training_cost")
+
+
+def scored(rows: list[dict], runs: list[Run]) -> list[dict]:
+    """The rows of `gather.rows` with the columns ``micronet_...``, ``dcase_...`` and ``training_...``."""
+    layers = {number: layers_of(run) for number, run in enumerate(runs, start=1)}
+    found = []
+    for row in rows:
+        run = runs[row["run"] - 1]
+        own = layers[row["run"]].get(row["stage"], [])
+        found.append(
+            {
+                **row,
+                **micronet_columns(row, own, reference(run)),
+                **dcase_columns(row, own, methods_until(run, row["stage"])),
+                **training_cost_columns(row["total_duration_s"], row["total_energy_kwh"], hardware(run)),
+            }
+        )
+    return found
+
+
+def ranked(rows: list[dict]) -> list[dict]:
+    """The rows with ``dcase_rank``: the mean of their ranks by top-1, log loss and size among these rows."""
+    entries = [(negative(row.get("top1")), row.get("loss"), row.get("dcase_size_kb")) for row in rows]
+    return [{**row, "dcase_rank": rank} for row, rank in zip(rows, average_ranks(entries), strict=True)]
+
+
+def negative(value: float | None) -> float | None:
+    """Minus the value, so that lower is better."""
+    return None if value is None else -value
+
+
+def layers_of(run: Run) -> dict[str, list[dict]]:
+    """The rows of ``layers.jsonl`` by stage; none if the file is missing or damaged."""
+    found: dict[str, list[dict]] = {}
+    try:
+        for row in read_rows(run.path / "layers.jsonl"):
+            if not isinstance(row["shape"], list) or not all(isinstance(row[key], (int, float)) for key in COUNTED):
+                return {}
+            found.setdefault(row["stage"], []).append(row)
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+    return found
+
+
+def reference(run: Run) -> Reference:
+    """ImageNet's for a set of that name; else CIFAR-100's, the nearest that the challenge has for small images."""
+    return IMAGENET if "imagenet" in str(run.settings.get("dataset", "")).lower() else CIFAR100
+
+
+def methods_until(run: Run, stage: str | None) -> list[str]:
+    """The methods applied up to a stage."""
+    stages = [row["stage"] for row in run.stages]
+    if stage not in stages:
+        return []
+    applied = run.stages[: stages.index(stage) + 1]
+    return [row["method"] for row in applied if row["stage"] not in ("dense", "teacher")]
+
+
+def hardware(run: Run) -> str | None:
+    """The GPU that a run used, else its processor with the number of threads."""
+    parts = run.run.get("hardware") or {}
+    if parts.get("gpu"):
+        return parts["gpu"]
+    return f"{parts['cpu']}, {run.run.get('threads')} threads" if parts.get("cpu") else None

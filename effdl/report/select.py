@@ -1,0 +1,149 @@
+"""Which rows of a comparison are kept, in which order, and how seeds are averaged. Standard library only."""
+
+import difflib
+import json
+import operator
+import re
+from collections.abc import Callable, Iterable
+from statistics import mean, stdev
+
+from effdl.errors import UserError
+from effdl.report.gather import Run
+from effdl.report.naming import names, text
+
+COMPARISONS: dict[str, Callable] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+    "=": operator.eq,
+}
+
+
+class Lookup:
+    """The value of a row under a key: a metric, or a setting of the row's run.
+
+    ``optimizer.lr`` and ``model`` are settings; ``config.epochs`` is one whose name a metric has too.
+
+    Args:
+        runs: those that the rows were made of, by `gather.rows`.
+        short: other names for keys.
+    """
+
+    def __init__(self, runs: list[Run], rows: list[dict], short: dict[str, str]):
+        self.runs, self.short = runs, short
+        self.metrics = dict.fromkeys(key for row in rows for key in row if key != "config")
+        self.settings = dict.fromkeys(key for run in runs for key in (*run.settings, *run.config))
+
+    def resolve(self, key: str) -> str:
+        """The full key.
+
+        Raises:
+            UserError: no row and no config has it.
+        """
+        full = self.short.get(key, key)
+        if full in self.metrics or full.removeprefix("config.") in self.settings:
+            return full
+        known = [*self.short, *self.metrics, *self.settings]
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        allowed = ", ".join([*self.short, *(name for name in self.metrics if name not in self.short.values())])
+        raise UserError(f"{key!r} is neither a column nor a config key{hint} (allowed: {allowed}, optimizer.lr ...)")
+
+    def __call__(self, row: dict, key: str) -> object:
+        """The value under a resolved key, None if the row has none."""
+        if key in row:
+            return row[key]
+        run, key = self.runs[row["run"] - 1], key.removeprefix("config.")
+        return run.settings.get(key, run.config.get(key))
+
+
+def where(rows: list[dict], condition: str, lookup: Lookup) -> list[dict]:
+    """The rows that meet ``KEY=VALUE``, ``KEY!=VALUE``, ``KEY<VALUE`` and so on; ``null`` is what was not measured.
+
+    Raises:
+        UserError: not of that form, or no such key.
+    """
+    match = re.fullmatch(r"([^<>=!]+)(<=|>=|!=|<|>|=)(.*)", condition)
+    if not match:
+        raise UserError(f"--where {condition}: allowed is KEY=VALUE, with one of {' '.join(COMPARISONS)} in the middle")
+    key, sign, wanted = lookup.resolve(match[1].strip()), match[2], match[3].strip()
+    return [row for row in rows if meets(lookup(row, key), sign, wanted)]
+
+
+def meets(value: object, sign: str, wanted: str) -> bool:
+    """Whether a value compares so with what was typed; less and greater need numbers on both sides."""
+    if is_number(value):
+        try:
+            return COMPARISONS[sign](value, float(wanted))
+        except ValueError:
+            return sign == "!="
+    typed = {str(value), text(value), json.dumps(value)}
+    return sign in ("=", "!=") and (wanted in typed) == (sign == "=")
+
+
+def sort(rows: list[dict], by: str, lookup: Lookup) -> list[dict]:
+    """The rows by a key, with a ``-`` before it descending; those without a value come last.
+
+    Raises:
+        UserError: no such key.
+    """
+    key = lookup.resolve(by.removeprefix("-"))
+    known = [row for row in rows if lookup(row, key) is not None]
+    unknown = [row for row in rows if lookup(row, key) is None]
+    return sorted(known, key=lambda row: order(lookup(row, key)), reverse=by.startswith("-")) + unknown
+
+
+def order(value: object) -> tuple:
+    """Numbers before texts."""
+    return (0, value, "") if isinstance(value, (int, float)) else (1, 0, str(value))
+
+
+def last_stages(rows: list[dict]) -> list[dict]:
+    """The last row of each run."""
+    return list({row["run"]: row for row in rows}.values())
+
+
+def group(rows: list[dict], runs: list[Run]) -> list[dict]:
+    """One row for all seeds of a config and stage.
+
+    A number becomes its mean over the seeds, ``KEY_std`` its sample standard deviation (None for one seed) and ``n``
+    the number of rows. A number that one of them lacks, and a text that differs among them, is None; ``folders`` has
+    their folders, and ``run``, ``folder`` and ``config`` are the first one's.
+    """
+    labels = names([run.settings for run in runs], without=("seed",))
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        config = runs[row["run"] - 1].config
+        same = frozenset((key, repr(value)) for key, value in config.items() if key != "seed")
+        groups.setdefault((same, row["stage"]), []).append(row)
+    return [{**averaged(members), "name": labels[members[0]["run"] - 1]} for members in groups.values()]
+
+
+def averaged(rows: list[dict]) -> dict:
+    """The one row that stands for several."""
+    first = rows[0]
+    found: dict = {"n": len(rows), "folders": [row["folder"] for row in rows]}
+    for key in dict.fromkeys(key for row in rows for key in row):
+        values = [row.get(key) for row in rows]
+        if key in ("run", "folder", "config", "name"):
+            found[key] = first[key]
+        elif key == "seed":
+            found[key] = first[key] if len(rows) == 1 else None
+        elif all(is_number(value) for value in values):
+            found[key] = mean(values)
+            found[f"{key}_std"] = stdev(values) if len(values) > 1 else None
+        else:
+            found[key] = values[0] if same(values) else None
+    return found
+
+
+def is_number(value: object) -> bool:
+    """Whether it can be averaged."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def same(values: Iterable) -> bool:
+    """Whether all are equal."""
+    return len({repr(value) for value in values}) == 1

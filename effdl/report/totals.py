@@ -1,0 +1,183 @@
+"""What everything that was gathered cost: the "Green AI" totals (Schwartz et al. 2020, CACM 63(12)), the winner's
+share among them, so that a good result is seen with all the runs behind it. Standard library only.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from effdl.files import read_rows
+from effdl.report.gather import COSTS, Gathered, Run, numeric
+from effdl.report.naming import differing_keys
+from effdl.report.table import percent, si
+from effdl.results import DONE
+
+FLOPS_PER_MAC = 2
+PASSES = 3  # forward once, backward twice as much
+PETAFLOP_DAY = 1e15 * 24 * 3600
+
+
+def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
+    """Sums over all runs, unfinished ones too.
+
+    ======================================================  ===========================================================
+    ``runs``, ``damaged``                                   number of runs by status, and of folders nobody can read
+    ``epochs``, ``images``                                  of all trainings; ``images_recorded``: or else see `images`
+    ``hyperparameters``, ``settings``                       config keys that vary and different configs, seeds apart
+    ``training_flops``, ``training_petaflop_s_days``        see `compute`; ``epochs_without_flops`` are not in them
+    ``duration_h``, ``energy_kwh``, ``co2eq_g``             of training and evaluation
+    ``sources``                                             finished runs by component of the energy and how it is known
+    ``runs_without_energy``, ``runs_resumed``               whose energy, or what was cut off of them, is not in it
+    ``winner``                                              see `winner`
+    ======================================================  ===========================================================
+
+    A sum leaves out what was not recorded, and says how much that is; it is None if nothing was.
+
+    Args:
+        last: rows of the runs' last stages, of which the best by the key `best` is the winner, see `winner`.
+    """
+    runs = found.runs
+    epochs = [(run, epochs_of(run)) for run in runs]
+    computed = [compute(run, rows) for run, rows in epochs]
+    flops = add(flops for flops, _, _ in computed)
+    spent = [cost(run, rows) for run, rows in epochs]
+    energy = add(item["energy_kwh"] for item in spent)
+    seconds = add(item["duration_s"] for item in spent)
+    return {
+        "runs": dict(Counter(run.status for run in runs)),
+        "damaged": len(found.damaged),
+        "epochs": sum(len(rows) for _, rows in epochs),
+        "hyperparameters": len([key for key in differing_keys([run.settings for run in runs]) if key != "seed"]),
+        "settings": len({seedless(run) for run in runs}),
+        "images": add(images for _, images, _ in computed),
+        "images_recorded": all("images" in row for _, rows in epochs for row in rows),
+        "training_flops": flops,
+        "training_petaflop_s_days": None if flops is None else flops / PETAFLOP_DAY,
+        "epochs_without_flops": sum(unknown for _, _, unknown in computed),
+        "duration_h": None if seconds is None else seconds / 3600,
+        "energy_kwh": energy,
+        "co2eq_g": add(item["co2eq_g"] for item in spent),
+        "sources": sources(runs),
+        "runs_without_energy": sum(item["energy_kwh"] is None for item in spent),
+        "runs_resumed": sum(bool(run.run.get("resumed")) for run in runs),
+        "winner": winner(
+            last, {str(run.path): item["energy_kwh"] for run, item in zip(runs, spent, strict=True)}, best
+        ),
+    }
+
+
+def epochs_of(run: Run) -> list[dict]:
+    """The rows of ``epochs.jsonl``; none if it is damaged."""
+    try:
+        rows = read_rows(run.path / "epochs.jsonl")
+    except (OSError, ValueError):
+        return []
+    rows = [row for row in rows if isinstance(row, dict) and isinstance(row.get("stage"), str)]
+    return [row for row in rows if numeric(row, ("images", "images_per_s", *COSTS))]
+
+
+def compute(run: Run, epochs: list[dict]) -> tuple[float | None, float | None, int]:
+    """FLOPs of the training, images it saw, and epochs for which that is not known.
+
+    The usual estimate (Amodei & Hernandez 2018, "AI and Compute"; Sevilla et al. 2022): 2 FLOPs per multiply-accumulate
+    and a backward pass that costs twice the forward pass, so 3 x 2 x MACs x images. MACs are those of the model that
+    the stage ended with (of the dense model if the stage was not measured); validation and the forward passes of a
+    teacher are not counted.
+    """
+    macs = {row["stage"]: row.get("macs") for row in run.stages}
+    seen = [(images(row), macs.get(row.get("stage"), macs.get("dense"))) for row in epochs]
+    flops = [PASSES * FLOPS_PER_MAC * m * n for n, m in seen if n is not None and m is not None]
+    return add(flops), add(n for n, _ in seen), len(seen) - len(flops)
+
+
+def images(epoch: dict) -> float | None:
+    """Training images of an epoch: as recorded, else speed times the epoch's time.
+
+    That time has the validation in it, so the product is a little too high, never too low.
+    """
+    if epoch.get("images") is not None:
+        return epoch["images"]
+    speed, seconds = epoch.get("images_per_s"), epoch.get("duration_s")
+    return None if speed is None or seconds is None else speed * seconds
+
+
+def cost(run: Run, epochs: list[dict]) -> dict[str, float | None]:
+    """Seconds, kWh and g CO2eq of a run: its total, or for an unfinished one its epochs and evaluations so far."""
+    if run.total:
+        return {key: run.total.get(key) for key in COSTS}
+    parts = {
+        key: [row.get(key) for row in epochs] + [row.get(f"evaluate_{key}") for row in run.stages] for key in COSTS
+    }
+    return {key: add(values) for key, values in parts.items()}
+
+
+def sources(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
+    """By component of the energy, how many finished runs measured it, estimated it or could not tell."""
+    found: dict[str, Counter[str]] = {}
+    for run in runs:
+        for part, how in (run.total.get("source") or {}).items():
+            found.setdefault(part, Counter())[str(how)] += 1
+    return {part: dict(counts) for part, counts in found.items()}
+
+
+def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str) -> dict | None:
+    """The finished run whose row is best: the highest of an accuracy, the lowest of anything else.
+
+    A course score counts from 90 % on. ``share_of_energy`` is the winner's part of the energy of all runs, which
+    `energy_kwh` has by folder.
+    """
+    entered = [row for row in rows if row["status"] == DONE and row.get(best) is not None]
+    if best == "course_score":
+        entered = [row for row in entered if row["course_reached"]]
+    if not entered:
+        return None
+    first = (max if best.startswith("top") else min)(entered, key=lambda row: row[best])
+    own, everything = energy_kwh[first["folder"]], add(energy_kwh.values())
+    share = own / everything if own is not None and everything else None
+    found = {"folder": first["folder"], "name": first["name"], "by": best, "value": first[best]}
+    return {**found, "energy_kwh": own, "share_of_energy": share}
+
+
+def seedless(run: Run) -> tuple:
+    """A run's config without its seed, to compare."""
+    return tuple((key, repr(value)) for key, value in run.config.items() if key != "seed")
+
+
+def add(values: Iterable[float | None]) -> float | None:
+    """The sum of the known values; None if there are none."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def lines(sums: dict) -> list[str]:
+    """The totals for people."""
+    runs = ", ".join(f"{count} {status}" for status, count in sorted(sums["runs"].items())) or "none"
+    damaged = f", {sums['damaged']} damaged" if sums["damaged"] else ""
+    tried = f"{sums['settings']} settings of {sums['hyperparameters']} hyperparameters that vary"
+    found = [f"runs: {runs}{damaged}; {sums['epochs']:,} epochs; {tried}"]
+    if sums["training_flops"] is not None:
+        unknown = f", without {sums['epochs_without_flops']} epochs" if sums["epochs_without_flops"] else ""
+        days = f"{sums['training_petaflop_s_days']:.3g} petaflop/s-days"
+        how = "estimated as 3 x 2 x MACs x images: forward once, backward twice"
+        how += "" if sums["images_recorded"] else "; images as speed x time"
+        found.append(f"training compute: {si(sums['training_flops'], 'FLOP')} = {days} ({how}{unknown})")
+    parts = [] if sums["duration_h"] is None else [f"{sums['duration_h']:.3g} h"]
+    if sums["energy_kwh"] is not None:
+        parts.append(si(1000 * sums["energy_kwh"], "Wh"))
+    if sums["co2eq_g"] is not None:
+        parts.append(f"{si(sums['co2eq_g'], 'g')} CO2eq")
+    resumed = f"; {sums['runs_resumed']} resumed runs, without what was cut off" if sums["runs_resumed"] else ""
+    found.append(f"cost: {', '.join(parts) or 'not recorded'} ({how_known(sums)}{resumed})")
+    if best := sums["winner"]:
+        shown = percent(best["value"]) if best["by"].startswith("top") else f"{best['value']:.4g}"
+        share = "" if best["share_of_energy"] is None else f", {percent(best['share_of_energy'])} of the energy"
+        name = best["name"] if best["folder"] in best["name"] else f"{best['name']} ({best['folder']})"
+        found.append(f"best {best['by']}: {shown} by {name}{share}")
+    return found
+
+
+def how_known(sums: dict) -> str:
+    """Whether the energy was measured or estimated, by component."""
+    parts = [f"{part} {' and '.join(sorted(kinds))}" for part, kinds in sums["sources"].items()]
+    if sums["runs_without_energy"]:
+        parts.append(f"unknown for {sums['runs_without_energy']} runs")
+    return ", ".join(parts) or "energy was not measured"

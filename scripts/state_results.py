@@ -1,0 +1,176 @@
+"""Write what runs of an experiment measured into its file, under ``reported``: no number there is typed by hand.
+
+    effdl reproduce pruned_lenet300 dataset.root=~/data
+    python scripts/state_results.py pruned_lenet300 outputs/reproduce/pruned_lenet300
+    python scripts/state_results.py --config-dir DIR NAME FOLDER [FOLDER ...]
+
+Takes all finished runs in the folders: those with equal overrides are one point, and its values their means over the
+seeds. A run of another experiment is refused. Papers' values and all else in the file stay as they are; all values of
+our own are replaced. Tolerances: of an accuracy 0.3 points, or three standard errors of the binomial distribution over
+the test images if that is more (of a difference of two accuracies, times the square root of 2); of sizes and of what
+else the paper counts 2 %. Time, energy and CO2 have none: they are stated, not compared. A model that a run began with
+is reported where it was trained.
+"""
+
+import argparse
+import math
+import re
+import sys
+import textwrap
+from pathlib import Path
+from statistics import fmean
+
+from omegaconf import OmegaConf
+
+from effdl.commands.experiments import config_of, experiment_file, stated
+from effdl.errors import UserError
+from effdl.report.reproduction import FREE, TOTAL, Claim, claims, differing, points
+from effdl.results import RunFolder
+
+COUNTS = ("params_nonzero", "size_bytes")
+COSTS = ("duration_s", "energy_kwh", "co2eq_g")
+
+
+def overrides_of(folder: RunFolder, name: str, config_dir: str | None) -> tuple[str, ...]:
+    """The overrides of a run that make it another point of the experiment."""
+    given = OmegaConf.load(folder.path / ".hydra" / "overrides.yaml")
+    plain = config_of(name, [], config_dir)
+    free = (*FREE, "experiment", "hydra")
+    kept = [o for o in given if not any(f"{o.partition('=')[0]}.".startswith(f"{key}.") for key in free)]
+    return tuple(o for o in kept if differing(plain, config_of(name, [o], config_dir)))
+
+
+def point_of(folder: RunFolder, name: str, known: list[tuple[str, ...]], config_dir: str | None) -> tuple[str, ...]:
+    """The overrides that compose a run's config: those under which the file reports values already, or its own.
+
+    Raises:
+        UserError: it is a run of another experiment, or not finished.
+    """
+    if not folder.result:
+        raise UserError(f"{folder.path} is not complete (status {folder.run['status']})")
+    for point in [*known, own := overrides_of(folder, name, config_dir)]:
+        if not (others := differing(config_of(name, list(point), config_dir), folder.run["config"])):
+            return point
+    raise UserError(f"{folder.path} is not a run of {name} {' '.join(own)}: other {', '.join(others[:5])}")
+
+
+def images(folder: RunFolder) -> int:
+    """Number of test images of a run."""
+    from effdl.data.load import load, stored
+
+    return len(load(stored(folder.run["config"]["dataset"])).test)
+
+
+def values(point: tuple[str, ...], folders: list[RunFolder], papers: list[Claim], count: int) -> list[dict]:
+    """What is reported of one point: of every stage, and in total."""
+    results = [folder.result for folder in folders]
+    relative = {claim.stage: claim.relative_to for claim in papers if claim.relative_to}
+    rows = []
+    for stage in [row["stage"] for row in results[0]["stages"] if row["stage"] != "dense" or row["epochs"]]:
+        found = [next(row for row in result["stages"] if row["stage"] == stage) for result in results]
+        asked = [claim.metric for claim in papers if claim.stage == stage and not claim.relative_to]
+        counts = [key for key in dict.fromkeys([*COUNTS, *asked]) if not key.startswith("top")]
+        mean = {key: fmean(row[key] for row in found) for key in ("top1", *counts)}
+        entry = {"stage": stage, "metric": "top1"}
+        if base := relative.get(stage):
+            bases = [next(row["top1"] for row in result["stages"] if row["stage"] == base) for result in results]
+            difference = mean["top1"] - fmean(bases)
+            entry |= {"relative_to": base, "value": difference}
+        else:
+            entry |= {"value": mean["top1"]}
+        rows.append(entry | {"tolerance": accuracy_tolerance(mean["top1"], count, base is not None)})
+        rows += [
+            {"stage": stage, "metric": key, "value": mean[key], "tolerance": math.ceil(2 * mean[key]) / 100}
+            for key in counts
+        ]
+    totals = {key: [result["total"][key] for result in results] for key in COSTS}
+    rows += [
+        {"stage": TOTAL, "metric": key, "value": fmean(numbers)}
+        for key, numbers in totals.items()
+        if None not in numbers
+    ]
+    return [{**({"with": list(point)} if point else {}), **row} for row in rows]
+
+
+def accuracy_tolerance(top1: float, count: int, is_difference: bool) -> float:
+    """See above; rounded up to a hundredth of a point."""
+    error = 3 * math.sqrt(top1 * (1 - top1) / count) * (math.sqrt(2) if is_difference else 1)
+    return max(0.003, math.ceil(1e4 * error) / 1e4)
+
+
+def source(folders: list[RunFolder]) -> str:
+    """When, where and with what the runs were made."""
+    made = set()
+    for folder in folders:
+        run, total = folder.run, folder.result["total"]
+        energy = ", ".join(f"{part} {how}" for part, how in total["source"].items())
+        device = run["hardware"]["gpu"] or f"{run['hardware']['cpu']}, {run['threads']} threads"
+        versions = f"effdl {run['versions']['effdl']}, PyTorch {run['versions']['torch']}"
+        made.add(f"{run['started'][:10]}, {device}, {versions}, energy: {energy}")
+    return "; ".join(sorted(made))
+
+
+def group(folders: list[RunFolder], seeds: list[int], rows: list[dict]) -> str:
+    """Our own source with its values, as YAML."""
+    lines = [f"- source: '{source(folders)}'", f"  seeds: {seeds}", "  values:"]
+    for row in rows:
+        fields = ", ".join(f"{key}: {written(value)}" for key, value in row.items())
+        lines.append(f"    - {{{fields}}}")
+    return "\n".join(lines)
+
+
+def written(value: str | float | list[str]) -> str:
+    """A value in YAML's flow style, whole numbers without a point."""
+    if isinstance(value, list):
+        return f"[{', '.join(value)}]"
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def replaced(text: str, own: str) -> str:
+    """A file's text with our own group in place of the former one; papers' groups stay word by word."""
+    before, _, block = text.partition("\nreported:\n")
+    match = re.search(r"^(?=[^\s#-])", block, re.MULTILINE)  # the next key of the file
+    end = match.start() if match else len(block)
+    indent = re.match(r" *", block)[0] if block else "  "
+    groups = re.split(rf"^(?={indent}- )", block[:end], flags=re.MULTILINE)[1:]
+    kept = [part.rstrip() for part in groups if OmegaConf.create(part)[0].get("paper")]
+    lines = "\n".join([*kept, textwrap.indent(own, indent)])
+    rest = f"\n{block[end:]}" if block[end:] else ""
+    return f"{before.rstrip()}\n\nreported:\n{lines}\n{rest}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Rewrite the file; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--config-dir")
+    args = parser.parse_args(arguments)
+    file = experiment_file(args.name, args.config_dir)
+    papers = [claim for claim in claims(stated(file) or [], str(file)) if claim.paper]
+    runs: dict[tuple[str, ...], list[RunFolder]] = {}
+    for path in sorted(found.parent for folder in args.folders for found in folder.rglob("run.json")):
+        folder = RunFolder(path)
+        runs.setdefault(point_of(folder, args.name, points(papers), args.config_dir), []).append(folder)
+    order = [(), *points(papers)]
+    runs = dict(sorted(runs.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
+    seeds = {point: sorted(folder.run["seed"] for folder in folders) for point, folders in runs.items()}
+    if len({tuple(numbers) for numbers in seeds.values()}) != 1 or any(len(set(n)) < len(n) for n in seeds.values()):
+        raise UserError(f"allowed is one run per seed, the same seeds for all overrides: {seeds or 'no run there'}")
+    folders = [folder for found in runs.values() for folder in found]
+    count = images(folders[0])
+    rows = [
+        row
+        for point, found in runs.items()
+        for row in values(point, found, [claim for claim in papers if claim.overrides == point], count)
+    ]
+    file.write_text(replaced(file.read_text(), group(folders, next(iter(seeds.values())), rows)))
+    print(f"{file}: {len(rows)} values of {len(folders)} runs")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"state_results: {error}")

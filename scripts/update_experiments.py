@@ -1,0 +1,68 @@
+"""Write the README's table of committed experiments from what their files report.
+
+    python scripts/update_experiments.py
+
+Nothing is measured here: `scripts/state_results.py` has put the values of runs into the files, and `effdl reproduce`
+checks them. One row per accuracy; a difference in points where the file reports one.
+"""
+
+import sys
+
+from readme import markdown, replace_part
+
+from effdl.commands.experiments import experiments, stated
+from effdl.report.reproduction import TOTAL, Claim, claims
+from effdl.report.table import UNKNOWN, percent, si, size
+
+COLUMNS = ("effdl reproduce ...", "stage", "test top-1", "paper", "size on disk", "time", "energy", "CO2eq")
+
+
+def accuracy(claim: Claim) -> str:
+    """An accuracy, or a difference of two."""
+    return f"{100 * claim.value:+.2f} points" if claim.relative_to else percent(claim.value)
+
+
+def rows(name: str, found: list[Claim]) -> list[list[str]]:
+    """The rows of one experiment; what a run cost stands in the row of its last stage."""
+    own = {claim.subject: claim for claim in found if not claim.paper}
+    papers = {claim.subject: claim for claim in found if claim.paper}
+    tops = [claim for claim in own.values() if claim.metric == "top1"]
+    lines = []
+    for number, claim in enumerate(tops):
+        last = number + 1 == len(tops) or tops[number + 1].overrides != claim.overrides
+
+        def cell(stage: str, metric: str, write, shown: bool = True, claim: Claim = claim) -> str:
+            value = own.get((claim.overrides, stage, metric, None))
+            return write(value.value) if value and shown else ""
+
+        paper = papers.get(claim.subject)
+        lines.append(
+            [
+                " ".join(["`" + name, *claim.overrides]) + "`",
+                claim.stage + (f" - {claim.relative_to}" if claim.relative_to else ""),
+                accuracy(claim),
+                accuracy(paper) if paper else UNKNOWN,
+                cell(claim.stage, "size_bytes", size),
+                cell(TOTAL, "duration_s", "{:,.0f} s".format, last),
+                cell(TOTAL, "energy_kwh", lambda value: si(1000 * value, "Wh"), last),
+                cell(TOTAL, "co2eq_g", lambda value: si(value, "g"), last),
+            ]
+        )
+    return lines
+
+
+def main() -> int:
+    """Rewrite the part; returns the exit code."""
+    lines, sources, papers = [], set(), []
+    for name, file in experiments(None).items():
+        found = claims(stated(file) or [], str(file))
+        lines += rows(name, found)
+        sources |= {claim.source for claim in found if not claim.paper}
+        papers += [f"{name}: {claim.source}" for claim in found if claim.paper]
+    conditions = f"Measured {'; '.join(sorted(sources))}. Papers: {'; '.join(dict.fromkeys(papers))}."
+    replace_part("experiments", f"{markdown(COLUMNS, lines)}\n\n{conditions}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Files of a comparison, read back by the programs they are for."""
+
+import io
+import json
+
+import pytest
+
+from effdl.report.formats import flat, to_csv, to_json, to_latex, to_markdown
+
+ROWS = [
+    {
+        "name": 'a, "b"',
+        "top1": 0.1 + 0.2,
+        "params": 12345678901,
+        "latency_ms": None,
+        "dense": True,
+        "config": {"lr": 0.1},
+    },
+    {"name": "line\nbreak", "top1": 1e-17, "params": 1, "n": 3, "dense": False, "config": {"hidden": [1, 2]}},
+]
+
+
+def test_csv_is_read_by_pandas_with_every_digit():
+    pandas = pytest.importorskip("pandas")
+    text = to_csv(ROWS)
+    assert len(text.splitlines()) == 3
+    read = pandas.read_csv(io.StringIO(text))
+    assert list(read.columns) == ["name", "top1", "params", "latency_ms", "dense", "config.lr", "n", "config.hidden"]
+    assert list(read["top1"]) == [0.30000000000000004, 1e-17]
+    assert list(read["params"]) == [12345678901, 1]
+    assert list(read["name"]) == ['a, "b"', "line break"]
+    assert list(read["dense"]) == [True, False]
+    assert read["latency_ms"].isna().all()
+    assert read["config.lr"][0] == 0.1
+    assert json.loads(read["config.hidden"][1]) == [1, 2]
+
+
+def test_flat():
+    assert flat({"a": 1, "config": {"optimizer.lr": 2}}) == {"a": 1, "config.optimizer.lr": 2}
+    assert flat({"a": 1}) == {"a": 1}
+
+
+def test_json_keeps_everything():
+    read = json.loads(to_json(ROWS, {"energy_kwh": 0.5}, [("some/folder", "empty")]))
+    assert read["rows"] == ROWS
+    assert read["totals"] == {"energy_kwh": 0.5}
+    assert read["damaged"] == [{"folder": "some/folder", "reason": "empty"}]
+
+
+def test_markdown():
+    text = to_markdown(["run", "top-1"], [["a|b", "98.00 %"]], [False, True])
+    assert text == "| run | top-1 |\n| --- | ---: |\n| a\\|b | 98.00 % |\n"
+
+
+def test_latex():
+    text = to_latex(["run", "90 %"], [["a_b & c\\d", "1 ± 2 µ"]], [False, True])
+    assert text.splitlines() == [
+        r"\begin{tabular}{lr}",
+        r"\hline",
+        r"run & 90 \% \\",
+        r"\hline",
+        r"a\_b \& c\textbackslash{}d & 1 $\pm$ 2 $\mu$ \\",
+        r"\hline",
+        r"\end{tabular}",
+    ]

@@ -1,0 +1,74 @@
+"""Score columns of gathered rows."""
+
+import json
+
+import pytest
+
+from effdl.report.gather import Run, rows
+from effdl.report.scoring import ranked, scored
+
+LAYER = {"name": "0", "shape": [4, 8], "params": 36, "weights": 32, "weights_nonzero": 8, "macs": 32}
+LAYER |= {"macs_nonzero": 8, "weight_bits": 32, "activation_bits": 32}
+
+
+def run(folder, layers, dataset="cifar100", gpu=None):
+    """A pruned run whose layers.jsonl holds these rows."""
+    folder.mkdir()
+    (folder / "layers.jsonl").write_text("".join(json.dumps(layer) + "\n" for layer in layers))
+    common = {"params": 36, "macs": 32, "weight_bits": 32.0, "activation_bits": 32.0}
+    stages = [
+        {"stage": "dense", "method": "train", "params_nonzero": 36, **common},
+        {"stage": "prune", "method": "magnitude", "params_nonzero": 12, **common},
+        {"stage": "quantize", "method": "int8", "params_nonzero": 12, **common},
+    ]
+    config = {"dataset": {"_target_": f"effdl.data.torchvision_sets.{dataset}"}, "seed": 0}
+    hardware = {"cpu": "EPYC", "gpu": gpu}
+    total = {"duration_s": 7200.0, "energy_kwh": 0.2, "co2eq_g": None}
+    return Run(folder, {"status": "done", "config": config, "threads": 2, "hardware": hardware}, stages, total)
+
+
+def test_scores_come_from_the_stages_own_layers(tmp_path):
+    runs = [run(tmp_path / "a", [{**LAYER, "stage": "dense", "weights_nonzero": 32}, {**LAYER, "stage": "prune"}])]
+    dense, prune, quantize = scored(rows(runs), runs)
+    assert dense["micronet_storage"] == 36 * 16 / 32
+    assert prune["micronet_storage"] == (8 * 16 + 32 + 4 * 16) / 32
+    assert prune["micronet_score"] == pytest.approx(prune["micronet_storage"] / 36.5e6 + 8 * 48 / 32 / 10.49e9)
+    assert quantize["micronet_score"] is None  # its layers were not recorded
+    assert quantize["dcase_size_kb"] is None
+    assert prune["dcase_size_kb"] == 12 * 32 / 8 / 1024
+    complexity = [row["dcase_complexity_management"] for row in (dense, prune, quantize)]
+    assert complexity == ["-", "magnitude", "magnitude, int8"]
+
+
+def test_training_cost_is_the_whole_runs(tmp_path):
+    runs = [run(tmp_path / "a", []), run(tmp_path / "b", [], gpu="A100")]
+    found = scored(rows(runs), runs)
+    assert [row["training_hardware"] for row in found] == ["EPYC, 2 threads"] * 3 + ["A100"] * 3
+    assert (found[0]["training_power_w"], found[0]["training_hours"]) == (pytest.approx(100), 2)
+    assert found[0]["training_kwh_pue"] == pytest.approx(0.2 * 1.58)
+    assert found[0]["training_co2e_lbs"] == pytest.approx(0.2 * 1.58 * 0.954)
+
+
+def test_the_reference_is_the_data_sets(tmp_path):
+    layers = [{**LAYER, "stage": "dense"}]
+    runs = [run(tmp_path / name, layers, name) for name in ("cifar100", "imagenet", "mnist")]
+    found = [row["micronet_reference"] for row in scored(rows(runs), runs) if row["dense"]]
+    cifar = "CIFAR-100 (WideResNet-28-10)"
+    assert found == [cifar, "ImageNet (MobileNetV2-1.4)", cifar]
+
+
+@pytest.mark.parametrize("text", ["not json", "[1]", '{"stage": "dense"}', '{"stage": "dense", "shape": 3}'])
+def test_damaged_layers_make_no_score(tmp_path, text):
+    runs = [run(tmp_path / "a", [])]
+    (tmp_path / "a" / "layers.jsonl").write_text(text + "\n")
+    assert {row["micronet_score"] for row in scored(rows(runs), runs)} == {None}
+
+
+def test_ranks_among_the_rows():
+    entries = [(0.9, 0.3, 100.0), (0.8, 0.4, 50.0), (0.95, 0.2, None)]
+    found = ranked([dict(zip(("top1", "loss", "dcase_size_kb"), entry, strict=True)) for entry in entries])
+    assert [row["dcase_rank"] for row in found] == [
+        pytest.approx((1 + 1 + 2) / 3),
+        pytest.approx((2 + 2 + 1) / 3),
+        None,
+    ]

@@ -1,0 +1,130 @@
+"""The bill of all runs, added up by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from effdl.report.gather import Gathered, Run, rows
+from effdl.report.totals import compute, images, lines, totals, winner
+
+EPOCH = {"stage": "dense", "fit": 0, "images_per_s": 50.0, "duration_s": 2.0, "energy_kwh": 0.1, "co2eq_g": 4.0}
+SOURCE = {"cpu": "estimated", "gpu": "unavailable"}
+
+
+def row(stage, macs, top1, **values):
+    """A measured stage's row."""
+    cost = {"evaluate_duration_s": 1.0, "evaluate_energy_kwh": 0.05, "evaluate_co2eq_g": 2.0}
+    return {"stage": stage, "method": stage, "macs": macs, "top1": top1, **cost, **values}
+
+
+def make(folder, stages, epochs, total=None, status="done", resumed=0, **config):
+    """A run whose files hold these rows."""
+    folder.mkdir()
+    (folder / "epochs.jsonl").write_text("".join(json.dumps(item) + "\n" for item in epochs))
+    run = {"status": status, "resumed": resumed, "config": {"seed": 0, **config}}
+    return Run(folder, run, stages, total or {})
+
+
+def sweep(folder):
+    """Two settings, one of them with two seeds, and a run that failed in its second stage."""
+    total = {"duration_s": 3600.0, "energy_kwh": 0.4, "co2eq_g": 8.0, "source": SOURCE}
+    prune = {**EPOCH, "stage": "prune"}
+    return Gathered(
+        [
+            make(folder / "a", [row("dense", 1000, 0.9), row("prune", 500, 0.8)], [EPOCH, prune], total, lr=0.1),
+            make(folder / "b", [row("dense", 1000, 0.95)], [EPOCH], {**total, "energy_kwh": 0.5}, seed=1, lr=0.1),
+            make(folder / "c", [row("dense", 1000, 0.99)], [EPOCH, prune], status="failed", resumed=2, lr=0.2),
+        ],
+        [(Path("broken"), "empty")],
+    )
+
+
+def summed(found, best="top1"):
+    last = {item["run"]: item for item in rows(found.runs)}
+    return totals(found, list(last.values()), best)
+
+
+def test_totals_by_hand(tmp_path):
+    sums = summed(sweep(tmp_path))
+    assert sums["runs"] == {"done": 2, "failed": 1}
+    assert (sums["damaged"], sums["epochs"], sums["hyperparameters"], sums["settings"]) == (1, 5, 1, 2)
+    assert sums["images"] == 500  # 50 a second for 2 seconds, five times
+    # Forward 2 x MACs, backward twice that. The failed run's second stage counts with the dense model's MACs.
+    assert sums["training_flops"] == 6 * 100 * (1000 + 500 + 1000 + 1000 + 1000)
+    assert sums["training_petaflop_s_days"] == pytest.approx(sums["training_flops"] / (1e15 * 86400))
+    assert sums["epochs_without_flops"] == 0
+    # The failed run: two epochs, one evaluation.
+    assert sums["duration_h"] == pytest.approx(2 + (2 * 2 + 1) / 3600)
+    assert sums["energy_kwh"] == pytest.approx(0.4 + 0.5 + 2 * 0.1 + 0.05)
+    assert sums["co2eq_g"] == pytest.approx(8 + 8 + 2 * 4 + 2)
+    assert sums["sources"] == {"cpu": {"estimated": 2}, "gpu": {"unavailable": 2}}
+    assert (sums["runs_without_energy"], sums["runs_resumed"]) == (0, 1)
+
+
+def test_the_winner_is_a_finished_run_with_its_share(tmp_path):
+    best = summed(sweep(tmp_path))["winner"]
+    assert best["folder"] == str(tmp_path / "b")
+    assert (best["by"], best["value"], best["energy_kwh"]) == ("top1", 0.95, 0.5)
+    assert best["share_of_energy"] == pytest.approx(0.5 / 1.15)
+
+
+def test_the_lowest_course_score_wins_if_it_reaches_the_line():
+    entries = [("a", 0.1, False), ("b", 0.3, True), ("c", 0.4, True)]
+    found = [
+        {"folder": name, "name": name, "status": "done", "course_score": score, "course_reached": reached}
+        for name, score, reached in entries
+    ]
+    assert winner(found, {"a": 1.0, "b": 1.0, "c": None}, "course_score")["folder"] == "b"
+    assert winner(found, {"a": 1.0, "b": 1.0, "c": None}, "course_score")["share_of_energy"] == 0.5
+    assert winner(found[:1], {"a": 1.0}, "course_score") is None
+    assert winner(found[2:], {"c": None}, "course_score")["share_of_energy"] is None
+
+
+def test_recorded_images_are_believed():
+    assert images({"images": 90, "images_per_s": 50.0, "duration_s": 2.0}) == 90
+    assert images({"images_per_s": 50.0, "duration_s": 2.0}) == 100
+    assert images({"images_per_s": 50.0}) is None
+
+
+def test_what_is_not_known_is_not_zero(tmp_path):
+    run = make(tmp_path / "a", [], [EPOCH, {**EPOCH, "energy_kwh": None}], status="interrupted")
+    assert compute(run, [EPOCH]) == (None, 100, 1)
+    sums = summed(Gathered([run]))
+    assert (sums["training_flops"], sums["epochs_without_flops"]) == (None, 2)
+    assert sums["winner"] is None
+    unknown = make(
+        tmp_path / "b", [row("dense", 10, 0.5)], [], {"duration_s": 1.0, "energy_kwh": None, "co2eq_g": None}
+    )
+    sums = summed(Gathered([unknown]))
+    assert (sums["energy_kwh"], sums["co2eq_g"], sums["runs_without_energy"]) == (None, None, 1)
+    assert sums["duration_h"] == pytest.approx(1 / 3600)
+
+
+def test_damaged_epochs_are_left_out(tmp_path):
+    found = sweep(tmp_path)
+    (tmp_path / "a" / "epochs.jsonl").write_text("not json\n")
+    (tmp_path / "b" / "epochs.jsonl").write_text('[1]\n{"stage": "dense", "duration_s": "long"}\n{"stage": [1]}\n')
+    assert summed(found)["epochs"] == 2
+
+
+def test_lines(tmp_path):
+    text = lines(summed(sweep(tmp_path)))
+    assert text[0] == "runs: 2 done, 1 failed, 1 damaged; 5 epochs; 2 settings of 1 hyperparameters that vary"
+    assert text[1].startswith(
+        "training compute: 2.7 MFLOP = 3.12e-14 petaflop/s-days (estimated as 3 x 2 x MACs x images"
+    )
+    assert "images as speed x time" in text[1]
+    assert text[2] == (
+        "cost: 2 h, 1.15 kWh, 26 g CO2eq (cpu estimated, gpu unavailable; 1 resumed runs, without what was cut off)"
+    )
+    assert text[3].startswith("best top1: 95.00 % by lr=0.1 seed=1")
+    assert text[3].endswith("b), 43.48 % of the energy")
+
+
+def test_lines_of_nothing_measured():
+    text = lines(summed(Gathered([])))
+    assert text == [
+        "runs: none; 0 epochs; 0 settings of 0 hyperparameters that vary",
+        "cost: not recorded (energy was not measured)",
+    ]
