@@ -3,13 +3,15 @@
     python scripts/benchmark_deployment.py [--threads 1] [--rounds 7]
 
 32x32 images, batch 1. Every model is timed in a process of its own, the models taking turns. The weights are random,
-which changes no time; the steps (`int8`; `filters` down to a quarter of the MACs in multiples of 8, and to half of them
-in multiples of 16, the channels that AVX-512 kernels work on at a time) are effdl's own. The targets
+which changes no time; the steps (`int8`; `filters` down to a quarter of the MACs in multiples of 8, the same with more
+taken from the first stage, whose narrow layers cost the most for each MAC, and to half of them in multiples of 16, the
+channels that AVX-512 kernels work on at a time) are effdl's own. The targets
 compare with eager PyTorch in its default memory layout, which is what a run reports; the other layout is shown besides.
 Needs the extras onnx and prune.
 """
 
 import argparse
+import json
 import os
 import statistics
 import sys
@@ -40,9 +42,12 @@ MODEL = {"_target_": "effdl.models.resnet.resnet", "depth": 20, "width": 1.0, "d
 SHAPE, CLASSES = (3, 32, 32), 10
 EAGER, LAST = "eager PyTorch", "eager, channels_last"
 FP32, INT8, FILTERS, CHAIN, WIDER = "ORT fp32", "ORT int8", "ORT fp32, 1/4", "ORT int8, 1/4", "ORT int8, 1/2 in 16s"
+BY_LAYER = "ORT fp32, 1/4 by layer"
 # what is at least how many times faster than what
-TARGETS = [(FP32, EAGER, 3.5), (INT8, FP32, 1.5), (FILTERS, FP32, 2.3)]
+TARGETS = [(FP32, EAGER, 3.5), (INT8, FP32, 1.5), (FILTERS, FP32, 2.3), (BY_LAYER, FP32, 2.3)]
 BEST = 10  # the best of the chain against eager PyTorch
+# How much to take of the residual stream and of the layers inside the blocks, by stage
+AMOUNTS = [(0.75, 0.75), (0.5, 0.5), (0.01, 0.5)]
 
 
 def fresh() -> nn.Module:
@@ -75,6 +80,17 @@ def compressed(*steps: dict) -> nn.Module:
     return model.eval()
 
 
+def amounts(folder: Path) -> str:
+    """`AMOUNTS` by layer, in a file such as ``effdl sensitivity`` writes."""
+    by_layer = {"0": AMOUNTS[0][0]}
+    for block in range(3, 12):
+        stream, inside = AMOUNTS[(block - 3) // 3]
+        by_layer |= {f"{block}.conv1": inside, f"{block}.conv2": stream}
+    file = folder / "amounts.json"
+    file.write_text(json.dumps(by_layer))
+    return str(file)
+
+
 def store(model: nn.Module, path: Path) -> dict:
     """Write a model in effdl's format and as ONNX; returns its MACs, and its layers as ``layers``."""
     permanent, on_grid = make_permanent(model), grids(model)
@@ -104,6 +120,7 @@ def measure(folder: Path, threads: int, rounds: int) -> tuple[dict[str, list[dic
         FP32: fresh(),
         INT8: compressed(int8),
         FILTERS: compressed(quarter),
+        BY_LAYER: compressed({**quarter, "round_to": 4, "amounts": amounts(folder)}),
         CHAIN: compressed(quarter, int8),
         WIDER: compressed(half, int8),
     }
@@ -158,10 +175,17 @@ def main() -> int:
             f"warning: others keep the machine busy (load {load:.1f}); eager PyTorch suffers most: run it again"
         )
     flags = cpu_flags()
-    for name, before in ((INT8, FP32), (FILTERS, FP32), (CHAIN, FP32), (CHAIN, FILTERS), (WIDER, FP32)):
+    for name, before in (
+        (INT8, FP32),
+        (FILTERS, FP32),
+        (BY_LAYER, FP32),
+        (CHAIN, FP32),
+        (CHAIN, FILTERS),
+        (WIDER, FP32),
+    ):
         facts = {"cpu_flags": flags, "layers": summary[name]["layers"]}
         console.print(f"{name} / {before}: {verdict(summary[before], summary[name], facts)}", soft_wrap=True)
-    deploy = min((INT8, FILTERS, CHAIN, WIDER), key=lambda name: summary[name]["latency_ms"])
+    deploy = min((INT8, FILTERS, BY_LAYER, CHAIN, WIDER), key=lambda name: summary[name]["latency_ms"])
     console.print(f"deploy: {deploy}, {speed(summary[EAGER], summary[deploy]).measured:.1f}x as fast as {EAGER}")
     missed = 0
     for name, before, target in [*TARGETS, (deploy, EAGER, BEST)]:

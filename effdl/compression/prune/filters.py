@@ -31,6 +31,7 @@ def filters(
     scope: Scope,
     round_to: Count,
     exclude: list[str],
+    amounts: str | None,
     rounds: Count,
     epochs: Natural | None,
     lr_scale: Positive,
@@ -44,14 +45,15 @@ def filters(
         criterion: ``l1`` and ``l2``: sums of absolute and squared weights (Li et al. 2017, "Pruning Filters for
             Efficient ConvNets", section 3.1); ``bn``: batch-norm scales; ``taylor``: ``|weight x gradient|`` over
             `images` training images (Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning").
-        scope, round_to, exclude: see `Removal`. The outputs of the model always stay, and some filters of each layer.
+        scope, round_to, exclude, amounts: see `Removal`. The outputs of the model always stay, and some filters of each
+            layer.
         rounds: of removing and fine-tuning, each time the same fraction of what is left.
         epochs: of fine-tuning in each round, at `lr_scale` times the run's learning rate; None: half of the run's.
 
     Raises:
         UserError: torch-pruning is missing, a pattern fits no layer, or the level cannot be reached.
     """
-    removal = Removal(bench.input_shape, target if level < 1 else "macs", scope, round_to, exclude)
+    removal = Removal(bench.input_shape, target if level < 1 else "macs", scope, round_to, exclude, amounts)
     before, share = removal.cost(model), 1 - level if level < 1 else 1 / level
     for done in range(1, rounds + 1):
         model = removal.down_to(model, before * share ** (done / rounds), score(criterion, model, bench, images))

@@ -11,10 +11,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from effdl.compression.prune.amounts import EQUAL, layer_amounts
 from effdl.compression.prune.costs import Target, costs
 from effdl.compression.prune.dependency import LAYERS, Dependencies, Group, library
 from effdl.errors import RunError, UserError
-from effdl.layers import check_exclude, excluded
+from effdl.layers import check_exclude
 from effdl.models.structure import changes
 
 Scope = Literal["layer", "global"]
@@ -34,6 +35,8 @@ class Removal:
         scope: the same fraction of each layer, or one ranking for all.
         round_to: what is left of a layer is a multiple of it, if any is removed.
         exclude: patterns of names of layers that keep their filters.
+        amounts: JSON file of what to remove of each layer relative to the others (see `layer_amounts`); filters that
+            go together are as precious as the most precious of their layers. Makes the scope ``layer``.
     """
 
     input_shape: tuple[int, int, int]
@@ -41,6 +44,7 @@ class Removal:
     scope: Scope
     round_to: int
     exclude: list[str]
+    amounts: str | None = None
 
     def cost(self, model: nn.Module) -> int:
         """What a model costs now; in eval mode afterwards. Raises UserError if none of its filters can be removed."""
@@ -61,9 +65,11 @@ class Removal:
             raise UserError("criterion=bn: no removable filter is followed by a batch norm; take l1, l2 or taylor")
         groups = [group for group, _ in scored]
         cost = costs(model, images[:1], self.target, self._groups(dependencies))
-        blocks = removal_order(
-            [values for _, values in scored], [unit_multiple(group, self.round_to) for group in groups], self.scope
-        )
+        multiples = [unit_multiple(group, self.round_to) for group in groups]
+        scores = [values for _, values in scored]
+        by_name = self._amounts(model)
+        amounts = [min(by_name[dependencies.names[layer]] for layer in group.layers()) for group in groups]
+        blocks = removal_order(scores, multiples, self.scope if self.amounts is None else "layer", amounts)
 
         def left(blocks: list[Block]) -> int:
             return cost.without(sum_of(groups[number].takes[unit] for number, units in blocks for unit in units))
@@ -91,9 +97,13 @@ class Removal:
         images = torch.randn((4, *self.input_shape), generator=generator).to(next(model.parameters()).device)
         return Dependencies(model.eval(), images[:1]), images
 
+    def _amounts(self, model: nn.Module) -> dict[str, float]:
+        names = [name for name, module in model.named_modules() if isinstance(module, LAYERS)]
+        return dict(zip(names, layer_amounts(names, self.exclude, self.amounts), strict=True))
+
     def _groups(self, dependencies: Dependencies) -> list[Group]:
-        names = [name for name, module in dependencies.model.named_modules() if isinstance(module, LAYERS)]
-        groups = dependencies.groups(excluded(names, self.exclude))
+        kept = {name for name, amount in self._amounts(dependencies.model).items() if amount == 0}
+        groups = dependencies.groups(kept)
         if not groups:
             raise UserError(f"exclude={self.exclude}: no layer of this model is left whose filters can be removed")
         return groups
@@ -115,32 +125,39 @@ def fewest(blocks: list[Block], enough: Callable[[list[Block]], bool]) -> list[B
     return chosen
 
 
-def possible(model: nn.Module, exclude: list[str]) -> None:
-    """Make sure, before anything is trained, that torch-pruning is there and that every pattern fits a layer.
+def possible(model: nn.Module, exclude: list[str], amounts: str | None = None) -> None:
+    """Make sure, before anything is trained, that torch-pruning is there, and that patterns and amounts fit the layers.
 
     Raises:
         UserError: not so.
     """
     library()
     check_exclude(model, exclude)
+    layer_amounts([name for name, module in model.named_modules() if isinstance(module, LAYERS)], [], amounts)
 
 
-def removal_order(scores: list[Tensor], multiples: list[int], scope: Scope) -> list[Block]:
+def removal_order(
+    scores: list[Tensor], multiples: list[int], scope: Scope, amounts: list[float] | None = None
+) -> list[Block]:
     """The order in which blocks of units go.
 
-    A group is left with a multiple of its multiple after every block, and never with none. ``layer``: at any point all
-    groups have lost about the same fraction, and where that is equal the lower scores go first. ``global``: the lower
-    scores go first. Of equal scores the earlier group and the earlier unit go first.
+    A group is left with a multiple of its multiple after every block, and never with none. ``layer``: at any point a
+    group of amount a has kept about ``(1 - a)^c`` of its units, with one c for all (as in `allocate`), so with equal
+    amounts about the same fraction; where that is equal the lower scores go first. ``global``: the lower scores go
+    first. Of equal scores the earlier group and the earlier unit go first.
 
     Args:
         scores: one tensor (units,) for each group.
+        amounts: of each group, above 0 and below 1; None: all equal.
     """
+    amounts = amounts or [EQUAL] * len(scores)
     blocks: list[tuple[tuple[float, ...], int, list[int]]] = []
-    for number, (values, multiple) in enumerate(zip(scores, multiples, strict=True)):
+    for number, (values, multiple, amount) in enumerate(zip(scores, multiples, amounts, strict=True)):
         order, count, start, highest = values.argsort(stable=True).tolist(), len(values), 0, -math.inf
         for end in range(count % multiple or multiple, count - multiple + 1, multiple):
             highest = max(highest, float(values[order[end - 1]]))
-            key = (end / count, highest) if scope == "layer" else (highest,)
+            power = math.log1p(-end / count) / math.log1p(-amount) if end < count else math.inf
+            key = (power, highest) if scope == "layer" else (highest,)
             blocks.append((key, number, order[start:end]))
             start = end
     return [(number, units) for _, number, units in sorted(blocks, key=lambda block: block[0])]

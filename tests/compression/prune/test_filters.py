@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import sys
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from effdl.compression.prune.filters import filters
-from effdl.compression.prune.removal import Removal, fewest, removal_order
+from effdl.compression.prune.removal import Removal, fewest, possible, removal_order
 from effdl.errors import RunError, UserError
 from effdl.models.convnet import convnet
 from effdl.models.densenet import densenet
@@ -34,6 +35,7 @@ PLAIN = {
     "scope": "layer",
     "round_to": 1,
     "exclude": [],
+    "amounts": None,
     "rounds": 1,
     "epochs": None,
     "lr_scale": 0.2,
@@ -214,6 +216,31 @@ def test_the_order_of_a_ranking_by_layer():
     scores = [torch.tensor([3.0, 1.0, 2.0, 4.0]), torch.tensor([0.5, 9.0])]
     assert removal_order(scores, [1, 1], "layer") == [(0, [1]), (1, [0]), (0, [2]), (0, [0])]
     assert removal_order(scores, [1, 1], "global") == [(1, [0]), (0, [1]), (0, [2]), (0, [0])]
+
+
+def test_amounts_say_how_much_of_one_layer_goes_for_how_much_of_another():
+    scores = [torch.arange(8.0), torch.arange(8.0)]
+    order = removal_order(scores, [1, 1], "layer", [0.75, 0.5])
+    removed = [sum(number == group for number, _ in order[:10]) for group in (0, 1)]
+    assert removed == [6, 4]  # at the very amounts: c = 1
+    assert [sum(number == group for number, _ in order[:7]) for group in (0, 1)] == [4, 3]  # c = 1/2: 0.5 and 0.29
+
+
+def test_amounts_of_a_file(tmp_path):
+    file = tmp_path / "amounts.json"
+    layers = {name: 0.5 for name in outputs(resnet(3, 16, 10)) if name.endswith("conv1")}
+    file.write_text(json.dumps(layers | {"9.conv1": 0.75}))
+    before, after = (
+        outputs(model)
+        for model in (resnet(3, 16, 10), prune(lively(lambda: resnet(3, 16, 10)), level=0.3, amounts=str(file)))
+    )
+    kept = {name: after[name] / before[name] for name in before}
+    assert all(kept[name] == 1 for name in kept if name not in layers)  # what the file does not name stays
+    power = math.log(kept["10.conv1"]) / math.log(0.5)
+    assert kept["9.conv1"] == pytest.approx(0.25**power, abs=1 / 64)
+    file.write_text('{"layer9": 0.5}')
+    with pytest.raises(UserError, match="layer9 is no layer"):
+        possible(resnet(3, 16, 10), [], str(file))
 
 
 def test_what_is_left_is_a_multiple():
