@@ -10,7 +10,7 @@ from rich.console import Console
 
 from effdl.commands.compose import plain_values, settings
 from effdl.commands.launch import energy_meter
-from effdl.config import check_targets
+from effdl.config import active, check_targets
 from effdl.errors import RunError, UserError
 from effdl.results import DONE, FAILED, INTERRUPTED, RUNNING, RunFolder, is_under_way
 from effdl.sweeps import JOBS_FILE, SKIPPED, JobLog
@@ -57,7 +57,7 @@ def attempt(config: DictConfig, folder: RunFolder) -> tuple[str, str | None]:
         return carry_out(plain, config, folder)
     except UserError as error:
         if folder.run.get("status") in (None, FAILED):
-            folder.refuse(plain_values(config), str(error))
+            folder.refuse(active(plain_values(config)), str(error))
         return FAILED, str(error)
 
 

@@ -77,6 +77,8 @@ def test_a_job_that_cannot_begin_leaves_a_record(effdl):
     assert failed["reason"].startswith("distill=/nowhere")
     assert failed["config"]["distill"] == "/nowhere"
     assert "failed distill=/nowhere: distill=/nowhere: " in output
+    output = effdl("train", "-m", *QUICK, "distill=null,/nowhere", "resume=true")[1]
+    assert "failed distill=/nowhere: distill=/nowhere: " in output  # the reason, not that there is a failed run
 
 
 def test_resume_skips_what_is_done_and_repeats_what_failed(effdl):
@@ -181,6 +183,7 @@ BROKEN = {  # in three ways: a loss that explodes, a teacher that is not there, 
     "untaught": {"distill": "nobody"},
     "unfit": {"prune": "2:7"},
 }
+REASONS = {"explodes": "the loss is ", "untaught": "distill=nobody: ", "unfit": "prune=2:7: "}
 
 
 def experiments(folder: Path, count: int) -> str:
@@ -243,7 +246,7 @@ def same_results_as_undisturbed(folder: Path, count: int, *arguments: str) -> No
     own = (*arguments, f"experiment={names}")
     output = killed_twice(folder, count, *own, "hydra.sweep.dir=sweep")
     for name in BROKEN:
-        assert f"failed experiment={name}: " in output
+        assert f"failed experiment={name}: {REASONS[name]}" in output
     assert "3 failed" in output
     process = launch(folder, *own, "hydra.sweep.dir=undisturbed")
     assert f"{count} done, 3 failed" in process.communicate(timeout=600)[0]
