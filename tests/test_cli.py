@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from effdl import __version__
+from effdl.cli import COMMANDS
 
 
 def test_help_names_the_commands(effdl):
@@ -17,7 +18,7 @@ def test_help_names_the_commands(effdl):
     assert effdl("--version")[1].strip() == f"effdl {__version__}"
 
 
-ALLOWED = "(allowed: train, evaluate, export, sensitivity, list)"
+ALLOWED = "(allowed: " + ", ".join(COMMANDS) + ")"
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ ALLOWED = "(allowed: train, evaluate, export, sensitivity, list)"
     [
         (
             ["trian"],
-            "'trian' is not a command; did you mean 'train'? (allowed: train, evaluate, export, sensitivity, list)",
+            f"'trian' is not a command; did you mean 'train'? {ALLOWED}",
         ),
         (["--foo"], f"--foo: no command given {ALLOWED}"),
         (["evaluate", "/nowhere"], "/nowhere: not a run folder (there is no run.json in it)"),
