@@ -31,7 +31,8 @@ def curves(rows: list[dict], title: str) -> bytes:
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    figure.axes[0].set_yscale("log")
+    if any(row["loss"] > 0 for row in rows):
+        figure.axes[0].set_yscale("log")
     figure.axes[1].legend(loc="lower right")
     figure.suptitle(title, fontsize=10, parse_math=False)  # a path may hold dollar signs
     buffer = io.BytesIO()
