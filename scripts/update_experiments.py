@@ -56,9 +56,11 @@ def main() -> int:
     lines, sources, papers = [], set(), []
     for name, file in experiments(None).items():
         found = claims(stated(file) or [], str(file))
-        lines += rows(name, found)
-        sources |= {claim.source for claim in found if not claim.paper}
-        papers += [f"{name}: {claim.source}" for claim in found if claim.paper]
+        own = {claim.source for claim in found if not claim.paper}
+        if own:
+            lines += rows(name, found)
+            sources |= own
+            papers += [f"{name}: {claim.source}" for claim in found if claim.paper]
     conditions = f"Measured {'; '.join(sorted(sources))}. Papers: {'; '.join(dict.fromkeys(papers))}."
     replace_part("experiments", f"{markdown(COLUMNS, lines)}\n\n{conditions}")
     return 0
