@@ -181,6 +181,8 @@ def explain(error: Exception, overrides: list[str]) -> str:
     if isinstance(error, MissingConfigException) and (found := re.search(r"Could not (?:find|load) '([^']+)'", text)):
         group, _, option = found[1].rpartition("/")
         allowed = GlobalHydra.instance().config_loader().get_group_options(group)
+        if group == "hydra/launcher" and option.startswith(("joblib", "submitit")):
+            return f"{group}={option} needs its plugin: pip install 'effdl[sweep]'"
         return f"{group}={option} is not an option{nearest(option, allowed)} (allowed: {', '.join(allowed)})"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: not a KEY=VALUE override"

@@ -167,6 +167,17 @@ def test_a_mistake_is_told_before_anything_is_made(effdl, arguments):
     assert not list(Path.cwd().iterdir())
 
 
+def test_a_launcher_that_is_not_installed_says_what_to_install():
+    from hydra.errors import MissingConfigException
+
+    from effdl.commands import config_folder
+    from effdl.commands.compose import explain, search_path
+
+    error = MissingConfigException("In 'train': Could not find 'hydra/launcher/joblib'", "hydra/launcher/joblib")
+    with search_path(None, config_folder()):
+        assert explain(error, []) == "hydra/launcher=joblib needs its plugin: pip install 'effdl[sweep]'"
+
+
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_other_processes_carry_the_jobs_out(effdl, launcher):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
