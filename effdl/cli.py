@@ -1,12 +1,11 @@
 """The command line. The only module that imports Hydra, and it does so, like torch, only when a command needs it."""
 
-import difflib
 import os
 import sys
 from collections.abc import Callable
 
 from effdl import __version__
-from effdl.errors import RunError, UserError
+from effdl.errors import RunError, UserError, nearest
 
 HELP = """\
 effdl: train, compress and honestly measure neural networks.
@@ -139,9 +138,7 @@ def dispatch(arguments: list[str]) -> int:
             return 0
         raise UserError(f"{' '.join(arguments)}: no command given (allowed: {', '.join(COMMANDS)})")
     if command not in COMMANDS:
-        close = difflib.get_close_matches(command, COMMANDS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UserError(f"{command!r} is not a command{hint} (allowed: {', '.join(COMMANDS)})")
+        raise UserError(f"{command!r} is not a command{nearest(command, COMMANDS)} (allowed: {', '.join(COMMANDS)})")
     arguments = list(arguments)
     arguments.remove(command)
     return COMMANDS[command](arguments)

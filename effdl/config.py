@@ -5,7 +5,6 @@ group selects in the signature of the function that its ``_target_`` names. Keyw
 config; positional ones are supplied by the run.
 """
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
@@ -16,7 +15,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import Field
 
 from effdl.annotations import conforms, describe, show
-from effdl.errors import UserError
+from effdl.errors import UserError, nearest
 from effdl.types import Count, Fraction, Natural, Pattern, Positive, SpeedUp
 
 HYDRA_KEYS = ("_target_", "_partial_")
@@ -66,12 +65,6 @@ SHARED = {
 GROUPS = ("dataset", "model", "optimizer", "scheduler", "augment", "compression", "device", "energy", "logger")
 NODES = (*GROUPS, "teacher")  # keys whose values are no single values
 LEVELS = ("prune", "factorize", "quantize", "distill")
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """``; did you mean 'resnet'?`` if one of the words is close, else nothing."""
-    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def check_settings(config: dict, raw: dict) -> None:

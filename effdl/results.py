@@ -29,6 +29,7 @@ from effdl.errors import RunError, UserError
 from effdl.files import append_row, read_rows, sweep_temporary, write_json, write_rows
 from effdl.processes import is_alive, is_fresh, process_start
 
+COSTS = ("duration_s", "energy_kwh", "co2eq_g")  # of an epoch, a stage, and in total
 DONE, RUNNING, INTERRUPTED, FAILED, STOPPED = "done", "running", "interrupted", "failed", "stopped"
 
 log = logging.getLogger(__name__)

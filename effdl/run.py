@@ -19,7 +19,7 @@ from effdl.prepare import Prepared, describe, on_device, steps_of
 from effdl.provenance import provenance
 from effdl.report.outcome import show_result
 from effdl.report.progress import Progress
-from effdl.results import DONE, FAILED, INTERRUPTED, STOPPED, RunFolder
+from effdl.results import COSTS, DONE, FAILED, INTERRUPTED, STOPPED, RunFolder
 from effdl.watchers import Watcher, Watchers, loggers_of
 from effdl.work import Work, add, make_bench
 
@@ -109,8 +109,7 @@ def total(folder: RunFolder, rows: list[dict], meter: EnergyMeter) -> dict:
 
     With `resumed` above 0 the sums leave out what was lost to the interruptions: epochs that were cut off.
     """
-    keys = ("duration_s", "energy_kwh", "co2eq_g")
-    sums = {key: add(row[part + key] for row in rows for part in ("", "evaluate_")) for key in keys}
+    sums = {key: add(row[part + key] for row in rows for part in ("", "evaluate_")) for key in COSTS}
     return {
         "epochs": sum(row["epochs"] for row in rows),
         **sums,

@@ -91,27 +91,25 @@ def find(root: Path, name: str) -> Path | None:
 
 def freeze(folders: list[Path], target: Path) -> list[Path]:
     """Copy config folders to ``target/HASH/0``, ``1``, ...; the hash is that of their content."""
-    files = [sorted(file for file in folder.rglob("*.yaml") if file.is_file()) for folder in folders]
-    content = hashlib.sha256()
-    for folder, own in zip(folders, files, strict=True):
-        for file in own:
-            content.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes() + b"\0")
-        content.update(b"\1")
-    frozen = content.hexdigest()[:12]
-    if not (target / frozen).exists():
+    files = {
+        f"{number}/{file.relative_to(folder)}": file.read_bytes()
+        for number, folder in enumerate(folders)
+        for file in sorted(folder.rglob("*.yaml"))
+    }
+    content = b"".join(f"{name} {len(data)}\n".encode() + data for name, data in files.items())
+    frozen = target / hashlib.sha256(content).hexdigest()[:12]
+    if not frozen.exists():
         target.mkdir(exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=target))
-        for number, (folder, own) in enumerate(zip(folders, files, strict=True)):
-            for file in own:
-                copy = temporary / str(number) / file.relative_to(folder)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, copy)
+        for name, data in files.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            (temporary / name).write_bytes(data)
         temporary.chmod(0o755)
         try:
-            temporary.rename(target / frozen)
+            temporary.rename(frozen)
         except OSError:  # another launch was faster
             shutil.rmtree(temporary)
-    return [target / frozen / str(number) for number in range(len(folders))]
+    return [frozen / str(number) for number in range(len(folders))]
 
 
 class JobLog:

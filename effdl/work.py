@@ -23,7 +23,7 @@ from effdl.prepare import Prepared, Step, guides_of, recipe_of, train_fully
 from effdl.recipe import Recipe
 from effdl.report.progress import Progress
 from effdl.report.verdict import verdict
-from effdl.results import EpochLog, RunFolder
+from effdl.results import COSTS, EpochLog, RunFolder
 from effdl.seeding import derive_seed
 from effdl.train import fit
 from effdl.watchers import Watchers
@@ -175,11 +175,10 @@ def trainer(
 def spent(folder: RunFolder, stage: str, meter: EnergyMeter) -> dict:
     """Time, energy, CO2 and peak memory of a stage's trainings, from its epochs, those before an interruption too."""
     rows = [row for row in read_rows(folder.epochs_file) if row["stage"] == stage]
-    keys = ("duration_s", "energy_kwh", "co2eq_g")
     peaks = [row["memory_peak_bytes"] for row in rows]
     return {
         "epochs": len(rows),
-        **({key: add(row[key] for row in rows) for key in keys} if rows else nothing(meter)),
+        **({key: add(row[key] for row in rows) for key in COSTS} if rows else nothing(meter)),
         "memory_peak_bytes": max(peaks) if peaks and None not in peaks else None,
     }
 

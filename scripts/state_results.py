@@ -25,10 +25,9 @@ from omegaconf import OmegaConf
 from effdl.commands.experiments import config_of, experiment_file, stated
 from effdl.errors import UserError
 from effdl.report.reproduction import FREE, TOTAL, Claim, claims, differing, points
-from effdl.results import RunFolder
+from effdl.results import COSTS, RunFolder
 
 COUNTS = ("params_nonzero", "size_bytes")
-COSTS = ("duration_s", "energy_kwh", "co2eq_g")
 
 
 def overrides_of(folder: RunFolder, name: str, config_dir: str | None) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from readme import markdown, replace_part
 
 from effdl.commands.experiments import experiments, stated
 from effdl.report.reproduction import TOTAL, Claim, claims
-from effdl.report.table import UNKNOWN, percent, si, size
+from effdl.report.table import UNKNOWN, grams, percent, size, watt_hours
 
 COLUMNS = ("effdl reproduce ...", "stage", "test top-1", "paper", "size on disk", "time", "energy", "CO2eq")
 
@@ -44,8 +44,8 @@ def rows(name: str, found: list[Claim]) -> list[list[str]]:
                 accuracy(paper) if paper else UNKNOWN,
                 cell(claim.stage, "size_bytes", size),
                 cell(TOTAL, "duration_s", "{:,.0f} s".format, last),
-                cell(TOTAL, "energy_kwh", lambda value: si(1000 * value, "Wh"), last),
-                cell(TOTAL, "co2eq_g", lambda value: si(value, "g"), last),
+                cell(TOTAL, "energy_kwh", watt_hours, last),
+                cell(TOTAL, "co2eq_g", grams, last),
             ]
         )
     return lines

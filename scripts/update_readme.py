@@ -15,7 +15,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from readme import markdown, replace_part
 
-from effdl.report.table import milliseconds, percent, si, size
+from effdl.report.table import grams, milliseconds, percent, si, size, watt_hours
 from effdl.results import RunFolder
 
 EXPERIMENTS = Path(__file__).parent.parent / "configs" / "experiment"
@@ -51,8 +51,8 @@ def row(folder: RunFolder, stage: dict) -> list[str]:
         si(stage["macs_nonzero"]),
         milliseconds(stage["latency_ms"]),
         f"{stage['duration_s']:.1f} s",
-        si(1000 * stage["energy_kwh"], "Wh"),
-        si(stage["co2eq_g"], "g"),
+        watt_hours(stage["energy_kwh"]),
+        grams(stage["co2eq_g"]),
     ]
 
 

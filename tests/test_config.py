@@ -17,10 +17,9 @@ from effdl.config import (
     instantiate,
     keywords,
     locate,
-    nearest,
     required,
 )
-from effdl.errors import UserError
+from effdl.errors import UserError, nearest
 from effdl.types import Count
 
 RAW = {

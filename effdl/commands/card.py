@@ -1,9 +1,8 @@
 """``effdl card FOLDER``: write a Hugging Face model card for a run's stored model."""
 
-import argparse
 from pathlib import Path
 
-from effdl.commands.folders import run_folder, terminal
+from effdl.commands.folders import command_parser, run_folder, terminal
 from effdl.errors import UserError
 from effdl.files import write_atomic
 from effdl.results import DONE, RunFolder
@@ -17,11 +16,10 @@ Examples:
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="effdl card",
-        description="Write FOLDER/README.md: a model card with results, cost and how to load and reproduce the model.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "card",
+        "Write FOLDER/README.md: a model card with results, cost and how to load and reproduce the model.",
+        EXAMPLES,
     )
     parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
     parser.add_argument("--license", help="an identifier of the Hub, such as mit or apache-2.0 (none is stated)")

@@ -19,8 +19,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from effdl.commands import config_folder
-from effdl.config import NODES, active, check_settings, nearest
-from effdl.errors import UserError
+from effdl.config import NODES, active, check_settings
+from effdl.errors import UserError, first_line, nearest
 from effdl.results import flatten
 from effdl.sweeps import run_name
 
@@ -40,14 +40,20 @@ def folder_name(*, _root_: DictConfig) -> str:
 
 def plain_values(config: DictConfig) -> dict:
     """The run's part of a composed config, unchecked; if it cannot be resolved, as it was written."""
-    config = config.copy()
-    with open_dict(config):
-        for key in ("hydra", "reported"):  # a run reads neither; what an experiment states is for `effdl reproduce`
-            config.pop(key, None)
+    config = own_part(config)
     try:
         return OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException:
         return OmegaConf.to_container(config, resolve=False)
+
+
+def own_part(config: DictConfig) -> DictConfig:
+    """What a run reads: neither Hydra's part nor what an experiment states, which is for `effdl reproduce`."""
+    config = config.copy()
+    with open_dict(config):
+        for key in ("hydra", "reported"):
+            config.pop(key, None)
+    return config
 
 
 OmegaConf.register_new_resolver("matching", matching, replace=True)
@@ -96,10 +102,7 @@ def settings(config: DictConfig) -> dict:
     Raises:
         UserError: names the key, its value and what is allowed.
     """
-    config = config.copy()
-    with open_dict(config):
-        config.pop("hydra", None)
-        config.pop("reported", None)  # what an experiment states; `effdl reproduce` reads it, no run does
+    config = own_part(config)
     try:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -121,7 +124,7 @@ def variations(overrides: list[str]) -> Iterator[list[str]]:
         parsed = parse(overrides)
     except HydraException as error:
         raise UserError(explain(error, overrides)) from error
-    choices = [list(values_of(override)) for override in parsed]
+    choices = [list(itertools.islice(values_of(override), 1000)) for override in parsed]
     first = [values[0] for values in choices]
     yield first
     for position, values in enumerate(choices):
@@ -163,7 +166,7 @@ def values_of(override: Override) -> Iterator[str]:
             raise UserError(f"{override.input_line}: fits none of {', '.join(options)}")
         yield from (f"{override.get_key_element()}={name}" for name in chosen)
     else:
-        for value in itertools.islice(override.sweep_string_iterator(), 1000):
+        for value in override.sweep_string_iterator():
             yield f"{override.get_key_element()}={value}"
 
 
@@ -201,11 +204,6 @@ def known_keys(overrides: list[str], wrong: str) -> list[str]:
         config = compose("train")
     keys = [*flatten(OmegaConf.to_container(config, resolve=False)), *config, "experiment"]
     return [key for key in keys if key.count(".") == wrong.count(".")]
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message."""
-    return str(error).strip().splitlines()[0]
 
 
 def flags_of(arguments: list[str], args: Namespace) -> list[str]:

@@ -8,8 +8,7 @@ from yaml import YAMLError
 
 from effdl.commands import config_folder
 from effdl.commands.compose import composed, settings
-from effdl.config import nearest
-from effdl.errors import UserError
+from effdl.errors import UserError, first_line, nearest
 
 
 def experiments(config_dir: str | None) -> dict[str, Path]:
@@ -45,7 +44,7 @@ def stated(file: Path) -> list | None:
     try:
         return OmegaConf.to_container(OmegaConf.load(file)).get("reported")
     except (YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"{file}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{file}: {first_line(error)}") from error
 
 
 def config_of(name: str, overrides: list[str], config_dir: str | None) -> dict:

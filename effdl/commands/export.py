@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from effdl.commands.folders import folder_parser, opened, parse_pairs, terminal
-from effdl.config import nearest
-from effdl.errors import UserError
+from effdl.errors import UserError, nearest
 from effdl.files import read_rows, write_json
 from effdl.report.table import milliseconds, percent, size
 from effdl.report.verdict import verdict

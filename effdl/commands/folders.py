@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from effdl.config import nearest
-from effdl.errors import UserError
+from effdl.errors import UserError, nearest
 from effdl.results import RunFolder
 
 if TYPE_CHECKING:
@@ -32,14 +31,19 @@ def terminal() -> Console:
     return Console(markup=False, width=None if sys.stdout.isatty() else 120)
 
 
-def folder_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """The arguments of a command that works on a run folder: which, where its data are now, what it may execute."""
-    parser = argparse.ArgumentParser(
+def command_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """The arguments of a command; its examples in `epilog` keep their lines."""
+    return argparse.ArgumentParser(
         prog=f"effdl {command}",
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def folder_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """The arguments of a command that works on a run folder: which, where its data are now, what it may execute."""
+    parser = command_parser(command, description, epilog)
     parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
     parser.add_argument("--root", type=Path, help="where the data set is, if it has moved")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="instead of the run's own")

@@ -12,7 +12,7 @@ from effdl.commands.compose import plain_values, settings
 from effdl.commands.launch import energy_meter
 from effdl.config import active, check_targets
 from effdl.errors import RunError, UserError
-from effdl.results import DONE, FAILED, INTERRUPTED, RUNNING, RunFolder, is_under_way
+from effdl.results import COSTS, DONE, FAILED, INTERRUPTED, RUNNING, RunFolder, is_under_way
 from effdl.sweeps import JOBS_FILE, SKIPPED, JobLog
 
 WAIT_S = 1.0
@@ -42,7 +42,7 @@ def job(config: DictConfig) -> dict:
 def result(folder: RunFolder, status: str, reason: str | None) -> dict:
     """What a job returns."""
     found = folder.result if status in (DONE, SKIPPED) else {}
-    total = {f"total_{key}": found["total"][key] for key in ("duration_s", "energy_kwh", "co2eq_g")} if found else {}
+    total = {f"total_{key}": found["total"][key] for key in COSTS} if found else {}
     row = {**found["stages"][-1], **total} if found else None
     return {"status": status, "reason": reason, "folder": str(folder.path), "row": row}
 

@@ -1,14 +1,13 @@
 """``effdl list``: what the groups offer, each option with the first line of its file."""
 
-import argparse
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from effdl.commands import config_folder
-from effdl.config import nearest
-from effdl.errors import UserError
+from effdl.commands.folders import command_parser
+from effdl.errors import UserError, nearest
 
 # What people type, and the group it means.
 GROUPS = {
@@ -28,11 +27,10 @@ GROUPS = {
 
 def main(arguments: list[str]) -> int:
     """Print one group or all; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="effdl list",
-        description="Show what can be chosen.",
-        epilog="Examples:\n  effdl list\n  effdl list models\n  effdl list datasets --config-dir my_configs",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "list",
+        "Show what can be chosen.",
+        "Examples:\n  effdl list\n  effdl list models\n  effdl list datasets --config-dir my_configs",
     )
     parser.add_argument("group", nargs="?", help=f"one of {', '.join(GROUPS)}; all if left out")
     parser.add_argument("--config-dir", type=Path, help="a folder of your own configs, listed too")

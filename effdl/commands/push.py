@@ -1,6 +1,5 @@
 """``effdl push FOLDER REPO_ID``: upload a run's stored model and its card to the Hugging Face Hub."""
 
-import argparse
 import json
 import os
 import shutil
@@ -8,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from effdl.commands.card import card, finished
-from effdl.commands.folders import terminal
-from effdl.errors import RunError, UserError
+from effdl.commands.folders import command_parser, terminal
+from effdl.errors import RunError, UserError, first_line
 from effdl.report.scrub import scrubbed
 from effdl.results import RunFolder
 
@@ -24,11 +23,10 @@ without host names and absolute paths. Log in with `hf auth login`, or set HF_TO
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="effdl push",
-        description="Upload a run's stored model and its card to the Hugging Face Hub.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "push",
+        "Upload a run's stored model and its card to the Hugging Face Hub.",
+        EXAMPLES,
     )
     parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
     parser.add_argument("repo", metavar="REPO_ID", help="USER/NAME; created if it is not there")
@@ -80,8 +78,3 @@ def upload(folder: Path, repo: str, private: bool) -> str:
     except (OSError, *HfHubHTTPError.__bases__) as error:  # no connection: what the library's HTTP client raises
         raise RunError(f"push {repo}: {api.endpoint} cannot be reached: {first_line(error)}") from error
     return str(address)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its type if it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

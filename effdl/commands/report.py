@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from effdl.commands.folders import command_parser
 from effdl.errors import UserError
 from effdl.files import write_atomic
 from effdl.report.compare import COLUMNS, SCORE_COLUMNS, VIEWS, cells, column, fitting, measured, table
@@ -57,11 +58,10 @@ def main(arguments: list[str]) -> int:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="effdl report",
-        description="Compare the runs in folders, at any depth: a table, a file, pictures or a page, and totals.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "report",
+        "Compare the runs in folders, at any depth: a table, a file, pictures or a page, and totals.",
+        EXAMPLES,
     )
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")], help="where the runs are (outputs)")
     parser.add_argument("--stages", choices=("last", "all"), default="last", help="which stages of each run (last)")

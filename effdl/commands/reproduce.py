@@ -1,6 +1,5 @@
 """``effdl reproduce NAME ...``: run committed experiments and hold the results against what their files report."""
 
-import argparse
 import re
 from argparse import Namespace
 from contextlib import suppress
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from effdl.commands.folders import terminal
+from effdl.commands.folders import command_parser, terminal
 from effdl.errors import RunError, UserError
 from effdl.files import write_json
 from effdl.report.reproduction import SHOWN, Claim, claims, compare, differing, holds, points, seeds_of
@@ -60,11 +59,10 @@ def parse(arguments: list[str]) -> Namespace:
     Raises:
         UserError: no experiment is named, or `--from` goes with something that it excludes.
     """
-    parser = argparse.ArgumentParser(
-        prog="effdl reproduce",
-        description="Run committed experiments and compare the results with what their files report.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "reproduce",
+        "Run committed experiments and compare the results with what their files report.",
+        EXAMPLES,
     )
     parser.add_argument("words", nargs="*", metavar="NAME|KEY=VALUE", help="experiments; where data are, which device")
     parser.add_argument("--all", action="store_true", help="every experiment that reports values")

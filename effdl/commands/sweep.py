@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from effdl.commands import config_folder
-from effdl.commands.compose import composed, parse, settings, variants, variations
+from effdl.commands.compose import composed, parse, settings, values_of, variants, variations
 from effdl.commands.jobs import job
 from effdl.commands.launch import call_hydra, energy_meter, quote, register, resume_path
 from effdl.config import check_targets
@@ -136,14 +136,11 @@ def check(overrides: list[str], *folders: Path) -> None:
         check_targets(config)
 
 
-def number_of_jobs(swept: list[Override], config: DictConfig) -> int | None:
-    """How many jobs there will be; None if the sweeper decides while it goes."""
+def number_of_jobs(swept: list[Override], config: DictConfig) -> int:
+    """How many jobs there will be."""
     if "n_trials" in config.hydra.sweeper:
         return config.hydra.sweeper.n_trials
-    try:
-        return math.prod(sum(1 for _ in override.sweep_string_iterator()) for override in swept)
-    except Exception:  # Hydra has several: a glob, or an interval
-        return None
+    return math.prod(sum(1 for _ in values_of(override)) for override in swept)
 
 
 def without_config_dir(flags: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from effdl.report.outcome import name_of
 from effdl.report.scrub import without_paths
-from effdl.report.table import ROWS, UNKNOWN, percent, si
+from effdl.report.table import grams, measured_rows, tops, watt_hours
 
 # What the metadata say of the stored model besides its accuracies.
 METRICS = ("loss", "params", "params_nonzero", "weight_sparsity", "macs_nonzero", "weight_bits", "size_bytes")
@@ -94,8 +94,7 @@ def evaluations(run: dict, result: dict) -> list[dict[str, Any]]:
     stage = result["stages"][-1]
     dataset = name_of(run["config"]["dataset"])
     task = {"task_type": "image-classification", "dataset_type": dataset, "dataset_name": dataset}
-    tops = [key for key in stage if key.startswith("top") and key[3:].isdigit()]
-    named = [("accuracy", f"top-{key[3:]} accuracy", key) for key in tops] + [(key, key, key) for key in METRICS]
+    named = [("accuracy", f"top-{key[3:]} accuracy", key) for key in tops(stage)] + [(key, key, key) for key in METRICS]
     return [
         {**task, "dataset_split": "test", "metric_type": kind, "metric_name": name, "metric_value": stage[key]}
         for kind, name, key in named
@@ -131,12 +130,8 @@ def text(run: dict, result: dict, description: dict, overrides: list[str]) -> st
 
 def results_table(stages: list[dict]) -> str:
     """What was measured after every stage, in Markdown."""
-    tops = [(f"top-{key[3:]}", key, percent) for key in stages[0] if key.startswith("top") and key[3:].isdigit()]
     lines = [["", *(row["stage"] for row in stages)], ["---", *["---:"] * len(stages)]]
-    for label, key, write in [*tops, *ROWS]:
-        values = [row.get(key) for row in stages]
-        if any(value is not None for value in values):
-            lines.append([label, *(UNKNOWN if value is None else write(value) for value in values)])
+    lines += [[label, *cells] for label, cells in measured_rows(stages)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -159,8 +154,8 @@ def cost(run: dict, total: dict) -> str:
     grid = total["energy"]
     lines = [
         f"- {total['epochs']} epochs, {total['duration_s']:.0f} s on {hardware(run)}",
-        f"- energy: {'not known' if energy is None else si(1000 * energy, 'Wh')} ({grid['tracker']}: {sources})",
-        f"- CO2eq: {'not known' if co2 is None else si(co2, 'g')} (grid: {grid['grid_source']}, "
+        f"- energy: {'not known' if energy is None else watt_hours(energy)} ({grid['tracker']}: {sources})",
+        f"- CO2eq: {'not known' if co2 is None else grams(co2)} (grid: {grid['grid_source']}, "
         f"{grid['grid_g_per_kwh']} g/kWh, PUE {grid['pue']})",
     ]
     if run["config"]["model"].get("weights"):

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from effdl.report.naming import text
-from effdl.report.table import UNKNOWN, milliseconds, percent, si, size
+from effdl.report.table import UNKNOWN, grams, milliseconds, percent, si, size, watt_hours
 
 
 class Column(NamedTuple):
@@ -28,16 +28,6 @@ def short_time(seconds: float) -> str:
     if seconds >= 3600:
         return f"{seconds / 3600:.2f} h"
     return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
-
-
-def watt_hours(kwh: float) -> str:
-    """Energy in Wh with a prefix."""
-    return si(1000 * kwh, "Wh")
-
-
-def grams(value: float) -> str:
-    """A mass with a prefix."""
-    return si(value, "g")
 
 
 def digits(value: float) -> str:

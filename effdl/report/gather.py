@@ -12,10 +12,9 @@ from effdl.files import read_rows
 from effdl.measure.scores import course_columns
 from effdl.processes import is_alive
 from effdl.report.naming import LISTS, differing_keys, names, settings
-from effdl.results import DONE, RUNNING, essential
+from effdl.results import COSTS, DONE, RUNNING, essential
 
 KILLED = "killed"  # run.json says "running", but its process is gone
-COSTS = ("duration_s", "energy_kwh", "co2eq_g")
 METRICS = ("top1", "loss", "params", "params_nonzero", "macs", "weight_bits", "activation_bits")
 
 

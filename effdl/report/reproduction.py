@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from effdl.config import nearest
-from effdl.errors import UserError
+from effdl.errors import UserError, nearest
 from effdl.results import INCIDENTAL, essential
 
 SOURCE = {"source": str, "values": list, "paper": bool, "seeds": list}

@@ -1,13 +1,12 @@
 """Which rows of a comparison are kept, in which order, and how seeds are averaged. Standard library only."""
 
-import difflib
 import json
 import operator
 import re
 from collections.abc import Callable, Iterable
 from statistics import mean, stdev
 
-from effdl.errors import UserError
+from effdl.errors import UserError, nearest
 from effdl.report.gather import Run
 from effdl.report.naming import names, text
 
@@ -46,9 +45,8 @@ class Lookup:
         if full in self.metrics or full.removeprefix("config.") in self.settings:
             return full
         known = [*self.short, *self.metrics, *self.settings]
-        close = difflib.get_close_matches(key, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
         allowed = ", ".join([*self.short, *(name for name in self.metrics if name not in self.short.values())])
+        hint = nearest(key, known)
         raise UserError(f"{key!r} is neither a column nor a config key{hint} (allowed: {allowed}, optimizer.lr ...)")
 
     def __call__(self, row: dict, key: str) -> object:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from effdl.report.sweep_table import STYLES, accuracy, label, status_of
-from effdl.report.table import percent, si
+from effdl.report.table import percent, watt_hours
 from effdl.results import FAILED
 from effdl.sweeps import SKIPPED, jobs_of
 
@@ -75,7 +75,7 @@ class SweepProgress:
         if failed := sum(job["status"] == FAILED for job in ended):
             text += f", {failed} failed"
         if energy and None not in energy:
-            text += f", {si(1000 * sum(energy), 'Wh')} so far"
+            text += f", {watt_hours(sum(energy))} so far"
         if ran and self.total:
             left = (perf_counter() - self.began) / len(ran) * (self.total - len(ended))
             text += f", {duration(left)} left"

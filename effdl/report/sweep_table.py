@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from effdl.report.table import UNKNOWN, percent, si, size
+from effdl.report.table import UNKNOWN, percent, si, size, tops, watt_hours
 from effdl.results import DONE, FAILED, INTERRUPTED, STOPPED
 from effdl.sweeps import SKIPPED
 
@@ -24,7 +24,7 @@ def label(job: dict, keys: list[str]) -> str:
 
 def accuracy(row: dict) -> str:
     """Top-1, or what was measured instead of it."""
-    key = min((key for key in row if key.startswith("top") and key[3:].isdigit()), key=lambda key: int(key[3:]))
+    key = tops(row)[0]
     return ("" if key == "top1" else f"top-{key[3:]} ") + percent(row[key])
 
 
@@ -45,7 +45,7 @@ def sweep_table(jobs: list[dict], keys: list[str]) -> Table:
                 ("size_bytes", size),
                 ("macs", si),
                 ("total_duration_s", "{:.1f} s".format),
-                ("total_energy_kwh", lambda value: si(1000 * value, "Wh")),
+                ("total_energy_kwh", watt_hours),
             )
         ]
         end = job["folder"].rpartition("/")[2] if status in (DONE, SKIPPED) else job.get("reason") or UNKNOWN
@@ -62,6 +62,6 @@ def summary(jobs: list[dict], total: int | None) -> str:
     energy = [row["total_energy_kwh"] for row in ran]
     if ran:
         text += f"; {sum(row['total_duration_s'] for row in ran):.1f} s"
-        text += f", {si(1000 * sum(energy), 'Wh')}" if None not in energy else ", energy not measured"
+        text += f", {watt_hours(sum(energy))}" if None not in energy else ", energy not measured"
         text += " of training and evaluation in the runs that are done"
     return text

@@ -1,6 +1,6 @@
 """Tables for people: the stages of a run side by side, and a model layer by layer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rich import box
 from rich.table import Table
@@ -32,6 +32,16 @@ def milliseconds(value: float) -> str:
     return f"{value:,.0f} ms" if value >= 999.5 else f"{value:.3g} ms"
 
 
+def watt_hours(kwh: float) -> str:
+    """Energy in Wh with a prefix."""
+    return si(1000 * kwh, "Wh")
+
+
+def grams(value: float) -> str:
+    """A mass with a prefix."""
+    return si(value, "g")
+
+
 # What a run's table shows: label, key in stages.jsonl, how it is written.
 ROWS: list[tuple[str, str, Callable[[float], str]]] = [
     ("loss", "loss", "{:.4f}".format),
@@ -51,23 +61,32 @@ ROWS: list[tuple[str, str, Callable[[float], str]]] = [
     ("throughput", "throughput_images_per_s", "{:,.0f} img/s".format),
     ("peak memory", "memory_peak_bytes", size),
     ("time", "duration_s", "{:.1f} s".format),
-    ("energy", "energy_kwh", lambda value: si(1000 * value, "Wh")),
-    ("CO2eq", "co2eq_g", lambda value: si(value, "g")),
+    ("energy", "energy_kwh", watt_hours),
+    ("CO2eq", "co2eq_g", grams),
 ]
+
+
+def tops(row: dict) -> list[str]:
+    """The keys of the accuracies in a row, such as ``top1`` and ``top5``, in order."""
+    return sorted((key for key in row if key.startswith("top") and key[3:].isdigit()), key=lambda key: int(key[3:]))
+
+
+def measured_rows(stages: list[dict]) -> Iterator[tuple[str, list[str]]]:
+    """Label and cells of every row that somebody measured, one cell per stage; what was not is a dash."""
+    for label, key, write in [*((f"top-{key[3:]}", key, percent) for key in tops(stages[0])), *ROWS]:
+        values = [stage.get(key) for stage in stages]
+        if any(value is not None for value in values):
+            yield label, [UNKNOWN if value is None else write(value) for value in values]
 
 
 def stages_table(stages: list[dict], title: str, split: str = "test") -> Table:
     """One column per stage, dense first; what was not measured is a dash, and a row nobody measured is left out."""
-    tops = sorted((int(key[3:]), key) for key in stages[0] if key.startswith("top") and key[3:].isdigit())
-    rows = [(f"top-{k}", key, percent) for k, key in tops] + ROWS
     table = Table(title=title, title_justify="left")
     table.add_column(f"{split} split")
     for stage in stages:
         table.add_column(stage["stage"], justify="right")
-    for label, key, write in rows:
-        values = [stage.get(key) for stage in stages]
-        if any(value is not None for value in values):
-            table.add_row(label, *(UNKNOWN if value is None else write(value) for value in values))
+    for label, cells in measured_rows(stages):
+        table.add_row(label, *cells)
     return table
 
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from effdl.files import read_rows
-from effdl.report.gather import COSTS, Gathered, Run, numeric
+from effdl.report.gather import Gathered, Run, numeric
 from effdl.report.naming import differing_keys
-from effdl.report.table import percent, si
-from effdl.results import DONE
+from effdl.report.table import grams, percent, si, watt_hours
+from effdl.results import COSTS, DONE
 
 FLOPS_PER_MAC = 2
 PASSES = 3  # forward once, backward twice as much
@@ -162,9 +162,9 @@ def lines(sums: dict) -> list[str]:
         found.append(f"training compute: {si(sums['training_flops'], 'FLOP')} = {days} ({how}{unknown})")
     parts = [] if sums["duration_h"] is None else [f"{sums['duration_h']:.3g} h"]
     if sums["energy_kwh"] is not None:
-        parts.append(si(1000 * sums["energy_kwh"], "Wh"))
+        parts.append(watt_hours(sums["energy_kwh"]))
     if sums["co2eq_g"] is not None:
-        parts.append(f"{si(sums['co2eq_g'], 'g')} CO2eq")
+        parts.append(f"{grams(sums['co2eq_g'])} CO2eq")
     resumed = f"; {sums['runs_resumed']} resumed runs, without what was cut off" if sums["runs_resumed"] else ""
     found.append(f"cost: {', '.join(parts) or 'not recorded'} ({how_known(sums)}{resumed})")
     if best := sums["winner"]:

@@ -4,7 +4,7 @@ import logging
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,7 +49,7 @@ class Removal:
     def cost(self, model: nn.Module) -> int:
         """What a model costs now; in eval mode afterwards. Raises UserError if none of its filters can be removed."""
         dependencies, images = self._dependencies(model)
-        return costs(model, images[:1], self.target, self._groups(dependencies)).total
+        return costs(model, images[:1], self.target, [group for group, _ in self._groups(dependencies)]).total
 
     def down_to(self, model: nn.Module, budget: float, score: Score) -> nn.Module:
         """Remove the filters of lowest score, in place, as few as bring the cost to `budget` or below.
@@ -59,16 +59,14 @@ class Removal:
             RunError: the model is not what the dependency graph takes it for.
         """
         dependencies, images = self._dependencies(model)
-        scored = [(group, score(group.parts)) for group in self._groups(dependencies)]
-        scored = [(group, unit_scores(group, values)) for group, values in scored if values is not None]
+        removable = self._groups(dependencies)
+        scored = [(group, amount, score(group.parts)) for group, amount in removable]
+        scored = [(group, amount, unit_scores(group, values)) for group, amount, values in scored if values is not None]
         if not scored:
             raise UserError("criterion=bn: no removable filter is followed by a batch norm; take l1, l2 or taylor")
-        groups = [group for group, _ in scored]
-        cost = costs(model, images[:1], self.target, self._groups(dependencies))
+        groups, amounts, scores = zip(*scored, strict=True)
+        cost = costs(model, images[:1], self.target, [group for group, _ in removable])
         multiples = [unit_multiple(group, self.round_to) for group in groups]
-        scores = [values for _, values in scored]
-        by_name = self._amounts(model)
-        amounts = [min(by_name[dependencies.names[layer]] for layer in group.layers()) for group in groups]
         blocks = removal_order(scores, multiples, self.scope if self.amounts is None else "layer", amounts)
 
         def left(blocks: list[Block]) -> int:
@@ -97,16 +95,14 @@ class Removal:
         images = torch.randn((4, *self.input_shape), generator=generator).to(next(model.parameters()).device)
         return Dependencies(model.eval(), images[:1]), images
 
-    def _amounts(self, model: nn.Module) -> dict[str, float]:
-        names = [name for name, module in model.named_modules() if isinstance(module, LAYERS)]
-        return dict(zip(names, layer_amounts(names, self.exclude, self.amounts), strict=True))
-
-    def _groups(self, dependencies: Dependencies) -> list[Group]:
-        kept = {name for name, amount in self._amounts(dependencies.model).items() if amount == 0}
-        groups = dependencies.groups(kept)
+    def _groups(self, dependencies: Dependencies) -> list[tuple[Group, float]]:
+        """The groups that may lose filters, each with its amount."""
+        layers = layer_names(dependencies.model)
+        amounts = dict(zip(layers, layer_amounts(layers, self.exclude, self.amounts), strict=True))
+        groups = dependencies.groups({name for name, amount in amounts.items() if amount == 0})
         if not groups:
             raise UserError(f"exclude={self.exclude}: no layer of this model is left whose filters can be removed")
-        return groups
+        return [(group, min(amounts[dependencies.names[layer]] for layer in group.layers())) for group in groups]
 
 
 def fewest(blocks: list[Block], enough: Callable[[list[Block]], bool]) -> list[Block]:
@@ -133,11 +129,16 @@ def possible(model: nn.Module, exclude: list[str], amounts: str | None = None) -
     """
     library()
     check_exclude(model, exclude)
-    layer_amounts([name for name, module in model.named_modules() if isinstance(module, LAYERS)], [], amounts)
+    layer_amounts(layer_names(model), [], amounts)
+
+
+def layer_names(model: nn.Module) -> list[str]:
+    """The names of the layers that have filters."""
+    return [name for name, module in model.named_modules() if isinstance(module, LAYERS)]
 
 
 def removal_order(
-    scores: list[Tensor], multiples: list[int], scope: Scope, amounts: list[float] | None = None
+    scores: Sequence[Tensor], multiples: list[int], scope: Scope, amounts: Sequence[float] | None = None
 ) -> list[Block]:
     """The order in which blocks of units go.
 

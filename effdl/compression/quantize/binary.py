@@ -5,6 +5,7 @@ propagations".
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -27,6 +28,26 @@ def check(model: nn.Module, first_last: bool) -> None:
     """Refuse a model without a layer to act on (UserError)."""
     if not inner_weights(model, first_last):
         raise UserError(f"first_last={str(first_last).lower()}: this leaves no layer of the model to quantize")
+
+
+def train_quantized(
+    model: nn.Module,
+    bench: Bench,
+    first_last: bool,
+    quantizer: Callable[[Tensor], nn.Module],
+    epochs: int | None,
+    lr_scale: float,
+) -> nn.Module:
+    """Train on with the parametrization that `quantizer` makes of each weight.
+
+    Raises:
+        UserError: no layer to act on.
+    """
+    check(model, first_last)
+    for module, name in inner_weights(model, first_last):
+        parametrize.register_parametrization(module, name, quantizer(getattr(module, name)))
+    model = bench.fit(model, epochs=epochs, lr_scale=lr_scale)
+    return renew_statistics(model, bench) if bench.recipe.ema else model
 
 
 @effect("values", check)

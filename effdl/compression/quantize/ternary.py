@@ -7,11 +7,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from effdl.bench import Bench
 from effdl.compression.order import effect
-from effdl.compression.quantize.binary import check, inner_weights, renew_statistics
+from effdl.compression.quantize.binary import check, train_quantized
 from effdl.rounding import Grid
 from effdl.types import Natural, Positive
 
@@ -39,11 +38,7 @@ def ternary(
     Raises:
         UserError: no layer to act on.
     """
-    check(model, first_last)
-    for module, name in inner_weights(model, first_last):
-        parametrize.register_parametrization(module, name, Ternary(getattr(module, name)))
-    model = bench.fit(model, epochs=epochs, lr_scale=lr_scale)
-    return renew_statistics(model, bench) if bench.recipe.ema else model
+    return train_quantized(model, bench, first_last, Ternary, epochs, lr_scale)
 
 
 class Ternary(nn.Module):

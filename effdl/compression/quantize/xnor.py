@@ -7,11 +7,10 @@ with binary weights (section 3.1).
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from effdl.bench import Bench
 from effdl.compression.order import effect
-from effdl.compression.quantize.binary import check, inner_weights, renew_statistics, signs
+from effdl.compression.quantize.binary import check, signs, train_quantized
 from effdl.rounding import Grid
 from effdl.types import Natural, Positive
 
@@ -37,11 +36,7 @@ def xnor(
     Raises:
         UserError: no layer to binarize.
     """
-    check(model, first_last)
-    for module, name in inner_weights(model, first_last):
-        parametrize.register_parametrization(module, name, ScaledBinary(getattr(module, name)))
-    model = bench.fit(model, epochs=epochs, lr_scale=lr_scale)
-    return renew_statistics(model, bench) if bench.recipe.ema else model
+    return train_quantized(model, bench, first_last, ScaledBinary, epochs, lr_scale)
 
 
 class ScaledBinary(nn.Module):
