@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from effdl.commands import config_folder
@@ -49,11 +49,7 @@ def plain_values(config: DictConfig) -> dict:
 
 def own_part(config: DictConfig) -> DictConfig:
     """What a run reads: neither Hydra's part nor what an experiment states, which is for `effdl reproduce`."""
-    config = config.copy()
-    with open_dict(config):
-        for key in ("hydra", "reported"):
-            config.pop(key, None)
-    return config
+    return OmegaConf.masked_copy(config, [key for key in config if key not in ("hydra", "reported")])
 
 
 OmegaConf.register_new_resolver("matching", matching, replace=True)

@@ -20,6 +20,7 @@ from pydantic import Field
 from rich.console import Console
 
 from effdl.commands.launch import register
+from effdl.commands.sweep_loader import sharing
 from effdl.config import check_values, keywords
 from effdl.errors import RunError, UserError
 from effdl.files import write_atomic, write_json
@@ -56,10 +57,10 @@ class OptunaSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra has composed, and make the launcher."""
-        self.hydra_context, self.config = hydra_context, config
+        self.hydra_context, self.config = sharing(hydra_context, config), config
         self.folder = Path(config.hydra.sweep.dir)
         self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
+            hydra_context=self.hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> list[Sequence[JobReturn]]:

@@ -156,7 +156,7 @@ def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: lis
     if args.format == "table":
         show_table(args, chosen, lookup, title)
     else:
-        deliver(args.output, as_file(args, chosen, lookup, kept, sums, found, title))
+        deliver(args.output, as_file(args, chosen, lookup, kept, sums, found))
     console = Console(markup=False, stderr=args.format != "table")
     for line in lines(sums):
         console.print(line, highlight=False, soft_wrap=True)
@@ -167,15 +167,17 @@ def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: lis
         for path in pictures(kept, args.plots):
             console.print(f"picture: {path}", highlight=False, soft_wrap=True)
     if args.html:
-        from effdl.report.page import page
-
-        deliver(args.html, page(kept, labelled(sums), title))
+        deliver(args.html, as_page(args, kept, sums))
         console.print(f"page: {args.html}", highlight=False, soft_wrap=True)
 
 
-def labelled(sums: dict) -> dict[str, str]:
-    """The totals as the page shows them: label and text."""
-    return dict(line.split(": ", 1) for line in lines(sums))
+def as_page(args: argparse.Namespace, kept: list[dict], sums: dict) -> str:
+    """The page, with every stage of the runs that are in the table."""
+    from effdl.report.page import page
+
+    runs = len({row["run"] for row in kept})
+    title = f"{runs} run{'' if runs == 1 else 's'} of {', '.join(map(str, args.folders))}"
+    return page(kept, dict(line.split(": ", 1) for line in lines(sums)), title)
 
 
 def keys_of(args: argparse.Namespace, lookup: Lookup) -> list[str]:
@@ -210,19 +212,11 @@ def show_table(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, tit
 
 
 def as_file(
-    args: argparse.Namespace,
-    chosen: list[dict],
-    lookup: Lookup,
-    kept: list[dict],
-    sums: dict,
-    found: Gathered,
-    title: str,
+    args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: list[dict], sums: dict, found: Gathered
 ) -> str:
     """The comparison in the format of a file."""
     if args.format == "html":
-        from effdl.report.page import page
-
-        return page(kept, labelled(sums), title)
+        return as_page(args, kept, sums)
     if args.format in ("csv", "json") and args.columns:
         chosen = [{key: lookup(row, key) for key in keys_of(args, lookup)} for row in chosen]
     if args.format == "csv":

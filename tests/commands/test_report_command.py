@@ -192,8 +192,8 @@ def test_the_page_is_written_beside_the_table_or_as_the_format(report, tmp_path,
     code, out, _ = report("--where", "seed=1", "--html")
     assert code == 0
     assert "page: report.html" in out
-    assert (tmp_path / "report.html").read_text().startswith("2 3 1 row of")
-    assert report("--format", "html")[1].startswith("5 3 3 rows of")
+    assert (tmp_path / "report.html").read_text().startswith("2 3 1 run of")
+    assert report("--format", "html")[1].startswith("5 3 3 runs of")
 
 
 def test_a_thousand_runs_take_less_than_five_seconds(outputs, tmp_path):

@@ -98,11 +98,12 @@ class Removal:
     def _groups(self, dependencies: Dependencies) -> list[tuple[Group, float]]:
         """The groups that may lose filters, each with its amount."""
         layers = layer_names(dependencies.model)
-        amounts = dict(zip(layers, layer_amounts(layers, self.exclude, self.amounts), strict=True))
-        groups = dependencies.groups({name for name, amount in amounts.items() if amount == 0})
+        amount_of = dict(zip(layers, layer_amounts(layers, self.exclude, self.amounts), strict=True))
+        groups = dependencies.groups({name for name, amount in amount_of.items() if amount == 0})
         if not groups:
-            raise UserError(f"exclude={self.exclude}: no layer of this model is left whose filters can be removed")
-        return [(group, min(amounts[dependencies.names[layer]] for layer in group.layers())) for group in groups]
+            amounts = f", amounts={self.amounts}" if self.amounts else ""
+            raise UserError(f"exclude={self.exclude}{amounts}: no layer is left whose filters can be removed")
+        return [(group, min(amount_of[dependencies.names[layer]] for layer in group.layers())) for group in groups]
 
 
 def fewest(blocks: list[Block], enough: Callable[[list[Block]], bool]) -> list[Block]:

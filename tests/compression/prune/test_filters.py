@@ -241,6 +241,9 @@ def test_amounts_of_a_file(tmp_path):
     file.write_text('{"layer9": 0.5}')
     with pytest.raises(UserError, match="layer9 is no layer"):
         possible(resnet(3, 16, 10), [], str(file))
+    file.write_text("{}")
+    with pytest.raises(UserError, match=r"exclude=\[\], amounts=.*amounts.json: no layer is left"):
+        prune(resnet(3, 16, 10), level=0.3, amounts=str(file))
 
 
 def test_what_is_left_is_a_multiple():
