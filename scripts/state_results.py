@@ -61,13 +61,14 @@ def images(folder: RunFolder) -> int:
 
 
 def values(point: tuple[str, ...], folders: list[RunFolder], papers: list[Claim], count: int) -> list[dict]:
-    """What is reported of one point: of every stage, and in total."""
+    """What is reported of one point: of every stage, and in total; differences where a paper's values are."""
     results = [folder.result for folder in folders]
     relative = {claim.stage: claim.relative_to for claim in papers if claim.relative_to}
     rows = []
     for stage in [row["stage"] for row in results[0]["stages"] if row["stage"] != "dense" or row["epochs"]]:
         found = [next(row for row in result["stages"] if row["stage"] == stage) for result in results]
-        asked = [claim.metric for claim in papers if claim.stage == stage and not claim.relative_to]
+        own = [claim for claim in papers if claim.overrides == point and claim.stage == stage]
+        asked = [claim.metric for claim in own if not claim.relative_to]
         counts = [key for key in dict.fromkeys([*COUNTS, *asked]) if not key.startswith("top")]
         mean = {key: fmean(row[key] for row in found) for key in ("top1", *counts)}
         entry = {"stage": stage, "metric": "top1"}
@@ -158,11 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f"allowed is one run per seed, the same seeds for all overrides: {seeds or 'no run there'}")
     folders = [folder for found in runs.values() for folder in found]
     count = images(folders[0])
-    rows = [
-        row
-        for point, found in runs.items()
-        for row in values(point, found, [claim for claim in papers if claim.overrides == point], count)
-    ]
+    rows = [row for point, found in runs.items() for row in values(point, found, papers, count)]
     file.write_text(replaced(file.read_text(), group(folders, next(iter(seeds.values())), rows)))
     print(f"{file}: {len(rows)} values of {len(folders)} runs")
     return 0
