@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from effdl.data.load import Data
 from effdl.data.loader import prepared
 from effdl.measure.accuracy import accuracy
-from effdl.recipe import Place, Recipe
+from effdl.place import Place
+from effdl.recipe import Recipe
 
 Guide = Callable[[nn.Module, "Bench"], nn.Module]
 

@@ -22,7 +22,7 @@ from effdl.measure.macs import macs
 from effdl.measure.size import count, file_bytes
 from effdl.models.build import build
 from effdl.models.structure import apply
-from effdl.recipe import Place
+from effdl.place import Place
 
 
 def load_model(path: str | Path, *, trusted: bool = False) -> nn.Module:

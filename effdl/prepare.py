@@ -8,22 +8,19 @@ from functools import partial
 import torch
 from torch import nn
 
-from effdl.bench import Bench, Guide
 from effdl.compression.order import check_fits, check_order, kind_of
 from effdl.config import instantiate, locate
 from effdl.data.load import Data, load
 from effdl.data_parallel import check_shares
-from effdl.distributed import Group, threads, world_size
 from effdl.errors import UserError
 from effdl.evaluate import load_model, read_description
 from effdl.models.build import build, dry_run
 from effdl.models.structure import changes
-from effdl.recipe import Place, Recipe
+from effdl.place import Place, choose_place
+from effdl.recipe import Recipe
 from effdl.report.outcome import name_of
-from effdl.seeding import derive_seed, make_deterministic
-
-Step = Callable[[nn.Module, Bench], nn.Module]
-DEFAULT_THREADS = torch.get_num_threads()
+from effdl.seeding import derive_seed
+from effdl.steps import check_during, steps_on
 
 
 @dataclass
@@ -115,46 +112,6 @@ def with_classes(augment: Callable, classes: int) -> Callable:
     return partial(augment, classes=classes) if "classes" in inspect.signature(augment).parameters else augment
 
 
-def choose_place(device: dict) -> Place:
-    """The device of a config, with threads and determinism set for this process.
-
-    Raises:
-        UserError: the device is not there.
-    """
-    mps = torch.backends.mps.is_available() and world_size() == 1  # processes cannot exchange its tensors
-    there = {"cuda": torch.cuda.is_available(), "mps": mps, "cpu": True}
-    name = device["name"] if device["name"] != "auto" else next(name for name, found in there.items() if found)
-    if not there[name]:
-        raise UserError(
-            f"device={name}: there is none here (found: {', '.join(n for n, found in there.items() if found)})"
-        )
-    if world_size() > 1 and device["compile"]:
-        raise UserError(f"device.compile=true: not with {world_size()} processes")
-    # An earlier run of a sweep may have set another number.
-    torch.set_num_threads(device["threads"] or (threads() if world_size() > 1 else DEFAULT_THREADS))
-    make_deterministic(device["deterministic"])
-    # On CPUs no model here trains slower so, most train faster: see scripts/benchmark_layout.py.
-    channels_last = name != "mps" if device["channels_last"] is None else device["channels_last"]
-    return Place(own_device(name), device["precision"], channels_last, device["compile"])
-
-
-def own_device(name: str) -> torch.device:
-    """The device of this process: of several on a machine, each has a GPU of its own.
-
-    Raises:
-        UserError: there are too few.
-    """
-    if name != "cuda" or world_size() == 1:
-        return torch.device(name)
-    if Group.local_size > torch.cuda.device_count():
-        raise UserError(
-            f"device=cuda: {Group.local_size} processes need as many GPUs, here are {torch.cuda.device_count()}"
-            " (allowed: torchrun --nproc-per-node with their number, or device=cpu)"
-        )
-    torch.cuda.set_device(Group.local_rank)
-    return torch.device("cuda", Group.local_rank)
-
-
 def recipe_of(config: dict, classes: int) -> Recipe:
     """The recipe that a config describes."""
     return Recipe(
@@ -184,59 +141,6 @@ def rewind_epoch(config: dict) -> int | None:
     if epochs and max(epochs) > config["epochs"]:
         raise UserError(f"rewind_epoch={max(epochs)}: allowed is a whole number <= {config['epochs']} (epochs)")
     return next(iter(epochs), None)
-
-
-def train_fully(model: nn.Module, bench: Bench) -> nn.Module:
-    """Train by the run's whole recipe."""
-    return bench.fit(model, epochs=bench.recipe.epochs)
-
-
-def steps_on(config: dict) -> list[tuple[str, dict]]:
-    """Name and node of the compression methods that are on."""
-    return [(name, node) for name, node in config["compression"].items() if node.get("level")]
-
-
-def check_during(config: dict) -> None:
-    """Make sure that guides, and only they, name stages to apply to, and that there are such stages.
-
-    Raises:
-        UserError: not so.
-    """
-    stages = {stage.partition("-")[0] for stage, _, _ in steps_of(config)}
-    for name, node in steps_on(config):
-        during, key = node.get("during"), f"compression.{name}.during"
-        if "during" in node and kind_of(locate(node["_target_"])) != "guide":
-            raise UserError(f"{key}: allowed for distillation losses only")
-        if unknown := sorted(set(during or []) - stages):
-            raise UserError(f"{key}: {unknown[0]} is no stage of this run (allowed: {', '.join(sorted(stages))})")
-        if node["level"] == "self" and stages == {"dense"}:
-            raise UserError("distill=self: no training follows the first, which is the teacher (add prune=..., say)")
-
-
-def guides_of(config: dict) -> list[tuple[Callable[[str], bool], Guide]]:
-    """The losses of distillation, each with the question whether it applies to the trainings of a stage."""
-
-    def applies(stage: str, level: str, during: list[str] | None) -> bool:
-        if stage == "teacher" or (stage == "dense" and level == "self"):
-            return False
-        return during is None or stage in during
-
-    return [
-        (partial(applies, level=node["level"], during=node.get("during")), instantiate(node))
-        for _, node in steps_on(config)
-        if kind_of(locate(node["_target_"])) == "guide"
-    ]
-
-
-def steps_of(config: dict) -> list[tuple[str, str, Step]]:
-    """Stage, method and function of every step that is on, the first training included; stages have unique names."""
-    steps: list[tuple[str, str, Step]] = [("dense", "train", train_fully)]
-    for name, node in steps_on(config):
-        if kind_of(locate(node["_target_"])) != "guide":
-            stage = node.get("stage", name)
-            before = sum(earlier.partition("-")[0] == stage for earlier, _, _ in steps)
-            steps.append((f"{stage}-{before + 1}" if before else stage, name, instantiate(node)))
-    return steps
 
 
 def on_device(data: Data, device: torch.device) -> Data:

@@ -15,11 +15,12 @@ from effdl.errors import Hopeless, RunError, UserError
 from effdl.files import read_rows, write_atomic, write_json, write_rows
 from effdl.logs import logging_to
 from effdl.measure.energy import EnergyMeter
-from effdl.prepare import Prepared, describe, on_device, steps_of
+from effdl.prepare import Prepared, describe, on_device
 from effdl.provenance import provenance
 from effdl.report.outcome import show_result
 from effdl.report.progress import Progress
 from effdl.results import COSTS, DONE, FAILED, INTERRUPTED, STOPPED, RunFolder
+from effdl.steps import steps_of
 from effdl.watchers import Watcher, Watchers, loggers_of
 from effdl.work import Work, add, make_bench
 

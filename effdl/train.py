@@ -12,13 +12,14 @@ from effdl.data.load import Data
 from effdl.data.loader import batches, normalize, prepared
 from effdl.data_parallel import mean, share, unified, whole_batches
 from effdl.distributed import from_main, gathered, is_main, world_size
+from effdl.epoch_log import EpochLog
 from effdl.errors import RunError
 from effdl.measure.accuracy import accuracy, sum_dtype
 from effdl.measure.energy import EnergyMeter
 from effdl.measure.memory import peak_memory
-from effdl.recipe import Place, Recipe
+from effdl.place import Place
+from effdl.recipe import Recipe
 from effdl.report.progress import Progress
-from effdl.results import EpochLog
 from effdl.seeding import derive_seed
 from effdl.training_state import TrainingState
 

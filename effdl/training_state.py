@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from effdl.data_parallel import replicated
-from effdl.recipe import Place, Recipe
+from effdl.place import Place
+from effdl.recipe import Recipe
 
 
 class TrainingState:

@@ -15,16 +15,18 @@ from effdl.compression.permanent import grids, make_permanent
 from effdl.data.load import Data
 from effdl.deploy.cpu import cpu_flags
 from effdl.distributed import from_main
+from effdl.epoch_log import EpochLog
 from effdl.errors import RunError
 from effdl.evaluate import measure
 from effdl.files import append_row, read_rows, write_rows
 from effdl.measure.energy import EnergyMeter
-from effdl.prepare import Prepared, Step, guides_of, recipe_of, train_fully
+from effdl.prepare import Prepared, recipe_of
 from effdl.recipe import Recipe
 from effdl.report.progress import Progress
 from effdl.report.verdict import verdict
-from effdl.results import COSTS, EpochLog, RunFolder
+from effdl.results import COSTS, RunFolder
 from effdl.seeding import derive_seed
+from effdl.steps import Step, guides_of, train_fully
 from effdl.train import fit
 from effdl.watchers import Watchers
 

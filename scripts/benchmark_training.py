@@ -35,13 +35,13 @@ from effdl.checkpoint import Checkpoint
 from effdl.data.augment import flip_crop
 from effdl.data.load import Data
 from effdl.data.source import Images
+from effdl.epoch_log import EpochLog
 from effdl.measure.energy import EnergyMeter
 from effdl.models.resnet import resnet
 from effdl.optim import sgd
-from effdl.prepare import choose_place
+from effdl.place import choose_place
 from effdl.recipe import Recipe
 from effdl.report.progress import Progress
-from effdl.results import EpochLog
 from effdl.schedule import constant
 from effdl.train import fit
 

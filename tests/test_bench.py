@@ -6,7 +6,8 @@ from torch import nn
 
 from effdl.bench import Bench
 from effdl.data.load import load
-from effdl.recipe import Place, Recipe
+from effdl.place import Place
+from effdl.recipe import Recipe
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,10 @@ from effdl.compression.order import Kind, kind_of
 from effdl.config import GROUPS, check_targets, instantiate, locate
 from effdl.errors import UserError
 from effdl.models.build import build
-from effdl.prepare import choose_place, guides_of, recipe_of, steps_of, steps_on
+from effdl.place import choose_place
+from effdl.prepare import recipe_of
 from effdl.results import fingerprint
+from effdl.steps import guides_of, steps_of, steps_on
 
 FOLDER = config_folder()
 FILES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.yaml"))

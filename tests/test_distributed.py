@@ -124,10 +124,11 @@ def fit_energy(folder: Path) -> None:
     """One epoch on digits with a meter that says what it counts."""
     from effdl.checkpoint import Checkpoint
     from effdl.data.load import load
+    from effdl.epoch_log import EpochLog
     from effdl.optim import sgd
-    from effdl.recipe import Place, Recipe
+    from effdl.place import Place
+    from effdl.recipe import Recipe
     from effdl.report.progress import Progress
-    from effdl.results import EpochLog
     from effdl.schedule import constant
     from effdl.train import fit
 

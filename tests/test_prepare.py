@@ -5,37 +5,11 @@ import torch
 
 from effdl.commands.compose import composed, settings
 from effdl.errors import UserError
-from effdl.prepare import DEFAULT_THREADS, choose_place, prepare, recipe_of, steps_of
+from effdl.prepare import prepare, recipe_of
 
 
 def config(*overrides: str) -> dict:
     return settings(composed(list(overrides), None))
-
-
-@pytest.fixture
-def restored_threads():
-    yield
-    torch.set_num_threads(DEFAULT_THREADS)
-
-
-def test_threads_of_one_run_do_not_stay_for_the_next(restored_threads):
-    choose_place(config("device.threads=1")["device"])
-    assert torch.get_num_threads() == 1
-    choose_place(config()["device"])
-    assert torch.get_num_threads() == DEFAULT_THREADS
-
-
-def test_defaults_of_the_device():
-    place = choose_place(config("device=cpu")["device"])
-    assert (place.device.type, place.precision, place.channels_last, place.compile) == ("cpu", "fp32", True, False)
-    assert choose_place(config("device=cpu", "device.channels_last=false")["device"]).channels_last is False
-    assert torch.are_deterministic_algorithms_enabled()
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_there():
-    with pytest.raises(UserError, match=r"device=cuda: there is none here \(found: .*cpu\)"):
-        choose_place(config("device=cuda")["device"])
 
 
 def test_the_same_seed_builds_the_same_model_and_another_another():
@@ -51,18 +25,6 @@ def test_the_description_rebuilds_the_architecture_only():
     assert (found["stage"], found["config"]["hidden"]) == ("dense", [5])
     assert "weights" not in found["config"]
     assert found["structure"] == []
-
-
-def test_steps_without_a_level_are_off():
-    assert [stage for stage, _, _ in steps_of(config())] == ["dense"]
-    assert [stage for stage, _, _ in steps_of(config("prune=0"))] == ["dense"]
-    assert [step[:2] for step in steps_of(config("prune=0.5"))] == [("dense", "train"), ("prune", "magnitude")]
-
-
-def test_a_method_used_twice_makes_two_stages():
-    twice = config("prune=0.5")
-    twice["compression"]["again"] = twice["compression"]["magnitude"]
-    assert [stage for stage, _, _ in steps_of(twice)] == ["dense", "prune", "prune-2"]
 
 
 def test_the_recipe_is_what_the_config_says():

@@ -14,13 +14,14 @@ from effdl.data.augment import cutmix, mixup
 from effdl.data.load import load
 from effdl.data.loader import prepared
 from effdl.data.source import Images
+from effdl.epoch_log import EpochLog
 from effdl.errors import RunError
 from effdl.files import read_rows
 from effdl.measure.energy import EnergyMeter
 from effdl.optim import sgd
-from effdl.recipe import Place, Recipe
+from effdl.place import Place
+from effdl.recipe import Recipe
 from effdl.report.progress import Progress
-from effdl.results import EpochLog
 from effdl.schedule import constant, one_cycle
 from effdl.seeding import derive_seed
 from effdl.train import fit

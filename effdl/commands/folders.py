@@ -13,7 +13,7 @@ from effdl.results import RunFolder
 
 if TYPE_CHECKING:
     from effdl.data.load import Data
-    from effdl.recipe import Place
+    from effdl.place import Place
 
 
 @dataclass
@@ -73,7 +73,8 @@ def opened(args: argparse.Namespace, console: Console) -> Opened:
     """
     folder = run_folder(args.folder)
     from effdl.data.load import load, stored
-    from effdl.prepare import choose_place, on_device
+    from effdl.place import choose_place
+    from effdl.prepare import on_device
     from effdl.report.outcome import name_of
 
     run = folder.run

@@ -14,7 +14,7 @@ from effdl.errors import UserError
 from effdl.layers import weights
 from effdl.measure.latency import latency
 from effdl.models.activation_quantizer import ActivationQuantizer
-from effdl.recipe import Place
+from effdl.place import Place
 from effdl.rounding import Grid
 
 KEYS = ("ms", "q1_ms", "q3_ms", "runs", "threads", "batch", "runtime", "note")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from effdl.deploy.latency import deployed_latency
-from effdl.recipe import Place
+from effdl.place import Place
 from effdl.rounding import Grid
 
 SHAPE, CPU = (3, 16, 16), Place(torch.device("cpu"))

@@ -9,13 +9,14 @@ from rich.console import Console
 from effdl.bench import Bench
 from effdl.checkpoint import Checkpoint
 from effdl.data.load import load
+from effdl.epoch_log import EpochLog
 from effdl.measure.energy import EnergyMeter
 from effdl.models.mlp import mlp
 from effdl.models.resnet import resnet
 from effdl.optim import sgd
-from effdl.recipe import Place, Recipe
+from effdl.place import Place
+from effdl.recipe import Recipe
 from effdl.report.progress import Progress
-from effdl.results import EpochLog
 from effdl.schedule import one_cycle
 from effdl.train import fit
 
