@@ -63,7 +63,7 @@ def test_hydra_stays_in_the_command_line(library):
         "sweep",
         "jobs",
         "grid_sweeper",
-        "grid_sweeper",
+        "sweep_loader",
         "optuna_sweeper",
         "launch",
         "compose",
