@@ -64,7 +64,8 @@ def table(folders: list[RunFolder]) -> str:
     sources = ", ".join(f"{part} {how}" for part, how in total["source"].items())
     conditions = (
         f"{machine(folders[0])}. "
-        f"Latency: one image in eager PyTorch. Energy: {sources} ({energy['tracker']}). "
+        "Latency: one image in eager PyTorch, whose kernels do not skip zeros: it differs between these stages "
+        f"the machine's mood. Energy: {sources} ({energy['tracker']}). "
         f"Grid: {energy['grid_source']}, {energy['grid_g_per_kwh']:.0f} g/kWh."
     )
     return f"{markdown(COLUMNS, rows)}\n\n{conditions}"
