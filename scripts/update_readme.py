@@ -65,7 +65,7 @@ def table(folders: list[RunFolder]) -> str:
     conditions = (
         f"{machine(folders[0])}. "
         "Latency: one image in eager PyTorch, whose kernels do not skip zeros: it differs between these stages "
-        f"the machine's mood. Energy: {sources} ({energy['tracker']}). "
+        f"by the noise of the machine only. Energy: {sources} ({energy['tracker']}). "
         f"Grid: {energy['grid_source']}, {energy['grid_g_per_kwh']:.0f} g/kWh."
     )
     return f"{markdown(COLUMNS, rows)}\n\n{conditions}"
