@@ -92,8 +92,9 @@ def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> lis
 
 
 def spread_x(axes: Axes, values: list[float]) -> None:
-    """A logarithmic axis with plain numbers where the values span much."""
+    """A logarithmic axis with plain numbers where the values span much, else few ticks, whose numbers may be long."""
     axes.margins(0.08)
+    axes.locator_params("x", nbins=5)
     if min(values) > 0 and max(values) / min(values) >= WIDE:
         axes.set_xscale("log")
         few = math.log10(max(values) / min(values)) < 2.5
