@@ -7,6 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+FEW = 300  # losses that span no more get ticks between the powers of ten
+
 
 def curves(rows: list[dict], title: str) -> bytes:
     """PNG of loss and top-1 accuracy over the epochs of all trainings, in the order of ``epochs.jsonl``."""
@@ -32,11 +34,12 @@ def curves(rows: list[dict], title: str) -> bytes:
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    if any(row["loss"] > 0 for row in rows):
+    if losses := [row[key] for row in rows for key in ("loss", "val_loss") if row.get(key, 0) > 0]:
         figure.axes[0].set_yscale("log")
-        figure.axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # plain numbers, at a third of the cost
-        figure.axes[0].yaxis.set_major_formatter("{x:g}")
-        figure.axes[0].yaxis.set_minor_locator(NullLocator())
+        axis, few = figure.axes[0].yaxis, max(losses) < FEW * min(losses)
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+        axis.set_major_formatter("{x:g}")  # plain numbers cost a third of powers of ten
+        axis.set_minor_locator(NullLocator())
     figure.axes[1].legend(loc="lower right")
     figure.suptitle(title, fontsize=10, parse_math=False)  # a path may hold dollar signs
     buffer = io.BytesIO()
