@@ -13,7 +13,7 @@ FEW = 300  # losses that span no more get ticks between the powers of ten
 def curves(rows: list[dict], title: str) -> bytes:
     """PNG of loss and top-1 accuracy over the epochs of all trainings, in the order of ``epochs.jsonl``."""
     figure = Figure(figsize=(9, 3.6))
-    figure.subplots_adjust(left=0.08, right=0.985, bottom=0.13, top=0.86, wspace=0.22)  # a layout engine draws twice
+    figure.subplots_adjust(left=0.09, right=0.985, bottom=0.13, top=0.86, wspace=0.22)  # a layout engine draws twice
     FigureCanvasAgg(figure)
     for axes, key, label in zip(figure.subplots(1, 2), ("loss", "top1"), ("loss", "top-1 accuracy"), strict=True):
         start = 0
