@@ -3,8 +3,9 @@
 import itertools
 import re
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 
 from hydra import compose, version
@@ -137,17 +138,27 @@ def variants(overrides: list[str], config_dir: str | None, configs: Path | None 
     lists = variations(overrides)
     first = next(lists)
     base = composed(first, config_dir, configs)
-    values = flatten(OmegaConf.to_container(base, resolve=False)).keys() - set(NODES)
+    plain = plain_keys(base)
     yield base
     for other in lists:
         changed = next(text for text, before in zip(other, first, strict=True) if text != before)
-        key = changed.partition("=")[0]
-        if key in values:
-            config = base.copy()
-            OmegaConf.update(config, key, parse([changed])[0].value())
-            yield config
+        if changed.partition("=")[0] in plain:
+            yield with_values(base, parse([changed]))
         else:
             yield composed(other, config_dir, configs)
+
+
+def plain_keys(config: DictConfig) -> set[str]:
+    """The keys of a run that hold plain values: configs that differ in these alone share a composition."""
+    return flatten(OmegaConf.to_container(own_part(config), resolve=False)).keys() - set(NODES)
+
+
+def with_values(config: DictConfig, overrides: Iterable[Override]) -> DictConfig:
+    """A copy of a composed config with other plain values."""
+    config = deepcopy(config)
+    for override in overrides:
+        OmegaConf.update(config, override.key_or_group, override.value())
+    return config
 
 
 def values_of(override: Override) -> Iterator[str]:

@@ -1,17 +1,14 @@
 """The configs of a sweep's jobs, without what Hydra does anew for every job."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra.core.override_parser.types import OverrideType
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from effdl.commands.compose import own_part, parse
-from effdl.config import NODES
-from effdl.results import flatten
+from effdl.commands.compose import parse, plain_keys, with_values
 
 
 class SweepLoader(ConfigLoaderImpl):
@@ -25,7 +22,7 @@ class SweepLoader(ConfigLoaderImpl):
     def __init__(self, hydra_context: HydraContext, config: DictConfig):
         super().__init__(hydra_context.config_loader.get_search_path())
         self.repository = CachingConfigRepository(self.repository)
-        self.plain = flatten(OmegaConf.to_container(own_part(config), resolve=False)).keys() - set(NODES)
+        self.plain = plain_keys(config)
         self.composed: dict[tuple[str, ...], DictConfig] = {}
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: Sequence[str]) -> DictConfig:
@@ -35,9 +32,7 @@ class SweepLoader(ConfigLoaderImpl):
         others = tuple(override.input_line for override in overrides if override not in plain)
         if others not in self.composed:
             self.composed[others] = super().load_sweep_config(master_config, list(others))
-        config = deepcopy(self.composed[others])
-        for override in plain:
-            OmegaConf.update(config, override.key_or_group, override.value())
+        config = with_values(self.composed[others], plain)
         task = [override for override in overrides if not override.is_hydra_override()]
         config.hydra.overrides.task = [override.input_line for override in task]
         config.hydra.job.override_dirname = get_overrides_dirname(task, **config.hydra.job.config.override_dirname)

@@ -5,9 +5,9 @@ from itertools import groupby
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
-FEW = 300  # losses that span no more get ticks between the powers of ten
+from effdl.report.ticks import plain_ticks
 
 
 def curves(rows: list[dict], title: str) -> bytes:
@@ -36,10 +36,8 @@ def curves(rows: list[dict], title: str) -> bytes:
         axes.grid(alpha=0.3)
     if losses := [row[key] for row in rows for key in ("loss", "val_loss") if row.get(key, 0) > 0]:
         figure.axes[0].set_yscale("log")
-        axis, few = figure.axes[0].yaxis, max(losses) < FEW * min(losses)
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-        axis.set_major_formatter("{x:g}")  # plain numbers cost a third of powers of ten
-        axis.set_minor_locator(NullLocator())
+        plain_ticks(figure.axes[0].yaxis, losses)
+        figure.axes[0].yaxis.set_minor_locator(NullLocator())
     figure.axes[1].legend(loc="lower right")
     figure.suptitle(title, fontsize=10, parse_math=False)  # a path may hold dollar signs
     buffer = io.BytesIO()

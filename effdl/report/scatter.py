@@ -6,13 +6,14 @@ from textwrap import wrap
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 from matplotlib.transforms import Bbox
 
 from effdl.report.marks import BASELINE
 from effdl.report.pareto import MAX, MIN, front
 from effdl.report.points import Point
 from effdl.report.quantities import axis
+from effdl.report.ticks import plain_ticks
 
 MARKERS = {
     "circle": "o",
@@ -97,9 +98,7 @@ def spread_x(axes: Axes, values: list[float]) -> None:
     axes.locator_params("x", nbins=5)
     if min(values) > 0 and max(values) / min(values) >= WIDE:
         axes.set_xscale("log")
-        few = math.log10(max(values) / min(values)) < 2.5
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+        plain_ticks(axes.xaxis, values)
         axes.xaxis.set_minor_formatter(NullFormatter())
 
 
