@@ -2,7 +2,7 @@
 
 import sys
 
-from effdl.cli import main
+from effdl.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

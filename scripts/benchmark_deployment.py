@@ -25,17 +25,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from effdl import artifact
-from effdl.compression.permanent import grids, make_permanent
-from effdl.config import instantiate
-from effdl.deploy.cpu import cpu_flags
+from effdl.config.instantiate import instantiate
+from effdl.deploy.benchmark import timed
 from effdl.deploy.onnx import to_onnx
-from effdl.deploy.timing import timed
-from effdl.layers import weights
+from effdl.deploy.speedup import speed, verdict
 from effdl.measure.macs import macs
+from effdl.models import storage
 from effdl.models.build import build
 from effdl.models.structure import changes
-from effdl.report.verdict import speed, verdict
+from effdl.nn.layers import weights
+from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
+from effdl.utils.hardware import cpu_flags
 
 CONFIGS = Path(__file__).parent.parent / "configs" / "compression"
 MODEL = {"_target_": "effdl.models.resnet.resnet", "depth": 20, "width": 1.0, "dropout": 0.0}
@@ -61,7 +61,7 @@ def fresh() -> nn.Module:
     return model.eval()
 
 
-def bench() -> SimpleNamespace:
+def trainer() -> SimpleNamespace:
     """What steps are given: random images, and a training that does nothing."""
 
     def samples(count: int, batch_size: int = 64) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -76,7 +76,7 @@ def compressed(*steps: dict) -> nn.Module:
     for step in steps:
         values = yaml.safe_load((CONFIGS / f"{step['name']}.yaml").read_text()) | step
         del values["name"]
-        model = instantiate(values)(model, bench())
+        model = instantiate(values)(model, trainer())
     return model.eval()
 
 
@@ -93,17 +93,17 @@ def amounts(folder: Path) -> str:
 
 def store(model: nn.Module, path: Path) -> dict:
     """Write a model in effdl's format and as ONNX; returns its MACs, and its layers as ``layers``."""
-    permanent, on_grid = make_permanent(model), grids(model)
+    materialized, on_grid = materialize_parametrizations(model), quant_grids(model)
     description = {
         "config": MODEL,
         "channels": SHAPE[0],
         "image_size": SHAPE[1],
         "classes": CLASSES,
-        "structure": changes(permanent, fresh()),
+        "structure": changes(materialized, fresh()),
     }
-    artifact.write(path.with_suffix(".safetensors"), permanent.state_dict(), description, on_grid)
-    to_onnx(permanent, on_grid, SHAPE, path.with_suffix(".onnx"), "int8" if on_grid else "fp32")
-    return {**macs(permanent, SHAPE), "layers": sum(1 for _ in weights(permanent))}
+    storage.write(path.with_suffix(".safetensors"), materialized.state_dict(), description, on_grid)
+    to_onnx(materialized, on_grid, SHAPE, path.with_suffix(".onnx"), "int8" if on_grid else "fp32")
+    return {**macs(materialized, SHAPE), "layers": sum(1 for _ in weights(materialized))}
 
 
 def summarized(rounds: list[dict]) -> dict:

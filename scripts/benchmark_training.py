@@ -7,8 +7,8 @@ whatever else the machine does hits all of them alike:
 
 - floor: forward, backward and SGD step on one fixed batch that is already a normalized float tensor. Nothing that
   feeds real data can be faster.
-- fit: `effdl.train.fit` on the default device settings, with flip-crop augmentation, metrics, energy meter, log and
-  checkpoint; no validation split.
+- fit: `effdl.training.loop.fit` on the default device settings, with flip-crop augmentation, metrics, energy meter,
+  log and checkpoint; no validation split.
 - usual: the loop of most tutorials: torchvision's PIL transforms (crop, flip, tensor, normalize), `DataLoader` with
   one worker per thread, loss and accuracy read after every batch.
 
@@ -31,22 +31,22 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from effdl.checkpoint import Checkpoint
 from effdl.data.augment import flip_crop
-from effdl.data.load import Data
+from effdl.data.build import Data
 from effdl.data.source import Images
-from effdl.epoch_log import EpochLog
 from effdl.measure.energy import EnergyMeter
 from effdl.models.resnet import resnet
-from effdl.optim import sgd
-from effdl.place import choose_place
-from effdl.recipe import Recipe
-from effdl.report.progress import Progress
-from effdl.schedule import constant
-from effdl.train import fit
+from effdl.training.callbacks import Callbacks
+from effdl.training.checkpoint import Checkpoint
+from effdl.training.device import select_device
+from effdl.training.epoch_log import EpochLog
+from effdl.training.loop import fit
+from effdl.training.optimizers import sgd
+from effdl.training.recipe import Recipe
+from effdl.training.schedules import constant
 
 MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)
-PLACE = choose_place(
+DEVICE = select_device(
     {
         "name": "cpu",
         "precision": "fp32",
@@ -100,11 +100,11 @@ def ours(model: nn.Module, images: Images, batch: int, meter: EnergyMeter) -> No
             model,
             data,
             recipe,
-            PLACE,
+            DEVICE,
             seed=0,
             checkpoint=Checkpoint(Path(folder), "0"),
             meter=meter,
-            display=Progress(Console(quiet=True)),
+            callbacks=Callbacks(),
             log=EpochLog(Path(folder) / "epochs.jsonl", "dense", 0),
         )
 

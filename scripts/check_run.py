@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from effdl.data.load import load
-from effdl.evaluate import load_model
+from effdl.data.build import load
+from effdl.models.stored import load_model
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 

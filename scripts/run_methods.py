@@ -17,7 +17,7 @@ from pathlib import Path
 from readme import markdown, replace_part
 
 from effdl.report.table import percent, si, size
-from effdl.results import DONE, RunFolder
+from effdl.runs.folder import DONE, RunFolder
 
 COLUMNS = (
     "effdl train model=resnet ...",

@@ -22,10 +22,11 @@ from statistics import fmean
 
 from omegaconf import OmegaConf
 
-from effdl.commands.experiments import config_of, experiment_file, stated
-from effdl.errors import UserError
-from effdl.report.reproduction import FREE, TOTAL, Claim, claims, differing, points
-from effdl.results import COSTS, RunFolder
+from effdl.config.experiments import config_of, experiment_file, stated
+from effdl.config.identity import by_target
+from effdl.report.reproduction.claims import FREE, TOTAL, Claim, claims, differing, points
+from effdl.runs.folder import COSTS, RunFolder
+from effdl.utils.errors import UserError
 
 COUNTS = ("params_nonzero", "size_bytes")
 
@@ -55,9 +56,9 @@ def point_of(folder: RunFolder, name: str, known: list[tuple[str, ...]], config_
 
 def images(folder: RunFolder) -> int:
     """Number of test images of a run."""
-    from effdl.data.load import load, stored
+    from effdl.data.build import load, shipped
 
-    return len(load(stored(folder.run["config"]["dataset"])).test)
+    return len(load(shipped(by_target(folder.run["config"])["dataset"])).test)
 
 
 def values(point: tuple[str, ...], folders: list[RunFolder], papers: list[Claim], count: int) -> list[dict]:

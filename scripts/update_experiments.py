@@ -10,8 +10,8 @@ import sys
 
 from readme import markdown, replace_part
 
-from effdl.commands.experiments import experiments, stated
-from effdl.report.reproduction import TOTAL, Claim, claims
+from effdl.config.experiments import experiments, stated
+from effdl.report.reproduction.claims import TOTAL, Claim, claims
 from effdl.report.table import UNKNOWN, grams, percent, size, watt_hours
 
 COLUMNS = ("effdl reproduce ...", "stage", "test top-1", "paper", "size on disk", "time", "energy", "CO2eq")

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from readme import markdown, replace_part
 
 from effdl.report.table import grams, milliseconds, percent, si, size, watt_hours
-from effdl.results import RunFolder
+from effdl.runs.folder import RunFolder
 
 EXPERIMENTS = Path(__file__).parent.parent / "configs" / "experiment"
 COLUMNS = (

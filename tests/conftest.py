@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture
 def effdl(tmp_path, monkeypatch, capfd):
     """Run a command in this process and an empty folder; returns exit code, standard output and error."""
-    from effdl.cli import main
+    from effdl.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -24,7 +24,7 @@ def test_the_wheel_ships_configs_and_digits(tmp_path):
 
 
 def test_the_committed_example_is_what_it_says():
-    from effdl.evaluate import load_model
+    from effdl.models.stored import load_model
 
     example = ROOT / "outputs" / "example"
     dense, pruned = json.loads((example / "result.json").read_text())["stages"]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from effdl.types import Count, Natural, Positive
+from effdl.config.types import Count, Natural, Positive
 
 Batch = tuple[Tensor, Tensor]
 Magnitude = Annotated[int, Field(ge=0, le=30)]

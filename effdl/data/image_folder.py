@@ -10,12 +10,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from effdl.config.types import Count, Fraction, Natural, Positive
 from effdl.data import pixel_cache
 from effdl.data.source import Images, Source
 from effdl.data.split import stratified_holdout
 from effdl.data.streamed import StreamedImages, default_workers
-from effdl.errors import UserError
-from effdl.types import Count, Fraction, Natural, Positive
+from effdl.utils.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 HEADERS = 1000  # images whose size is read to find the common one

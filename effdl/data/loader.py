@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from effdl.data.load import Data
+from effdl.data.build import Data
 from effdl.data.source import Images
 from effdl.data.streamed import StreamedImages
-from effdl.data_parallel import gather, share
-from effdl.distributed import world_size
-from effdl.errors import UserError
+from effdl.utils.data_parallel import gather, share
+from effdl.utils.distributed import world_size
+from effdl.utils.errors import UserError
 
 
 def batches(
@@ -102,7 +102,9 @@ def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
     return (images * scale).add_(shift)  # one pass that also converts, one in place
 
 
-def prepared(images: Images, data: Data, batch_size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def normalized_batches(
+    images: Images, data: Data, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of a split in order, ready for a model: float images (n, C, H, W) and labels (n,)."""
     for batch, labels in batches(images, batch_size, order=None, device=device, drop_last=False, train=False):
         yield normalize(batch, data.mean, data.std), labels

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from effdl.errors import UserError
+from effdl.utils.errors import UserError
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels, as PIL has it
 

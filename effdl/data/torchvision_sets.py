@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from effdl.config.types import Count, Natural
 from effdl.data.source import Images, Source
 from effdl.data.streamed import StreamedImages, default_workers
-from effdl.errors import UserError
-from effdl.types import Count, Natural
+from effdl.utils.errors import UserError
 
 BY_FLAG = {"train": True}, {"train": False}
 BY_NAME = {"split": "train"}, {"split": "test"}

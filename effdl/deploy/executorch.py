@@ -10,8 +10,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from effdl.deploy.torch_export import traced
-from effdl.errors import UserError
-from effdl.files import write_atomic
+from effdl.utils.errors import UserError
+from effdl.utils.files import write_atomic
 
 
 def required(module: str):

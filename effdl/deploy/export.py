@@ -9,19 +9,19 @@ import torch
 from torch import nn
 
 from effdl.deploy import executorch, torch_export
-from effdl.deploy.check import Batches, check, compare, program_logits, tolerance_of, torch_logits
+from effdl.deploy.benchmark import timed
 from effdl.deploy.onnx import Precision, check_precision, to_onnx
+from effdl.deploy.onnx_runtime import describe_arithmetic, kernels, onnxruntime, ort_logits
+from effdl.deploy.parity import Batches, compare, program_logits, require_parity, tolerance_of, torch_logits
 from effdl.deploy.qdq import fits_int8
-from effdl.deploy.runtime import describe_arithmetic, kernels, onnxruntime, ort_logits
-from effdl.deploy.timing import timed
-from effdl.errors import UserError
-from effdl.rounding import Grid
+from effdl.nn.fake_quant import QuantGrid
+from effdl.utils.errors import UserError
 
 Format = Literal["onnx", "torch_export", "executorch"]
 FILES: dict[Format, str] = {"onnx": "model.onnx", "torch_export": "model.pt2", "executorch": "model.pte"}
 
 
-def choose_precision(model: nn.Module, grids: dict[str, Grid], format: Format, precision: str | None) -> Precision:
+def choose_precision(model: nn.Module, grids: dict[str, QuantGrid], format: Format, precision: str | None) -> Precision:
     """The precision asked for, or else int8 for ONNX if the model is quantized to it, or else fp32.
 
     Raises:
@@ -36,7 +36,7 @@ def choose_precision(model: nn.Module, grids: dict[str, Grid], format: Format, p
 
 def export(
     model: nn.Module,
-    grids: dict[str, Grid],
+    grids: dict[str, QuantGrid],
     input_shape: tuple[int, int, int],
     batches: Callable[[], Batches],
     folder: Path,
@@ -50,7 +50,7 @@ def export(
 
     Args:
         model: permanent and in eval mode, on the CPU.
-        grids: as `artifact.grids` says.
+        grids: as `storage.quant_grids` says.
         input_shape: (C, H, W).
         batches: gives the test split's batches (images, labels), normalized float32, as often as it is called.
         threads: of the runtime, while it is timed.
@@ -80,7 +80,7 @@ def export(
             logits = program_logits(executorch.load(path, threads), batches(), one_by_one=True)
         labels = torch.cat([labels.cpu() for _, labels in batches()])
         comparison = compare(torch_logits(model, batches()), logits, labels)
-        check(comparison, tolerance_of(model, precision))
+        require_parity(comparison, tolerance_of(model, precision))
         latency = timed(path, input_shape, threads=threads)
         if format == "onnx":
             latency["latency_runtime"] += f" {precision}"

@@ -6,16 +6,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from effdl.deploy.benchmark import timed
 from effdl.deploy.onnx import to_onnx
+from effdl.deploy.onnx_runtime import describe_arithmetic, kernels, onnxruntime
 from effdl.deploy.qdq import fits_int8
-from effdl.deploy.runtime import describe_arithmetic, kernels, onnxruntime
-from effdl.deploy.timing import timed
-from effdl.errors import UserError
-from effdl.layers import weights
 from effdl.measure.latency import latency
-from effdl.models.activation_quantizer import ActivationQuantizer
-from effdl.place import Place
-from effdl.rounding import Grid
+from effdl.nn.fake_quant import QuantGrid
+from effdl.nn.layers import weights
+from effdl.nn.quantizers import ActivationQuantizer
+from effdl.utils.errors import UserError
 
 KEYS = ("ms", "q1_ms", "q3_ms", "runs", "threads", "batch", "runtime", "note")
 INT8_BITS = (7, 8)  # 7: int8 with the reduced range that processors without VNNI need
@@ -26,9 +25,9 @@ def deployed_latency(
     path: Path,
     model: nn.Module,
     storage: dict[str, dict],
-    grids: dict[str, Grid],
+    grids: dict[str, QuantGrid],
     input_shape: tuple[int, int, int],
-    place: Place,
+    device: torch.device,
     threads: int,
 ) -> dict:
     """Latency of one image, with keys as in `effdl.measure.latency.latency` and ``latency_note``.
@@ -39,21 +38,21 @@ def deployed_latency(
 
     Args:
         path: the stored model.
-        model: what was loaded from it, on `place.device`.
-        storage: how the file keeps each tensor (``artifact.storage``).
-        grids: ``artifact.grids`` of the file.
+        model: what was loaded from it, on `device`.
+        storage: how the file keeps each tensor (`storage.breakdown`).
+        grids: `storage.quant_grids` of the file.
         input_shape: (C, H, W).
     """
     if note := obstacle(model, storage, grids):
         return {f"latency_{key}": None for key in KEYS} | {"latency_note": note}
     if fits_int8(model, grids):
         return int8_latency(model, grids, input_shape, threads)
-    measured = latency(model, input_shape, device=place.device, threads=threads)
+    found = latency(model, input_shape, device=device, threads=threads)
     dtype = next((HALF[p.dtype] for p in model.parameters() if p.dtype in HALF), "")
-    return {**measured, "latency_runtime": f"{measured['latency_runtime']} {dtype}".strip(), "latency_note": None}
+    return {**found, "latency_runtime": f"{found['latency_runtime']} {dtype}".strip(), "latency_note": None}
 
 
-def obstacle(model: nn.Module, storage: dict[str, dict], grids: dict[str, Grid]) -> str | None:
+def obstacle(model: nn.Module, storage: dict[str, dict], grids: dict[str, QuantGrid]) -> str | None:
     """Why no runtime here computes with a model's weights as they are stored, or None."""
     bits = sorted({grid.bits for grid in grids.values()})
     if any(few not in INT8_BITS for few in bits):
@@ -81,11 +80,13 @@ def shares_values(model: nn.Module, storage: dict[str, dict]) -> bool:
     return counts["palette"] > counts[""]
 
 
-def int8_latency(model: nn.Module, grids: dict[str, Grid], input_shape: tuple[int, int, int], threads: int) -> dict:
+def int8_latency(
+    model: nn.Module, grids: dict[str, QuantGrid], input_shape: tuple[int, int, int], threads: int
+) -> dict:
     """The model as ONNX, in ONNX Runtime."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         to_onnx(model, grids, input_shape, path, "int8")
-        measured = timed(path, input_shape, threads=threads)
+        found = timed(path, input_shape, threads=threads)
         arithmetic = describe_arithmetic(kernels(path, input_shape))
-    return {**measured, "latency_runtime": f"{measured['latency_runtime']} int8", "latency_note": arithmetic}
+    return {**found, "latency_runtime": f"{found['latency_runtime']} int8", "latency_note": arithmetic}

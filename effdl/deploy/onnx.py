@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from effdl.deploy.qdq import fits_int8, quantize_activations, quantize_weights
 from effdl.deploy.shortcuts import as_convolutions
-from effdl.errors import RunError, UserError
-from effdl.files import write_atomic
-from effdl.models.activation_quantizer import ActivationQuantizer
-from effdl.rounding import Grid
+from effdl.nn.fake_quant import QuantGrid
+from effdl.nn.quantizers import ActivationQuantizer
+from effdl.utils.errors import RunError, UserError
+from effdl.utils.files import write_atomic
 
 Precision = Literal["fp32", "fp16", "int8"]
 INPUT, OUTPUT = "images", "logits"
@@ -24,7 +24,7 @@ INPUT, OUTPUT = "images", "logits"
 
 def to_onnx(
     model: nn.Module,
-    grids: dict[str, Grid],
+    grids: dict[str, QuantGrid],
     input_shape: tuple[int, int, int],
     path: Path,
     precision: Precision,
@@ -36,7 +36,7 @@ def to_onnx(
 
     Args:
         model: in eval mode and permanent (without parametrizations); it is not changed.
-        grids: the weights on integer grids, by name; what `artifact.grids` says of the stored model.
+        grids: the weights on integer grids, by name; what `storage.quant_grids` says of the stored model.
         precision: ``fp32``: everything in float32, quantizers included. ``fp16``: in float16 between the casts of
             input and output. ``int8``: weights on a grid become int8, activation quantizers uint8. (A last linear
             layer, whose outputs nothing quantizes, is computed in float from its int8 weights.)
@@ -102,7 +102,7 @@ def traced(model: nn.Module, input_shape: tuple[int, int, int]):
     return program.model_proto
 
 
-def check_precision(model: nn.Module, grids: dict[str, Grid], precision: Precision) -> None:
+def check_precision(model: nn.Module, grids: dict[str, QuantGrid], precision: Precision) -> None:
     """Refuse a precision that the model is not in.
 
     Raises:

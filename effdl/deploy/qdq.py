@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from effdl.errors import RunError
-from effdl.models.activation_quantizer import ActivationQuantizer
-from effdl.rounding import Grid
+from effdl.nn.fake_quant import QuantGrid
+from effdl.nn.quantizers import ActivationQuantizer
+from effdl.utils.errors import RunError
 
 
-def fits_int8(model: nn.Module, grids: dict[str, Grid]) -> bool:
+def fits_int8(model: nn.Module, grids: dict[str, QuantGrid]) -> bool:
     """Whether ONNX Runtime can compute with a model's integers: weights and activations of at most 8 bits.
 
     Activations need all 8 bits, since QuantizeLinear saturates at those of uint8; weights may use fewer.
@@ -70,7 +70,7 @@ def quantize_activations(model: nn.Module) -> None:
                 setattr(parent, name, QuantizeDequantize(child))
 
 
-def quantize_weights(model: nn.Module, grids: dict[str, Grid]) -> None:
+def quantize_weights(model: nn.Module, grids: dict[str, QuantGrid]) -> None:
     """Replace the weights on grids by their codes.
 
     Raises:

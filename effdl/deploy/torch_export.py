@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from effdl.errors import RunError
-from effdl.files import write_atomic
+from effdl.utils.errors import RunError
+from effdl.utils.files import write_atomic
 
 
 def to_torch_export(model: nn.Module, input_shape: tuple[int, int, int], path: Path) -> int:

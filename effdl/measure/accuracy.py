@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from effdl.measure.evaluating import evaluating
+from effdl.measure.eval_mode import eval_mode
 
 
 def accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], topk: Sequence[int] = (1, 5)) -> dict:
@@ -20,7 +20,7 @@ def accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], topk: S
     device, dtype = (first.device, first.dtype) if first is not None else (None, None)
     images_seen, classes = 0, 0
     hits, loss = 0, 0.0  # become tensors on the device, read once at the end: no synchronization per batch
-    with evaluating(model), torch.inference_mode():
+    with eval_mode(model), torch.inference_mode():
         for images, labels in batches:
             images, labels = images.to(device, dtype, non_blocking=True), labels.to(device, non_blocking=True)
             logits = model(images)

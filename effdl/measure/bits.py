@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from effdl.layers import weights
-from effdl.measure.evaluating import evaluating, example_input
-from effdl.models.activation_quantizer import ActivationQuantizer
+from effdl.measure.eval_mode import eval_mode, example_input
+from effdl.nn.layers import weights
+from effdl.nn.quantizers import ActivationQuantizer
 
 # Their outputs are among the values of their inputs (or zero).
 PASSING = (nn.Identity, nn.Flatten, nn.Dropout, nn.ReLU, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
@@ -41,7 +41,7 @@ def activation_bits(model: nn.Module, input_shape: tuple[int, int, int]) -> dict
 
     handles = [module.register_forward_hook(look) for module in model.modules()]
     try:
-        with evaluating(model):
+        with eval_mode(model):
             model(example_input(model, (1, *input_shape)))
     finally:
         for handle in handles:

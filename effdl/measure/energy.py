@@ -6,20 +6,22 @@ least 10 W on x86 for a process however little it uses. Energy counters (RAPL, N
 visible GPUs: set CUDA_VISIBLE_DEVICES on a shared machine.
 """
 
+import json
 import logging
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib.metadata import version
 from time import perf_counter
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from effdl.distributed import Group, world_size
-from effdl.measure.grid import grid_intensity
+from effdl.measure.carbon_intensity import carbon_intensity
+from effdl.utils.distributed import Group, world_size
 
 Pue = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Source = Literal["measured", "estimated", "unavailable"]
@@ -61,7 +63,7 @@ class EnergyMeter:
 
     def __init__(self, *, enabled: bool, country: str | None, pue: Pue) -> None:
         self.country, self.pue = country, pue
-        self.grid_g_per_kwh, self.grid_source = grid_intensity(country)
+        self.grid_g_per_kwh, self.grid_source = carbon_intensity(country)
         self._tracker = None
         self._in_phase = threading.Lock()
         # Detecting the hardware takes codecarbon 2 s, mostly waiting for a child process: do it behind other work.
@@ -154,6 +156,16 @@ class EnergyMeter:
             used.energy_kwh = sum(known.values())
         if known and self.grid_g_per_kwh is not None:
             used.co2eq_g = used.energy_kwh * self.pue * self.grid_g_per_kwh
+
+
+@cache
+def _shared_meter(energy: str) -> EnergyMeter:
+    return EnergyMeter(**json.loads(energy))
+
+
+def energy_meter(config: dict) -> EnergyMeter:
+    """The meter for a run's config, one per process: it takes seconds to start, behind other work."""
+    return _shared_meter(json.dumps(config["energy"]))
 
 
 def start_tracker():

@@ -8,8 +8,8 @@ from time import perf_counter
 import torch
 from torch import nn
 
-from effdl.measure.evaluating import evaluating, example_input
-from effdl.timings import latency_row, repeat
+from effdl.measure.eval_mode import eval_mode, example_input
+from effdl.measure.timing import latency_row, repeat
 
 
 def latency(
@@ -63,7 +63,7 @@ def forward_seconds(model, shape, device, threads, warmup_s, min_runs, max_runs,
         synchronize(device)
         return perf_counter() - start
 
-    with evaluating(model), torch.inference_mode(), cpu_threads(threads):
+    with eval_mode(model), torch.inference_mode(), cpu_threads(threads):
         repeat(run, at_least=1, at_most=max_runs, budget_s=warmup_s)
         return repeat(run, at_least=min_runs, at_most=max_runs, budget_s=budget_s)
 

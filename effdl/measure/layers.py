@@ -2,15 +2,15 @@
 
 from torch import nn
 
-from effdl.layers import plain_type
 from effdl.measure.bits import activation_bits
-from effdl.measure.evaluating import evaluating
+from effdl.measure.eval_mode import eval_mode
 from effdl.measure.macs import LayerMacs, trace
 from effdl.measure.size import distinct, parameters, sizes
+from effdl.nn.layers import plain_type
 
 
 def per_layer(model: nn.Module, input_shape: tuple[int, int, int], stored: dict[str, dict] | None = None) -> list[dict]:
-    """One row per weight, in the order of `effdl.layers.weights`, for one input (C, H, W).
+    """One row per weight, in the order of `effdl.nn.layers.weights`, for one input (C, H, W).
 
     Keys: ``name``, ``type``, ``shape``, ``params`` and ``params_nonzero`` (weight and bias), ``weights`` and
     ``weights_nonzero`` (elements of the weight), ``weight_sparsity``, ``macs``, ``macs_nonzero``, ``share_of_params``
@@ -19,11 +19,11 @@ def per_layer(model: nn.Module, input_shape: tuple[int, int, int], stored: dict[
     layers are counted in the first one, so that columns add up; attention products belong to no weight and to no row.
 
     Args:
-        stored: how the file keeps each tensor, as `artifact.storage` says; None: as plain floats.
+        stored: how the file keeps each tensor, as `storage.breakdown` says; None: as plain floats.
     """
     _, layers = trace(model, input_shape)
     entering = activation_bits(model, input_shape)
-    with evaluating(model):
+    with eval_mode(model):
         params, _ = sizes(parameters(model))
         first_uses = {(id(module), name) for module, name in distinct(a for layer in layers for a in attributes(layer))}
         return [row(layer, params, first_uses) | bits(layer, entering, stored) for layer in layers]

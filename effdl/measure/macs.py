@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from effdl.counting import counting
-from effdl.layers import weights
-from effdl.measure.evaluating import evaluating, example_input
+from effdl.measure.eval_mode import eval_mode, example_input
+from effdl.nn.flops import counting
+from effdl.nn.layers import weights
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
@@ -37,10 +37,10 @@ def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> dict:
 
 
 def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, list[LayerMacs]]:
-    """Run one input; return the MACs of the whole model and of each weight, in the order of `effdl.layers.weights`."""
+    """Run one input; return the MACs of the whole model and of each weight, in the order of `nn.layers.weights`."""
     x = example_input(model, (1, *input_shape))
     with (
-        evaluating(model),
+        eval_mode(model),
         torch.random.fork_rng(devices=[x.device] if x.is_cuda else []),
         recorded_uses(model) as uses,
     ):
@@ -106,7 +106,7 @@ def recorded_uses(model: nn.Module) -> Iterator[dict[tuple[nn.Module, str], list
 
 
 def compute_parametrizations(model: nn.Module) -> None:
-    """Fill the cache of `evaluating` now, so that the arithmetic of parametrizations is not counted as the model's."""
+    """Fill the cache of `eval_mode` now, so that the arithmetic of parametrizations is not counted as the model's."""
     for module in model.modules():
         if parametrize.is_parametrized(module):
             for name in module.parametrizations:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from effdl.layers import weights
-from effdl.measure.evaluating import evaluating
+from effdl.measure.eval_mode import eval_mode
+from effdl.nn.layers import weights
 
 
 def count(model: nn.Module) -> dict:
@@ -19,7 +19,7 @@ def count(model: nn.Module) -> dict:
     A parametrized tensor (masked, quantized ...) counts as the forward pass sees it, that is as it will be once the
     parametrization is made permanent; a tensor used twice counts once. A fraction of nothing is None.
     """
-    with evaluating(model):
+    with eval_mode(model):
         params, params_nonzero = sizes(parameters(model))
         weight_params, weight_nonzero = sizes(distinct((module, name) for _, module, name in weights(model)))
     return {

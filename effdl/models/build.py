@@ -2,15 +2,18 @@
 
 import inspect
 import logging
-import re
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
-from effdl.config import SHARED, check_call, locate
-from effdl.errors import UserError
+from effdl.config.identity import is_shipped, node_by_target
+from effdl.config.instantiate import locate
+from effdl.config.naming import option_name
+from effdl.config.schema import SHARED
+from effdl.config.validation import check_call
 from effdl.models.weights import load_weights
+from effdl.utils.errors import UserError
 
 log = logging.getLogger(__name__)
 SUPPLIED = ["channels", "image_size", "classes"]  # what every family is given
@@ -23,7 +26,8 @@ def build(config: dict, channels: int, image_size: int, classes: int, *, trusted
     other libraries) or a path (see `load_weights`). With ``trusted=False``, for configs that come out of a file, only
     the families of this package are made, and no weights are loaded. Raises UserError.
     """
-    family = locate(config["_target_"]) if trusted else _stored_family(config)
+    config = node_by_target("model", config)
+    family = locate(config["_target_"]) if trusted else _shipped_family(config)
     options = {key: value for key, value in config.items() if key not in ("_target_", "weights")}
     weights = config.get("weights") if trusted else None
     if weights == "pretrained":
@@ -45,18 +49,14 @@ def build(config: dict, channels: int, image_size: int, classes: int, *, trusted
     return model
 
 
-def _stored_family(config: dict) -> Callable[..., nn.Module]:
+def _shipped_family(config: dict) -> Callable[..., nn.Module]:
     """The family that a config from a file names; UserError unless it is one of this package, with values it allows."""
-    target = str(config.get("_target_"))
-    refusal = UserError(f"model._target_={target}: a stored model may only name a family of effdl.models")
-    if not re.fullmatch(r"effdl\.models\.\w+\.\w+", target):
-        raise refusal
-    family = locate(target)
-    supplied = list(inspect.signature(family).parameters)[:3]
-    if getattr(family, "__module__", None) != target.rpartition(".")[0] or supplied != SUPPLIED:
-        raise refusal  # something the module imports, or a helper
+    if not is_shipped("model", config):
+        raise UserError(
+            f"model={option_name(config)}: a stored model may only name a family of effdl's (--trust runs others)"
+        )
     check_call("model", config, SHARED["model"])
-    return family
+    return locate(config["_target_"])
 
 
 def dry_run(model: nn.Module, name: str, channels: int, image_size: int, classes: int) -> None:

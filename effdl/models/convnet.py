@@ -2,9 +2,9 @@
 
 from torch import nn
 
+from effdl.config.types import Count, Fraction
 from effdl.models.scaling import padding_5x5
 from effdl.models.variants import Convolution, convolutions
-from effdl.types import Count, Fraction
 
 
 def convnet(

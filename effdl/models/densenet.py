@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from effdl.errors import UserError
+from effdl.config.types import Count, Fraction
 from effdl.models.blocks import he_init, pooled_classifier
-from effdl.types import Count, Fraction
+from effdl.utils.errors import UserError
 
 
 def _norm_relu_conv(inputs: int, outputs: int, kernel: int, dropout: float) -> list[nn.Module]:

@@ -2,8 +2,8 @@
 
 from torch import nn
 
+from effdl.config.types import Fraction
 from effdl.models.scaling import padding_5x5
-from effdl.types import Fraction
 
 
 def lenet5(channels: int, image_size: int, classes: int, *, dropout: Fraction = 0.0) -> nn.Module:

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from effdl.config.types import Count, Fraction, Positive
 from effdl.models.scaling import scaled
-from effdl.types import Count, Fraction, Positive
 
 
 def mlp(

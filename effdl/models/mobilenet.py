@@ -2,9 +2,9 @@
 
 from torch import nn
 
+from effdl.config.types import Fraction, Positive
 from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
-from effdl.types import Fraction, Positive
 
 # (channels, stride) of the separable convolutions: table 1 of the paper.
 BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]

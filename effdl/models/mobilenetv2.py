@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
+from effdl.config.types import Fraction, Positive
 from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
-from effdl.types import Fraction, Positive
 
 # (expansion, channels, blocks, stride of the first block): table 2 of the paper, but stride 1 for the 24 channels.
 STAGES = [(1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from effdl.errors import UserError
+from effdl.utils.errors import UserError
 
 
 def require_known(name: str, known: Collection[str], library: str) -> None:

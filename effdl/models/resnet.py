@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from effdl.config.types import Count, Fraction, Positive
 from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
 from effdl.models.variants import Convolution, convolutions
-from effdl.types import Count, Fraction, Positive
 
 
 class ZeroPadShortcut(nn.Module):

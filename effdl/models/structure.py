@@ -12,16 +12,18 @@ from pydantic import Field
 from torch import nn
 from torch.nn.utils import parametrize
 
-from effdl.annotations import conforms
-from effdl.config import locate
-from effdl.errors import UserError
-from effdl.layers import plain_type
+from effdl.config.annotations import conforms
+from effdl.models.resnet import ZeroPadShortcut
+from effdl.nn.layers import plain_type
+from effdl.nn.quantizers import ActivationQuantizer
+from effdl.utils.errors import UserError
 
 Size = Annotated[int, Field(ge=1, le=1 << 24)]
 Extent = Annotated[int, Field(ge=0, le=1024)]  # of a window, in pixels
 Bits = Annotated[int, Field(ge=1, le=32)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 SEQUENTIAL, DEEPEST = "torch.nn.Sequential", 8  # sequences within sequences in a file
+OWN = {kind.__name__: kind for kind in (ActivationQuantizer, ZeroPadShortcut)}  # files name them without their module
 
 
 def _extents(dimensions: int) -> Any:
@@ -64,8 +66,8 @@ ALLOWED: dict[str, dict[str, Any]] = {
     **{f"torch.nn.{name}": {"inplace": bool} for name in ("ReLU", "ReLU6", "SiLU", "Hardswish", "Hardsigmoid")},
     **{f"torch.nn.{name}": {} for name in ("Identity", "Sigmoid", "Tanh")},
     SEQUENTIAL: {"children": list},
-    "effdl.models.activation_quantizer.ActivationQuantizer": {"bits": Bits, "signed": bool},
-    "effdl.models.resnet.ZeroPadShortcut": {
+    "ActivationQuantizer": {"bits": Bits, "signed": bool},
+    "ZeroPadShortcut": {
         "inputs": Size,
         "outputs": Size,
         "stride": Annotated[int, Field(ge=1, le=1024)],
@@ -155,9 +157,12 @@ def _make(name: Any, description: Any) -> nn.Module:
 
 
 def _constructed(description: Any, depth: int) -> nn.Module:
-    if not isinstance(description, dict) or description.get("type") not in list(ALLOWED):
+    kind = description.get("type") if isinstance(description, dict) else None
+    if isinstance(kind, str) and kind.startswith("effdl."):  # of an earlier layout
+        kind = kind.rpartition(".")[2]
+    if kind not in list(ALLOWED):
         raise ValueError("not a module that a stored model may hold")
-    kind, values = description["type"], {key: value for key, value in description.items() if key != "type"}
+    values = {key: value for key, value in description.items() if key != "type"}
     if depth > DEEPEST or values.keys() != ALLOWED[kind].keys():
         raise ValueError(f"{kind} takes {', '.join(ALLOWED[kind])}")
     for key, annotation in ALLOWED[kind].items():
@@ -168,7 +173,8 @@ def _constructed(description: Any, depth: int) -> nn.Module:
         for child, part in values["children"]:
             made.add_module(child, _constructed(part, depth + 1))
         return made
-    return locate(kind)(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    made = OWN.get(kind) or getattr(nn, kind.rpartition(".")[2])
+    return made(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 def _elements(model: nn.Module) -> int:
@@ -178,6 +184,8 @@ def _elements(model: nn.Module) -> int:
 def _type_name(module: nn.Module) -> str:
     """Public name of a module's class."""
     kind = plain_type(module)
+    if OWN.get(kind.__name__) is kind:
+        return kind.__name__
     public = getattr(nn, kind.__name__, None) is kind
     return f"torch.nn.{kind.__name__}" if public else f"{kind.__module__}.{kind.__qualname__}"
 

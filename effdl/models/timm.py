@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from effdl.errors import UserError
 from effdl.models.names import require_known
+from effdl.utils.errors import UserError
 
 
 def timm(

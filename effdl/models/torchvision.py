@@ -2,9 +2,9 @@
 
 from torch import nn
 
-from effdl.errors import UserError
 from effdl.models.names import require_known
 from effdl.models.surgery import set_channels, set_classes
+from effdl.utils.errors import UserError
 
 
 def torchvision(

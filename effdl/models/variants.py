@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import nn
 
-from effdl.errors import UserError
+from effdl.utils.errors import UserError
 
 Convolution = Literal["standard", "separable", "grouped"]
 

@@ -4,10 +4,10 @@ from typing import Literal
 
 from torch import nn
 
+from effdl.config.types import Count, Fraction, Positive
 from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
 from effdl.models.variants import Convolution, convolutions
-from effdl.types import Count, Fraction, Positive
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # table 1
 

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from effdl.errors import UserError
-from effdl.types import Count, Fraction, Positive
+from effdl.config.types import Count, Fraction, Positive
+from effdl.utils.errors import UserError
 
 
 class Attention(nn.Module):

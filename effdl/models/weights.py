@@ -4,8 +4,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from effdl.errors import UserError
 from effdl.models.surgery import last_layer
+from effdl.utils.errors import UserError
 
 
 def load_weights(model: nn.Module, source: str) -> list[str]:
@@ -14,7 +14,7 @@ def load_weights(model: nn.Module, source: str) -> list[str]:
     Returns messages for the log. A last layer for another number of classes is left as initialised. Raises UserError
     if ``source`` does not exist, or differs from the model in anything else.
     """
-    from effdl.artifact import read
+    from effdl.models.storage import read
 
     path = Path(source)
     if path.is_dir():

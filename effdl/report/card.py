@@ -6,7 +6,8 @@ The metadata's keys are those of the Hub's model cards (huggingface.co/docs/hub/
 import shlex
 from typing import Any
 
-from effdl.report.outcome import name_of
+from effdl.config import naming
+from effdl.config.naming import option_name
 from effdl.report.scrub import without_paths
 from effdl.report.table import grams, measured_rows, tops, watt_hours
 
@@ -28,9 +29,9 @@ Accuracies are of the test split ({dataset}). The stored model is that of the la
 ## Use
 
 ```python
-from effdl.evaluate import load_model
+import effdl
 
-model = load_model("FOLDER")  # where model.safetensors is; a torch.nn.Module in eval mode
+model = effdl.load_model("FOLDER")  # where model.safetensors is; a torch.nn.Module in eval mode
 ```
 
 It takes images as float32 of shape (n, {channels}, {size}, {size}), normalized with the mean and standard deviation of
@@ -49,7 +50,7 @@ the training split, and gives logits of shape (n, {classes}).
 def metadata(run: dict, result: dict) -> dict[str, Any]:
     """Keyword arguments for ``huggingface_hub.ModelCardData``, without the results and the license."""
     config = run["config"]
-    dataset = name_of(config["dataset"])
+    dataset = option_name(config["dataset"])
     methods = [row["method"] for row in result["stages"] if row["method"] != "train"]
     values = {
         "library_name": "effdl",
@@ -85,14 +86,14 @@ def hardware(run: dict) -> str:
 def title(run: dict, result: dict) -> str:
     """The model, the data, and what was done to it."""
     methods = [row["method"] for row in result["stages"] if row["method"] != "train"]
-    name = f"{name_of(run['config']['model'])} on {name_of(run['config']['dataset'])}"
+    name = naming.title(run["config"])
     return f"{name}, {', '.join(methods)}" if methods else name
 
 
 def evaluations(run: dict, result: dict) -> list[dict[str, Any]]:
     """Keyword arguments for ``huggingface_hub.EvalResult``: what was measured of the stored model, the last stage."""
     stage = result["stages"][-1]
-    dataset = name_of(run["config"]["dataset"])
+    dataset = option_name(run["config"]["dataset"])
     task = {"task_type": "image-classification", "dataset_type": dataset, "dataset_name": dataset}
     named = [("accuracy", f"top-{key[3:]} accuracy", key) for key in tops(stage)] + [(key, key, key) for key in METRICS]
     return [
@@ -110,7 +111,7 @@ def text(run: dict, result: dict, description: dict, overrides: list[str]) -> st
         overrides: those of the command that made the run.
     """
     config, dense, last = run["config"], result["stages"][0], result["stages"][-1]
-    what = f"{name_of(config['model'])} with {dense['params']:,} parameters"
+    what = f"{option_name(config['model'])} with {dense['params']:,} parameters"
     if last is not dense:
         what += (
             f"; the stored model has {last['params_nonzero']:,} that are not zero and is {last['size_bytes']:,} bytes"
@@ -119,7 +120,7 @@ def text(run: dict, result: dict, description: dict, overrides: list[str]) -> st
         title=title(run, result),
         what=f"{what}. Trained, compressed and measured by effdl {run['versions']['effdl']}.",
         results=results_table(result["stages"]),
-        dataset=name_of(config["dataset"]),
+        dataset=option_name(config["dataset"]),
         channels=description["channels"],
         size=description["image_size"],
         classes=description["classes"],

@@ -138,7 +138,9 @@ def cells(rows: Sequence[dict], columns: Sequence[Column], lookup: Callable[[dic
     return [[cell(row, shown, lookup(row, shown.key)) for shown in columns] for row in rows]
 
 
-def measured(rows: Sequence[dict], columns: Sequence[Column], lookup: Callable[[dict, str], object]) -> list[Column]:
+def known_columns(
+    rows: Sequence[dict], columns: Sequence[Column], lookup: Callable[[dict, str], object]
+) -> list[Column]:
     """Without the columns in which every row is unknown."""
     return [shown for shown in columns if any(lookup(row, shown.key) is not None for row in rows)]
 

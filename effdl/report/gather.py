@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from effdl.files import read_rows
+from effdl.config.identity import essential
 from effdl.measure.scores import course_columns
-from effdl.processes import is_alive
 from effdl.report.naming import LISTS, differing_keys, names, settings
-from effdl.results import COSTS, DONE, RUNNING, essential
+from effdl.runs.folder import COSTS, DONE, RUNNING, with_options
+from effdl.utils.files import read_rows
+from effdl.utils.processes import is_alive
 
 KILLED = "killed"  # run.json says "running", but its process is gone
 METRICS = ("top1", "loss", "params", "params_nonzero", "macs", "weight_bits", "activation_bits")
@@ -33,7 +34,7 @@ class Run:
 
     @cached_property
     def config(self) -> dict[str, object]:
-        """The config with dotted keys, incidental ones (`effdl.results.INCIDENTAL`) left out."""
+        """The config with dotted keys, incidental ones (`effdl.runs.folder.INCIDENTAL`) left out."""
         return essential(self.run["config"])
 
     @cached_property
@@ -93,7 +94,7 @@ def read_run(path: Path) -> Run:
         ValueError: a file is damaged: the message names it and says how.
         OSError: a file cannot be read.
     """
-    run = read_object(path / "run.json")
+    run = with_options(read_object(path / "run.json"))
     config = run.get("config")
     if not isinstance(run.get("status"), str) or not isinstance(config, dict):
         raise ValueError("run.json is not one of effdl's: it has no status and config")
@@ -102,13 +103,13 @@ def read_run(path: Path) -> Run:
     if run["status"] == RUNNING and not {"host", "pid"} <= set(run):
         raise ValueError("run.json is damaged: it does not say which process is at it")
     if run["status"] != DONE:
-        return Run(path, run, checked(rows_of(path / "stages.jsonl"), "stages.jsonl"), {})
+        return Run(path, run, valid_stages(rows_of(path / "stages.jsonl"), "stages.jsonl"), {})
     result = read_object(path / "result.json")
     total = result.get("total")
     whole = isinstance(total, dict) and numeric(total, COSTS) and isinstance(total.get("source") or {}, dict)
     if not result.get("stages") or not whole:
         raise ValueError("result.json is damaged: it has no stages or no total")
-    return Run(path, run, checked(result["stages"], "result.json"), total)
+    return Run(path, run, valid_stages(result["stages"], "result.json"), total)
 
 
 def read_object(path: Path) -> dict:
@@ -141,7 +142,7 @@ def rows_of(path: Path) -> list[dict]:
         raise ValueError(f"{path.name} is damaged: {error}") from error
 
 
-def checked(stages: object, file: str) -> list[dict]:
+def valid_stages(stages: object, file: str) -> list[dict]:
     """The stages, which must be rows that name their stage and method, with numbers where there must be some.
 
     Raises:

@@ -3,29 +3,29 @@
 import json
 from collections import Counter
 
-from effdl.results import essential, flatten
+from effdl.config.identity import essential, flatten
 
 LEADING = ("model", "dataset", "prune", "factorize", "quantize", "distill")  # what a name says first
 LISTS = ("compression", "augment")  # groups whose members have names of their own
-SILENT = ("_partial_", "_target_")  # ends of keys that no name repeats: what the target is called stands for itself
+SILENT = ("_partial_", "_target_", "option")  # ends of keys that no name repeats
 
 
 def differing_keys(configs: list[dict[str, object]]) -> list[str]:
-    """Keys that do not have one and the same value wherever they are, and targets that only some configs have."""
+    """Keys that do not have one and the same value wherever they are, and options that only some configs have."""
     values: dict[str, set[str]] = {}
     count: Counter[str] = Counter()
     for config in configs:
         for key, value in config.items():
             values.setdefault(key, set()).add(repr(value))
         count.update(config.keys())
-    partly = {key for key in values if key.endswith("_target_") and count[key] < len(configs)}
+    partly = {key for key in values if key.endswith("option") and count[key] < len(configs)}
     return [key for key in values if len(values[key]) > 1 or key in partly]
 
 
 def settings(config: dict) -> dict[str, object]:
     """A config as names tell it.
 
-    Targets stand under their group's key by their last part (``model: resnet``), ``compression`` lists the steps that
+    Options stand under their group's key (``model: resnet``), ``compression`` lists the steps that
     are on and ``augment`` the augmentations; what is off is left out.
     """
     steps = {name: node for name, node in (config.get("compression") or {}).items() if is_on(node)}
@@ -34,8 +34,8 @@ def settings(config: dict) -> dict[str, object]:
     for key, value in flatten({key: node for key, node in chosen.items() if node != {}}).items():
         group, _, last = key.rpartition(".")
         listed = group.partition(".")[0] in LISTS
-        if last == "_target_" and not listed:
-            shown[group] = str(value).rpartition(".")[2]
+        if last == "option" and not listed:
+            shown[group] = value
         elif last not in SILENT and not (listed and last in ("level", "stage")):
             shown[key] = value
     return essential(shown)

@@ -1,16 +1,17 @@
-"""What is shown when a run is over."""
+"""What is shown and drawn of one run: its table when it is over, its curves after every stage."""
 
 from rich.console import Console
 
+from effdl.config.naming import title
 from effdl.report.table import stages_table
-from effdl.results import RunFolder
+from effdl.runs.folder import RunFolder
+from effdl.utils.files import read_rows, write_atomic
 
 
 def show_result(folder: RunFolder, console: Console) -> None:
     """The table of a finished run, what its energy figures rest on, and where everything is."""
     result = folder.result
-    config = folder.run["config"]
-    console.print(stages_table(result["stages"], f"{name_of(config['model'])} on {name_of(config['dataset'])}"))
+    console.print(stages_table(result["stages"], title(folder.run["config"])))
     for row in result["stages"]:
         if note := row.get("speed") or row.get("latency_note"):
             console.print(f"speed of {row['stage']}: {note}", highlight=False, soft_wrap=True)
@@ -20,6 +21,15 @@ def show_result(folder: RunFolder, console: Console) -> None:
     console.print(f"folder: {folder.path}", highlight=False, soft_wrap=True)
 
 
-def name_of(node: dict) -> str:
-    """The function that a config node names, with the library's name of the model if it has one."""
-    return " ".join([node["_target_"].rpartition(".")[2], *([node["name"]] if "name" in node else [])])
+class CurvesPicture:
+    """A callback that draws the training curves of a run into its folder, anew after every stage."""
+
+    def __init__(self, folder: RunFolder):
+        self.folder = folder
+
+    def stage_end(self, row: dict) -> None:
+        """Draw what there is."""
+        from effdl.report.plots.curves import curves  # matplotlib takes long to import
+
+        if epochs := read_rows(self.folder.epochs_file):
+            write_atomic(self.folder.curves_file, curves(epochs, str(self.folder.path)))

@@ -8,8 +8,8 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from effdl.report.marks import kind, marks
-from effdl.report.points import with_energy_so_far
+from effdl.report.plots.marks import kind, marks
+from effdl.report.plots.points import with_energy_so_far
 from effdl.report.quantities import axis
 
 TEXTS = ("name", "model", "dataset", "stage", "method", "status")
@@ -87,12 +87,8 @@ def contents(rows: list[dict]) -> dict:
 def columns_of(row: dict) -> dict:
     """A row with its settings as columns of their own, and the names of its model and data set if they differ."""
     config = row["config"]
-    named = {
-        key: str(config[f"{key}._target_"]).rpartition(".")[2]
-        for key in ("model", "dataset")
-        if f"{key}._target_" in config
-    }
-    settings = {key: value for key, value in config.items() if not key.endswith(("_target_", "_partial_"))}
+    named = {key: str(config[f"{key}.option"]) for key in ("model", "dataset") if f"{key}.option" in config}
+    settings = {key: value for key, value in config.items() if not key.endswith(("option", "_target_", "_partial_"))}
     return {**settings, **named, **row, "settings": [f"{key}={value}" for key, value in (named | settings).items()]}
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from statistics import median
 
-from effdl.report.pareto import MAX, MIN
+from effdl.measure.pareto import MAX, MIN
 
 # key of a row: name, unit, what a stored number is multiplied with to be in that unit, which way is better.
 QUANTITIES: dict[str, tuple[str, str, float, str | None]] = {

@@ -1,6 +1,5 @@
 """The score columns of gathered rows: what `effdl.measure.scores` makes of a run's files. Standard library only."""
 
-from effdl.files import read_rows
 from effdl.measure.scores import (
     CIFAR100,
     IMAGENET,
@@ -11,6 +10,7 @@ from effdl.measure.scores import (
     training_cost_columns,
 )
 from effdl.report.gather import Run
+from effdl.utils.files import read_rows
 
 COUNTED = ("params", "weights", "weights_nonzero", "macs", "macs_nonzero", "weight_bits", "activation_bits")
 SCORES = ("course", "micronet", "dcase", "training_cost")

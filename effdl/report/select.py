@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable
 from statistics import mean, stdev
 
-from effdl.errors import UserError, nearest
 from effdl.report.gather import Run
 from effdl.report.naming import names, text
+from effdl.utils.errors import UserError, nearest
 
 COMPARISONS: dict[str, Callable] = {
     "<=": operator.le,

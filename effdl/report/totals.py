@@ -5,11 +5,11 @@ share among them, so that a good result is seen with all the runs behind it. Sta
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from effdl.files import read_rows
 from effdl.report.gather import Gathered, Run, numeric
 from effdl.report.naming import differing_keys
 from effdl.report.table import grams, percent, si, watt_hours
-from effdl.results import COSTS, DONE
+from effdl.runs.folder import COSTS, DONE
+from effdl.utils.files import read_rows
 
 FLOPS_PER_MAC = 2
 PASSES = 3  # forward once, backward twice as much
@@ -38,24 +38,24 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
     runs = found.runs
     epochs = [(run, epochs_of(run)) for run in runs]
     computed = [compute(run, rows) for run, rows in epochs]
-    flops = add(flops for flops, _, _ in computed)
+    flops = sum_known(flops for flops, _, _ in computed)
     spent = [cost(run, rows) for run, rows in epochs]
-    energy = add(item["energy_kwh"] for item in spent)
-    seconds = add(item["duration_s"] for item in spent)
+    energy = sum_known(item["energy_kwh"] for item in spent)
+    seconds = sum_known(item["duration_s"] for item in spent)
     return {
         "runs": dict(Counter(run.status for run in runs)),
         "damaged": len(found.damaged),
         "epochs": sum(len(rows) for _, rows in epochs),
         "hyperparameters": len([key for key in differing_keys([run.settings for run in runs]) if key != "seed"]),
         "settings": len({seedless(run) for run in runs}),
-        "images": add(images for _, images, _ in computed),
+        "images": sum_known(images for _, images, _ in computed),
         "images_recorded": all("images" in row for _, rows in epochs for row in rows),
         "training_flops": flops,
         "training_petaflop_s_days": None if flops is None else flops / PETAFLOP_DAY,
         "epochs_without_flops": sum(unknown for _, _, unknown in computed),
         "duration_h": None if seconds is None else seconds / 3600,
         "energy_kwh": energy,
-        "co2eq_g": add(item["co2eq_g"] for item in spent),
+        "co2eq_g": sum_known(item["co2eq_g"] for item in spent),
         "sources": sources(runs),
         "runs_without_energy": sum(item["energy_kwh"] is None for item in spent),
         "runs_resumed": sum(bool(run.run.get("resumed")) for run in runs),
@@ -86,7 +86,7 @@ def compute(run: Run, epochs: list[dict]) -> tuple[float | None, float | None, i
     macs = {row["stage"]: row.get("macs") for row in run.stages}
     seen = [(images(row), macs.get(row.get("stage"), macs.get("dense"))) for row in epochs]
     flops = [PASSES * FLOPS_PER_MAC * m * n for n, m in seen if n is not None and m is not None]
-    return add(flops), add(n for n, _ in seen), len(seen) - len(flops)
+    return sum_known(flops), sum_known(n for n, _ in seen), len(seen) - len(flops)
 
 
 def images(epoch: dict) -> float | None:
@@ -107,7 +107,7 @@ def cost(run: Run, epochs: list[dict]) -> dict[str, float | None]:
     parts = {
         key: [row.get(key) for row in epochs] + [row.get(f"evaluate_{key}") for row in run.stages] for key in COSTS
     }
-    return {key: add(values) for key, values in parts.items()}
+    return {key: sum_known(values) for key, values in parts.items()}
 
 
 def sources(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
@@ -131,7 +131,7 @@ def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str)
     if not entered:
         return None
     first = (max if best.startswith("top") else min)(entered, key=lambda row: row[best])
-    own, everything = energy_kwh[first["folder"]], add(energy_kwh.values())
+    own, everything = energy_kwh[first["folder"]], sum_known(energy_kwh.values())
     share = own / everything if own is not None and everything else None
     found = {"folder": first["folder"], "name": first["name"], "by": best, "value": first[best]}
     return {**found, "energy_kwh": own, "share_of_energy": share}
@@ -142,7 +142,7 @@ def seedless(run: Run) -> tuple:
     return tuple((key, repr(value)) for key, value in run.config.items() if key != "seed")
 
 
-def add(values: Iterable[float | None]) -> float | None:
+def sum_known(values: Iterable[float | None]) -> float | None:
     """The sum of the known values; None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None

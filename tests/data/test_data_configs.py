@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from effdl.data.load import load, prepare
+from effdl.data.build import load, split_source
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DATASETS = sorted(path.stem for path in (CONFIGS / "dataset").glob("*.yaml"))
@@ -27,7 +27,9 @@ def test_dataset_keys_are_the_keywords_of_source_and_prepare(name):
     source = function(config.pop("_target_"))
     assert path.read_text().startswith("# ")
     assert source.__name__ == name
-    assert set(config) == set(inspect.signature(source).parameters) | set(inspect.getfullargspec(prepare).kwonlyargs)
+    assert set(config) == set(inspect.signature(source).parameters) | set(
+        inspect.getfullargspec(split_source).kwonlyargs
+    )
 
 
 @pytest.mark.parametrize("name", AUGMENTS)

@@ -6,7 +6,7 @@ from PIL import Image
 from effdl.data import image_folder as module
 from effdl.data import pixel_cache
 from effdl.data.image_folder import image_folder
-from effdl.errors import UserError
+from effdl.utils.errors import UserError
 
 RANDOM = np.random.default_rng(0)
 DEFAULTS = {"test_fraction": 0.2, "image_size": None, "channels": 3, "memory_gb": 1.0, "workers": 0}

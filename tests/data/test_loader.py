@@ -6,7 +6,7 @@ from PIL import Image
 from effdl.data.loader import batches, normalize
 from effdl.data.source import Images
 from effdl.data.streamed import StreamedImages
-from effdl.errors import UserError
+from effdl.utils.errors import UserError
 
 CPU = torch.device("cpu")
 

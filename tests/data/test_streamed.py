@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from effdl.data.streamed import StreamedImages, centre_box, random_box
-from effdl.errors import UserError
+from effdl.utils.errors import UserError
 
 
 def stream(root, *files, channels=3, image_size=8, **options):

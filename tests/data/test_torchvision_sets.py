@@ -8,7 +8,7 @@ from PIL import Image
 
 from effdl.data import torchvision_sets
 from effdl.data.loader import batches
-from effdl.errors import UserError
+from effdl.utils.errors import UserError
 
 RANDOM = np.random.default_rng(0)
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from effdl import artifact
 from effdl.deploy.onnx import to_onnx
-from effdl.models.activation_quantizer import ActivationQuantizer
+from effdl.models import storage
 from effdl.models.lenet5 import lenet5
 from effdl.models.resnet import BasicBlock, resnet
-from effdl.rounding import Grid
+from effdl.nn.fake_quant import QuantGrid
+from effdl.nn.quantizers import ActivationQuantizer
 
 CONFIGS = {
     "lenet5": {"_target_": "effdl.models.lenet5.lenet5", "dropout": 0.0},
@@ -30,7 +30,7 @@ def quantizer(low: float, high: float, signed: bool, bits: int = 8) -> Activatio
     return made
 
 
-def on_grid(model: nn.Module, bits: int) -> dict[str, Grid]:
+def on_grid(model: nn.Module, bits: int) -> dict[str, QuantGrid]:
     """Round the weights of all layers to codes, per output; returns their grids."""
     grids = {}
     for name, module in model.named_modules():
@@ -39,7 +39,7 @@ def on_grid(model: nn.Module, bits: int) -> dict[str, Grid]:
             largest = weight.flatten(1).abs().amax(1).view(-1, *[1] * (weight.dim() - 1))
             scale = largest / max(2 ** (bits - 1) - 1, 1)
             module.weight.data = (weight / scale).round() * scale
-            grids[f"{name}.weight"] = Grid(scale, bits)
+            grids[f"{name}.weight"] = QuantGrid(scale, bits)
     return grids
 
 
@@ -87,10 +87,10 @@ def float_model() -> Callable[[str], nn.Module]:
 
 
 @pytest.fixture(scope="session")
-def quantized_model(float_model) -> Callable[..., tuple[nn.Module, dict[str, Grid]]]:
+def quantized_model(float_model) -> Callable[..., tuple[nn.Module, dict[str, QuantGrid]]]:
     """The same, quantized, and its grids."""
 
-    def make(name: str, bits: int = 7, activation_bits: int = 8) -> tuple[nn.Module, dict[str, Grid]]:
+    def make(name: str, bits: int = 7, activation_bits: int = 8) -> tuple[nn.Module, dict[str, QuantGrid]]:
         quantize = lenet5_int8 if name == "lenet5" else resnet_int8
         model = quantize(copy.deepcopy(float_model(name)), activation_bits).eval()
         return model, on_grid(model, bits)
@@ -109,7 +109,7 @@ def stored_model(tmp_path, float_model):
     """A float LeNet-5 in a file."""
     path = tmp_path / "model.safetensors"
     description = {"stage": "dense", "config": CONFIGS["lenet5"], "channels": 3, "image_size": 16, "classes": 10}
-    artifact.write(path, float_model("lenet5").state_dict(), description)
+    storage.write(path, float_model("lenet5").state_dict(), description)
     return path
 
 

@@ -11,10 +11,10 @@ from onnx import numpy_helper
 from torch import nn
 
 from effdl.deploy.onnx import to_onnx
+from effdl.deploy.onnx_runtime import describe_arithmetic, kernels
 from effdl.deploy.qdq import fits_int8
-from effdl.deploy.runtime import describe_arithmetic, kernels
-from effdl.errors import RunError, UserError
-from effdl.rounding import Grid
+from effdl.nn.fake_quant import QuantGrid
+from effdl.utils.errors import RunError, UserError
 
 SHAPE = (3, 16, 16)
 
@@ -135,7 +135,7 @@ def test_a_precision_that_does_not_fit_is_refused_with_the_command_that_helps(tm
 def test_weights_off_their_grid_are_refused(tmp_path, quantized_model):
     model, grids = quantized_model("lenet5")
     name = next(iter(grids))
-    wrong = {**grids, name: Grid(grids[name].scale * 1.01, 8)}
+    wrong = {**grids, name: QuantGrid(grids[name].scale * 1.01, 8)}
     with pytest.raises(RunError, match=f"{name}: its values are not the 8-bit codes"):
         to_onnx(model, wrong, SHAPE, tmp_path / "model.onnx", "int8")
 
@@ -146,7 +146,7 @@ def test_a_scale_for_the_whole_tensor_is_written_too(tmp_path, quantized_model, 
     weight = model.get_parameter(name)
     scale = weight.data.abs().max() / 63
     weight.data = (weight.data / scale).round() * scale
-    to_onnx(model, {**grids, name: Grid(scale, 8)}, SHAPE, tmp_path / "model.onnx", "int8")
+    to_onnx(model, {**grids, name: QuantGrid(scale, 8)}, SHAPE, tmp_path / "model.onnx", "int8")
     with torch.no_grad():
         expected = model(images)
     assert run(tmp_path / "model.onnx", images).sub(expected).abs().max() <= 0.05 * expected.abs().max()

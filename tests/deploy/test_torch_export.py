@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from effdl.deploy import executorch
-from effdl.deploy.timing import timed
+from effdl.deploy.benchmark import timed
 from effdl.deploy.torch_export import load, to_torch_export
-from effdl.errors import RunError, UserError
+from effdl.utils.errors import RunError, UserError
 
 SHAPE = (3, 16, 16)
 

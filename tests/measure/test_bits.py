@@ -6,7 +6,7 @@ from torch import nn
 
 from effdl.measure.bits import activation_bits, summary
 from effdl.measure.layers import per_layer
-from effdl.models.activation_quantizer import ActivationQuantizer
+from effdl.nn.quantizers import ActivationQuantizer
 
 
 def test_bits_come_from_the_quantizer_before_the_layer():

@@ -11,10 +11,10 @@ import psutil
 import pytest
 import yaml
 
-from effdl.errors import UserError
 from effdl.measure import energy
+from effdl.measure.carbon_intensity import carbon_intensity
 from effdl.measure.energy import Energy, EnergyMeter
-from effdl.measure.grid import grid_intensity
+from effdl.utils.errors import UserError
 
 JOULES_PER_KWH = 3.6e6
 
@@ -116,7 +116,7 @@ def test_construction_is_quick():
 
 
 def test_world_average():
-    assert grid_intensity(None) == (475, "world average")
+    assert carbon_intensity(None) == (475, "world average")
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import yaml
 from safetensors.torch import save_file
 from torch import nn
 
-from effdl.config import locate
-from effdl.errors import UserError
+from effdl.config.instantiate import locate
 from effdl.models.build import build, dry_run
+from effdl.utils.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "model").glob("*.yaml"))
 SIZES = [(1, 8), (1, 28), (3, 32), (3, 64), (3, 96)]
@@ -105,7 +105,7 @@ def test_weights_are_loaded_from_a_path_and_reported(tmp_path, caplog):
         "torch.nn.Linear",
         "effdl.models.build.locate",
         "effdl.models.mlp.nn.Linear",
-        "effdl.run.run",
+        "effdl.runs.execute.run",
         "",
     ],
 )

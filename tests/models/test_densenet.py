@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from effdl.errors import UserError
 from effdl.models.densenet import densenet
+from effdl.utils.errors import UserError
 
 
 def parameters(model):

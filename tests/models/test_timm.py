@@ -3,8 +3,8 @@ import sys
 import pytest
 import torch
 
-from effdl.errors import UserError
 from effdl.models.timm import timm as bridge
+from effdl.utils.errors import UserError
 
 
 def parameters(model):

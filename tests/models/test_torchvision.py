@@ -3,9 +3,9 @@ import torch
 from torch import nn
 from torchvision import models
 
-from effdl.errors import UserError
 from effdl.models.surgery import last_layer
 from effdl.models.torchvision import torchvision as bridge
+from effdl.utils.errors import UserError
 
 
 def parameters(model):

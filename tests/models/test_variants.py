@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from effdl.errors import UserError
 from effdl.measure.macs import macs
 from effdl.models.convnet import convnet
 from effdl.models.resnet import resnet, resnet18
 from effdl.models.variants import convolutions
 from effdl.models.vgg import vgg
+from effdl.utils.errors import UserError
 
 IMAGE = (3, 10, 10)
 

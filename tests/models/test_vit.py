@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from effdl.errors import UserError
 from effdl.models.vit import Attention, vit
+from effdl.utils.errors import UserError
 
 
 def test_parameters_follow_the_closed_form():

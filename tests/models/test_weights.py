@@ -2,11 +2,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from effdl import artifact
-from effdl.errors import UserError
+from effdl.models import storage
 from effdl.models.mlp import mlp
 from effdl.models.resnet import resnet
 from effdl.models.weights import load_weights
+from effdl.utils.errors import UserError
 
 
 def store(model, path):
@@ -28,7 +28,7 @@ def test_all_tensors_are_copied_from_a_plain_file(tmp_path):
 
 def test_all_tensors_are_copied_from_a_run_folder(tmp_path):
     source, model = resnet(1, 8, 10, depth=8), resnet(1, 8, 10, depth=8)
-    artifact.write(tmp_path / "model.safetensors", source.state_dict(), {})
+    storage.write(tmp_path / "model.safetensors", source.state_dict(), {})
     load_weights(model, str(tmp_path))
     assert same(model, source)
 

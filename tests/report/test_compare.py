@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from effdl.report.compare import COLUMNS, VIEWS, cell, cells, column, fitting, measured, table
+from effdl.report.compare import COLUMNS, VIEWS, cell, cells, column, fitting, known_columns, table
 from effdl.report.gather import Run, rows
 from effdl.report.select import Lookup, last_stages
 
@@ -14,7 +14,7 @@ SHORT = {name: shown.key for name, shown in COLUMNS.items()}
 
 def run(top1, seed=0, lr=0.1, **values):
     """A run of two stages."""
-    config = {"model": {"_target_": "effdl.models.mlp.mlp"}, "optimizer": {"lr": lr}, "epochs": 9, "seed": seed}
+    config = {"model": {"option": "mlp"}, "optimizer": {"lr": lr}, "epochs": 9, "seed": seed}
     stages = [
         {"stage": "dense", "method": "train", "top1": 0.5, "size_bytes": 1000, "epochs": 3},
         {"stage": "prune", "method": "magnitude", "top1": top1, "size_bytes": 100, "epochs": 4, **values},
@@ -46,7 +46,7 @@ def test_a_cell_has_the_standard_deviation_where_there_is_one():
 
 def test_columns_that_nobody_measured_are_left_out():
     _, found, lookup = gathered(run(0.8))
-    shown = measured(found, [column(name) for name in VIEWS["last"]], lookup)
+    shown = known_columns(found, [column(name) for name in VIEWS["last"]], lookup)
     assert [item.label for item in shown] == ["run", "stage", "top-1", "change", "size", "energy", "CO2eq", "time"]
 
 
@@ -58,7 +58,7 @@ def test_every_view_is_made_of_columns():
 
 def test_a_narrow_terminal_loses_columns_not_digits():
     _, found, lookup = gathered(run(0.8), run(0.9, lr=0.2))
-    shown = measured(found, [column(name) for name in VIEWS["last"]], lookup)
+    shown = known_columns(found, [column(name) for name in VIEWS["last"]], lookup)
     texts = cells(found, shown, lookup)
     assert fitting(shown, texts, 200) == shown
     for width in range(60, 90):

@@ -6,13 +6,13 @@ import socket
 
 import pytest
 
-from effdl.processes import process_start
 from effdl.report.gather import gather, rows
+from effdl.utils.processes import process_start
 
 CONFIG = {
-    "model": {"_target_": "effdl.models.mlp.mlp", "hidden": [64]},
-    "dataset": {"_target_": "effdl.data.digits.digits", "pad": 1, "root": None},
-    "compression": {"magnitude": {"_target_": "effdl.compression.prune.magnitude.magnitude", "level": None}},
+    "model": {"option": "mlp", "hidden": [64]},
+    "dataset": {"option": "digits", "pad": 1, "root": None},
+    "compression": {"magnitude": {"option": "magnitude", "level": None}},
     "augment": {},
     "prune": None,
     "epochs": 2,
@@ -42,7 +42,7 @@ def make(folder, stages=None, status="done", total=None, run=None, **config):
 
 def pruned(level):
     """Config keys of a run that prunes."""
-    step = {"_target_": "effdl.compression.prune.magnitude.magnitude", "level": level}
+    step = {"option": "magnitude", "level": level}
     return {"prune": level, "compression": {"magnitude": step}}
 
 
@@ -131,7 +131,7 @@ def test_a_run_whose_process_is_gone_was_killed(tmp_path):
 
 
 def test_names_say_what_differs(tmp_path):
-    lenet = {"_target_": "effdl.models.lenet5.lenet5"}
+    lenet = {"option": "lenet5"}
     make(tmp_path / "a", **pruned(0.3))
     make(tmp_path / "b", **pruned(0.9))
     make(tmp_path / "c", **pruned(0.9), seed=1)
@@ -146,7 +146,7 @@ def test_names_say_what_differs(tmp_path):
         "model=mlp",
     ]
     assert found[0]["config"] == {
-        "model._target_": "effdl.models.mlp.mlp",
+        "model.option": "mlp",
         "compression.magnitude.level": 0.3,
         "prune": 0.3,
         "seed": 0,

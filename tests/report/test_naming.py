@@ -2,10 +2,14 @@
 
 from effdl.report.naming import differing_keys, names, settings, shortened
 
-STEP = {"_target_": "effdl.compression.prune.magnitude.magnitude", "_partial_": True, "stage": "prune", "level": None}
+STEP = {
+    "option": "magnitude",
+    "stage": "prune",
+    "level": None,
+}
 CONFIG = {
-    "model": {"_target_": "effdl.models.mlp.mlp", "hidden": [64]},
-    "dataset": {"_target_": "effdl.data.digits.digits", "pad": 1, "root": None},
+    "model": {"option": "mlp", "hidden": [64]},
+    "dataset": {"option": "digits", "pad": 1, "root": None},
     "compression": {"magnitude": STEP},
     "augment": {},
     "prune": None,
@@ -17,7 +21,7 @@ PRUNED = {"prune": 0.5, "compression": {"magnitude": {**STEP, "level": 0.5}}}
 
 
 def test_settings_leave_out_what_is_off_and_what_a_level_repeats():
-    config = {**CONFIG, **PRUNED, "augment": {"flip": {"_target_": "effdl.data.augment.flip", "pad": 1}}}
+    config = {**CONFIG, **PRUNED, "augment": {"flip": {"option": "flip", "pad": 1}}}
     assert settings(config) == {
         "compression": "magnitude",
         "augment": "flip",
@@ -52,6 +56,6 @@ def test_shortened_keys_are_unambiguous():
 
 
 def test_differing_keys():
-    a, b = {"x": 1, "y": 1, "s._target_": "f", "s.level": 2}, {"x": True, "y": 1}
-    assert differing_keys([a, b]) == ["x", "s._target_"]
+    a, b = {"x": 1, "y": 1, "s.option": "f", "s.level": 2}, {"x": True, "y": 1}
+    assert differing_keys([a, b]) == ["x", "s.option"]
     assert differing_keys([a]) == []

@@ -29,7 +29,7 @@ def rows(count=6):
         config = {
             "prune": level,
             "seed": i,
-            "model._target_": f"effdl.models.{model}.{model}",
+            "model.option": model,
             "deep": [1, {"a": HOSTILE}],
         }
         head = {"run": i + 1, "name": f"prune={level} seed={i}", "folder": f"outputs/{i}", "status": "done", "seed": i}
@@ -240,7 +240,7 @@ def test_other_axes_are_another_plot(opened):
 
 
 def test_the_front_is_that_of_the_python_function(opened):
-    from effdl.report.pareto import front
+    from effdl.measure.pareto import front
 
     given = rows(30)
     browser = opened(given)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from effdl.report.marks import COLOURS, marks
+from effdl.report.plots.marks import COLOURS, marks
 from effdl.report.quantities import QUANTITIES, axis
 
 

@@ -21,7 +21,7 @@ def run(folder, layers, dataset="cifar100", gpu=None):
         {"stage": "prune", "method": "magnitude", "params_nonzero": 12, **common},
         {"stage": "quantize", "method": "int8", "params_nonzero": 12, **common},
     ]
-    config = {"dataset": {"_target_": f"effdl.data.torchvision_sets.{dataset}"}, "seed": 0}
+    config = {"dataset": {"option": dataset}, "seed": 0}
     hardware = {"cpu": "EPYC", "gpu": gpu}
     total = {"duration_s": 7200.0, "energy_kwh": 0.2, "co2eq_g": None}
     return Run(folder, {"status": "done", "config": config, "threads": 2, "hardware": hardware}, stages, total)

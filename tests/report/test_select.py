@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from effdl.errors import UserError
 from effdl.report.compare import COLUMNS
 from effdl.report.gather import Run, rows
 from effdl.report.select import Lookup, group, last_stages, sort, where
+from effdl.utils.errors import UserError
 
 SHORT = {name: shown.key for name, shown in COLUMNS.items()}
 
 
 def run(top1, seed=0, lr=0.1, **values):
     """A run of two stages."""
-    config = {"model": {"_target_": "effdl.models.mlp.mlp"}, "optimizer": {"lr": lr}, "epochs": 9, "seed": seed}
+    config = {"model": {"option": "mlp"}, "optimizer": {"lr": lr}, "epochs": 9, "seed": seed}
     stages = [
         {"stage": "dense", "method": "train", "top1": 0.5, "size_bytes": 1000, "epochs": 3},
         {"stage": "prune", "method": "magnitude", "top1": top1, "size_bytes": 100, "epochs": 4, **values},

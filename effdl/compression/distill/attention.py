@@ -8,18 +8,18 @@ from math import prod
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from effdl.bench import Bench
 from effdl.compression.distill.features import Features, Teacher, as_map, at_same_size
 from effdl.compression.distill.layer_pairs import output_maps, pair_layers, stage_ends
-from effdl.compression.order import effect
-from effdl.errors import UserError
-from effdl.types import NonNegative
+from effdl.compression.method import compression_method
+from effdl.config.types import NonNegative
+from effdl.training.trainer import Trainer
+from effdl.utils.errors import UserError
 
 
-@effect("guide")
+@compression_method("distillation_loss")
 def attention(
     student: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: str | None,
     beta: NonNegative,
@@ -29,16 +29,16 @@ def attention(
     """Add to the loss ``beta / 2`` times the distances between the attention maps of student and teacher (equation 2).
 
     Args:
-        level: the teacher (see `Bench.teacher`).
+        level: the teacher (see `Trainer.teacher`).
         student_layers: names or patterns of the layers that learn; None: the end of every stage, as in the paper.
         teacher_layers: of those they learn from, as many; None: those nearest in size.
 
     Raises:
         UserError: a pattern that matches no layer, two lists of different lengths, or a network without maps.
     """
-    teacher = bench.teacher(level)
-    maps = output_maps(student, bench.input_shape, bench.place.device)
-    teacher_maps = output_maps(teacher, bench.input_shape, bench.place.device)
+    teacher = trainer.teacher(level)
+    maps = output_maps(student, trainer.input_shape, trainer.device.torch_device)
+    teacher_maps = output_maps(teacher, trainer.input_shape, trainer.device.torch_device)
     wanted = stage_ends(maps) if student_layers is None else student_layers
     pairs = pair_layers(maps, teacher_maps, wanted, teacher_layers, "compression.attention")
     for left, right in pairs:

@@ -5,16 +5,16 @@ Furlanello, Lipton, Tschannen, Itti & Anandkumar 2018, "Born Again Neural Networ
 
 from torch import nn
 
-from effdl.bench import Bench
 from effdl.compression.distill.logits import SoftTargets
-from effdl.compression.order import effect
-from effdl.types import Count, Positive, UnitInterval
+from effdl.compression.method import compression_method
+from effdl.config.types import Count, Positive, UnitInterval
+from effdl.training.trainer import Trainer
 
 
-@effect("training")
+@compression_method("training")
 def born_again(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: str | None,
     generations: Count,
@@ -31,6 +31,7 @@ def born_again(
         weight: of the teacher's probabilities, against those of the labels.
     """
     for _ in range(generations):
-        guide = SoftTargets(model, temperature, weight)
-        model = bench.fit(bench.fresh_model(), epochs=bench.recipe.epochs, guide=lambda student, guide=guide: guide)
+        loss = SoftTargets(model, temperature, weight)
+        student = trainer.fresh_model()
+        model = trainer.fit(student, epochs=trainer.recipe.epochs, distillation_loss=lambda _, loss=loss: loss)
     return model

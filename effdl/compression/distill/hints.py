@@ -6,17 +6,17 @@ is learned before the labels; here with them, as in later comparisons (Tian, Kri
 
 from torch import Tensor, nn
 
-from effdl.bench import Bench
 from effdl.compression.distill.features import Features, Teacher, as_map, at_same_size
 from effdl.compression.distill.layer_pairs import output_maps, pair_layers, stage_ends
-from effdl.compression.order import effect
-from effdl.types import NonNegative
+from effdl.compression.method import compression_method
+from effdl.config.types import NonNegative
+from effdl.training.trainer import Trainer
 
 
-@effect("guide")
+@compression_method("distillation_loss")
 def hints(
     student: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: str | None,
     weight: NonNegative,
@@ -26,16 +26,16 @@ def hints(
     """Add to the loss `weight` times the distance between features of the student, adapted, and of the teacher.
 
     Args:
-        level: the teacher (see `Bench.teacher`).
+        level: the teacher (see `Trainer.teacher`).
         student_layers: names or patterns of the layers that learn; None: the end of the middle stage.
         teacher_layers: of those they learn from, as many; None: those nearest in size.
 
     Raises:
         UserError: a pattern that matches no layer, or two lists of different lengths.
     """
-    teacher = bench.teacher(level)
-    maps = output_maps(student, bench.input_shape, bench.place.device)
-    teacher_maps = output_maps(teacher, bench.input_shape, bench.place.device)
+    teacher = trainer.teacher(level)
+    maps = output_maps(student, trainer.input_shape, trainer.device.torch_device)
+    teacher_maps = output_maps(teacher, trainer.input_shape, trainer.device.torch_device)
     ends = stage_ends(maps)
     wanted = [ends[len(ends) // 2]] if student_layers is None else student_layers
     pairs = pair_layers(maps, teacher_maps, wanted, teacher_layers, "compression.hints")
@@ -43,7 +43,7 @@ def hints(
     return Hints(
         Features(student, [left for left, _ in pairs]),
         Teacher(teacher, [right for _, right in pairs]),
-        nn.ModuleList(adapters).to(bench.place.device),
+        nn.ModuleList(adapters).to(trainer.device.torch_device),
         weight,
     )
 

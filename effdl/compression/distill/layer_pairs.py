@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from effdl.compression.distill.features import as_map
-from effdl.errors import UserError
 from effdl.models.surgery import last_layer
+from effdl.utils.errors import UserError
 
 Maps = dict[str, torch.Size]  # (C, H, W) by name of the layer
 

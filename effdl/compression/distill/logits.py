@@ -6,16 +6,16 @@ Hinton, Vinyals & Dean 2015, "Distilling the Knowledge in a Neural Network", sec
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from effdl.bench import Bench
 from effdl.compression.distill.features import Teacher
-from effdl.compression.order import effect
-from effdl.types import Positive, UnitInterval
+from effdl.compression.method import compression_method
+from effdl.config.types import Positive, UnitInterval
+from effdl.training.trainer import Trainer
 
 
-@effect("guide")
+@compression_method("distillation_loss")
 def logits(
     student: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: str | None,
     temperature: Positive,
@@ -24,11 +24,11 @@ def logits(
     """Learn the teacher's softened class probabilities: ``(1 - weight) loss + weight T² KL(teacher || student)``.
 
     Args:
-        level: the teacher (see `Bench.teacher`).
+        level: the teacher (see `Trainer.teacher`).
         temperature: T, by which the logits of both are divided.
         weight: of the teacher's probabilities, from 0 (labels only) to 1 (teacher only).
     """
-    return SoftTargets(bench.teacher(level), temperature, weight)
+    return SoftTargets(trainer.teacher(level), temperature, weight)
 
 
 class SoftTargets(nn.Module):

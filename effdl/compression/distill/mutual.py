@@ -8,16 +8,16 @@ import copy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from effdl.bench import Bench
 from effdl.compression.distill.logits import divergence
-from effdl.compression.order import effect
-from effdl.types import NonNegative, Positive
+from effdl.compression.method import compression_method
+from effdl.config.types import NonNegative, Positive
+from effdl.training.trainer import Trainer
 
 
-@effect("guide")
+@compression_method("distillation_loss")
 def mutual(
     student: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: str | None,
     temperature: Positive,
@@ -32,8 +32,8 @@ def mutual(
         temperature: by which the logits of both are divided; 1 in the paper.
         weight: of the divergence; 1 in the paper.
     """
-    peer = bench.fresh_model() if bench.dense is None else copy.deepcopy(bench.dense).requires_grad_(True)
-    return Mutual(bench.place.put(peer).train(), temperature, weight, bench.recipe.label_smoothing)
+    peer = trainer.fresh_model() if trainer.dense is None else copy.deepcopy(trainer.dense).requires_grad_(True)
+    return Mutual(trainer.device.move(peer).train(), temperature, weight, trainer.recipe.label_smoothing)
 
 
 class Mutual(nn.Module):

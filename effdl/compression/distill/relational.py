@@ -6,18 +6,18 @@ Park, Kim, Lu & Cho 2019, "Relational Knowledge Distillation", section 3.2.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from effdl.bench import Bench
 from effdl.compression.distill.features import Features, Teacher
-from effdl.compression.order import effect
-from effdl.data_parallel import gather
+from effdl.compression.method import compression_method
+from effdl.config.types import NonNegative
 from effdl.models.surgery import last_layer
-from effdl.types import NonNegative
+from effdl.training.trainer import Trainer
+from effdl.utils.data_parallel import gather
 
 
-@effect("guide")
+@compression_method("distillation_loss")
 def relational(
     student: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: str | None,
     distance: NonNegative,
@@ -28,11 +28,11 @@ def relational(
     An embedding is what enters the last layer; those of student and teacher may differ in length.
 
     Args:
-        level: the teacher (see `Bench.teacher`).
+        level: the teacher (see `Trainer.teacher`).
         distance: weight of the distances of all pairs.
         angle: weight of the angles of all triplets, of which a batch of n has n³: keep it below some 256 images.
     """
-    teacher = bench.teacher(level)
+    teacher = trainer.teacher(level)
     return Relational(
         Features(student, [last_layer(student)[0]], inputs=True),
         Teacher(teacher, [last_layer(teacher)[0]], inputs=True),

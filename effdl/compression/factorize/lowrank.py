@@ -4,19 +4,19 @@ from typing import Literal
 
 from torch import nn
 
-from effdl.bench import Bench
 from effdl.compression.factorize.factors import Factors, svd, tucker
 from effdl.compression.factorize.positions import Positions
 from effdl.compression.factorize.replace import Rule, factorized
-from effdl.compression.order import effect
-from effdl.layers import check_exclude
-from effdl.types import Count, Fraction, Natural, Positive
+from effdl.compression.method import compression_method
+from effdl.config.types import Count, Fraction, Natural, Positive
+from effdl.nn.layers import check_exclude
+from effdl.training.trainer import Trainer
 
 
-@effect("structure", check_exclude)
+@compression_method("structure", check_exclude)
 def lowrank(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: Fraction | None,
     method: Literal["svd", "tucker"],
@@ -47,5 +47,5 @@ def lowrank(
         window = isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1)
         return tucker(layer, positions) if window and method == "tucker" else svd(layer, positions)
 
-    model = factorized(model, bench.input_shape, factors_of, level=level, by=by, rank=rank, exclude=exclude)
-    return bench.fit(model, epochs=epochs, lr_scale=lr_scale)
+    model = factorized(model, trainer.input_shape, factors_of, level=level, by=by, rank=rank, exclude=exclude)
+    return trainer.fit(model, epochs=epochs, lr_scale=lr_scale)

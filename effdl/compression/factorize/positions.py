@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from effdl.counting import counting
+from effdl.nn.flops import counting
 
 
 @dataclass

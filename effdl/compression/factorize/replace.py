@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from effdl.compression.factorize.factors import Factors
 from effdl.compression.factorize.positions import Positions, trace
 from effdl.compression.factorize.ranks import allocate, by_energy, by_ratio, fixed, lost
-from effdl.errors import UserError
-from effdl.layers import excluded
+from effdl.nn.layers import excluded
+from effdl.utils.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -2,19 +2,19 @@
 
 from torch import nn
 
-from effdl.bench import Bench
 from effdl.compression.factorize import factors
 from effdl.compression.factorize.positions import Positions
 from effdl.compression.factorize.replace import Rule, factorized
-from effdl.compression.order import effect
-from effdl.layers import check_exclude
-from effdl.types import Count, Fraction, Natural, Positive
+from effdl.compression.method import compression_method
+from effdl.config.types import Count, Fraction, Natural, Positive
+from effdl.nn.layers import check_exclude
+from effdl.training.trainer import Trainer
 
 
-@effect("structure", check_exclude)
+@compression_method("structure", check_exclude)
 def spatial(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: Fraction | None,
     by: Rule,
@@ -34,5 +34,5 @@ def spatial(
         window = isinstance(layer, nn.Conv2d) and min(layer.kernel_size) > 1
         return factors.spatial(layer, positions) if window else None
 
-    model = factorized(model, bench.input_shape, factors_of, level=level, by=by, rank=rank, exclude=exclude)
-    return bench.fit(model, epochs=epochs, lr_scale=lr_scale)
+    model = factorized(model, trainer.input_shape, factors_of, level=level, by=by, rank=rank, exclude=exclude)
+    return trainer.fit(model, epochs=epochs, lr_scale=lr_scale)

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from effdl.annotations import conforms
-from effdl.errors import UserError
-from effdl.layers import excluded
-from effdl.types import Fraction
+from effdl.config.annotations import conforms
+from effdl.config.types import Fraction
+from effdl.nn.layers import excluded
+from effdl.utils.errors import UserError
 
 EQUAL = 0.5  # any value will do: only how amounts compare counts
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from effdl.compression.prune.dependency import LAYERS, Group, Side
-from effdl.counting import counting
+from effdl.nn.flops import counting
 
 Target = Literal["filters", "params", "macs"]
 OUTPUTS = ("out_channels", "out_features", "num_features", "num_parameters")  # of convolutions, linear layers, norms

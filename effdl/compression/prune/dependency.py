@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from effdl.errors import UserError
-from effdl.layers import CONVOLUTIONS
 from effdl.models.resnet import ZeroPadShortcut
+from effdl.nn.layers import CONVOLUTIONS
+from effdl.utils.errors import UserError
 
 LAYERS = (*CONVOLUTIONS, nn.Linear)
 FLATTENINGS = 4  # a flattening before a linear layer counts twice; with more, indices multiply (windowed attention)

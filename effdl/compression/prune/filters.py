@@ -9,20 +9,20 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import nn
 
-from effdl.bench import Bench
-from effdl.compression.order import effect
+from effdl.compression.method import compression_method
 from effdl.compression.prune.costs import Target
 from effdl.compression.prune.dependency import library
-from effdl.compression.prune.removal import Removal, Scope, Score, possible
-from effdl.types import Count, Fraction, Natural, Positive, SpeedUp
+from effdl.compression.prune.structured_pruner import Scope, Score, StructuredPruner, check_removal
+from effdl.config.types import Count, Fraction, Natural, Positive, SpeedUp
+from effdl.training.trainer import Trainer
 
 Criterion = Literal["l1", "l2", "bn", "taylor"]
 
 
-@effect("structure", possible)
+@compression_method("structure", check_removal)
 def filters(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: Fraction | SpeedUp | None,
     target: Target,
@@ -45,28 +45,28 @@ def filters(
         criterion: ``l1`` and ``l2``: sums of absolute and squared weights (Li et al. 2017, "Pruning Filters for
             Efficient ConvNets", section 3.1); ``bn``: batch-norm scales; ``taylor``: ``|weight x gradient|`` over
             `images` training images (Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning").
-        scope, round_to, exclude, amounts: see `Removal`. The outputs of the model always stay, and some filters of each
-            layer.
+        scope, round_to, exclude, amounts: see `StructuredPruner`. The outputs of the model always stay, and some
+            filters of each layer.
         rounds: of removing and fine-tuning, each time the same fraction of what is left.
         epochs: of fine-tuning in each round, at `lr_scale` times the run's learning rate; None: half of the run's.
 
     Raises:
         UserError: torch-pruning is missing, a pattern fits no layer, or the level cannot be reached.
     """
-    removal = Removal(bench.input_shape, target if level < 1 else "macs", scope, round_to, exclude, amounts)
-    before, share = removal.cost(model), 1 - level if level < 1 else 1 / level
+    pruner = StructuredPruner(trainer.input_shape, target if level < 1 else "macs", scope, round_to, exclude, amounts)
+    before, share = pruner.cost(model), 1 - level if level < 1 else 1 / level
     for done in range(1, rounds + 1):
-        model = removal.down_to(model, before * share ** (done / rounds), score(criterion, model, bench, images))
-        model = bench.fit(model, epochs=epochs, lr_scale=lr_scale)
+        model = pruner.down_to(model, before * share ** (done / rounds), score(criterion, model, trainer, images))
+        model = trainer.fit(model, epochs=epochs, lr_scale=lr_scale)
     return model
 
 
-def score(criterion: Criterion, model: nn.Module, bench: Bench, images: int) -> Score:
+def score(criterion: Criterion, model: nn.Module, trainer: Trainer, images: int) -> Score:
     """Torch-pruning's importance of the name; for ``taylor`` the model is given its gradients."""
     importance = library().importance
     if criterion == "taylor":
         model.zero_grad()
-        for batch, labels in bench.samples(images):
+        for batch, labels in trainer.calibration_batches(images):
             F.cross_entropy(model(batch), labels, reduction="sum").backward()
         return importance.GroupTaylorImportance()
     if criterion == "bn":

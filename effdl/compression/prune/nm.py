@@ -8,20 +8,20 @@ Scratch", section 3 (any N:M).
 import torch
 from torch import nn
 
-from effdl.bench import Bench
-from effdl.compression.mask import mask_of
-from effdl.compression.order import effect
-from effdl.compression.prune.cut import Criterion
-from effdl.compression.prune.keep import keep_in_groups
+from effdl.compression.method import compression_method
+from effdl.compression.prune.masker import Criterion
 from effdl.compression.prune.retrain import How, Retraining
-from effdl.errors import UserError
-from effdl.layers import excluded, weights
-from effdl.types import Natural, Pattern, Positive
+from effdl.compression.prune.topk_mask import topk_mask_in_groups
+from effdl.config.types import Natural, Pattern, Positive
+from effdl.nn.layers import excluded, weights
+from effdl.nn.mask import mask_of
+from effdl.training.trainer import Trainer
+from effdl.utils.errors import UserError
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # their weights have the inputs first
 
 
-def check(model: nn.Module, level: str, exclude: list[str], skip_first: bool) -> set[str]:
+def check_pattern(model: nn.Module, level: str, exclude: list[str], skip_first: bool) -> set[str]:
     """Make sure that a pattern fits a model; returns the names of the layers that are left alone.
 
     Raises:
@@ -35,10 +35,10 @@ def check(model: nn.Module, level: str, exclude: list[str], skip_first: bool) ->
     return alone
 
 
-@effect("mask", check)
+@compression_method("mask", check_pattern)
 def nm(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: Pattern | None,
     criterion: Criterion,
@@ -64,12 +64,12 @@ def nm(
         UserError: no such pattern, or layers whose inputs M does not divide.
     """
     kept, size = parse(level)
-    alone = check(model, level, exclude, skip_first)
-    train = Retraining(bench, retrain, rewind_epoch, epochs, lr_scale)
-    for (name, module, attribute), scores in zip(list(weights(model)), criterion(model, bench), strict=True):
+    alone = check_pattern(model, level, exclude, skip_first)
+    train = Retraining(trainer, retrain, rewind_epoch, epochs, lr_scale)
+    for (name, module, attribute), scores in zip(list(weights(model)), criterion(model, trainer), strict=True):
         if name not in alone:
             scores = scores.where(getattr(module, attribute) != 0, -torch.inf)  # what is zero stays so, and counts
-            keep = keep_in_groups(scores, kept, size, inputs_of(module, attribute)[0])
+            keep = topk_mask_in_groups(scores, kept, size, inputs_of(module, attribute)[0])
             mask_of(module, attribute).keep.logical_and_(keep)
     return train(model)
 

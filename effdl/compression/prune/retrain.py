@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from effdl.bench import Bench
-from effdl.errors import UserError
+from effdl.training.trainer import Trainer
+from effdl.utils.errors import UserError
 
 How = Literal["finetune", "rewind_lr", "rewind_weights"]
 
@@ -28,7 +28,7 @@ class Retraining:
         UserError: there is no such epoch to go back to.
     """
 
-    bench: Bench
+    trainer: Trainer
     how: How
     rewind_epoch: int
     epochs: int | None
@@ -41,22 +41,22 @@ class Retraining:
     @property
     def schedule(self) -> int:
         """Number of epochs of the schedule that is rewound."""
-        return self.bench.recipe.epochs if self.epochs is None else self.epochs
+        return self.trainer.recipe.epochs if self.epochs is None else self.epochs
 
     @property
     def length(self) -> int:
         """Number of epochs."""
         if self.how != "finetune":
             return self.schedule - self.rewind_epoch
-        return (self.bench.recipe.epochs + 1) // 2 if self.epochs is None else self.epochs
+        return (self.trainer.recipe.epochs + 1) // 2 if self.epochs is None else self.epochs
 
     def __call__(self, model: nn.Module, after_update: Callable[[nn.Module, float], None] | None = None) -> nn.Module:
-        """Train in place; `after_update` is as in `Bench.fit`."""
+        """Train in place; `after_update` is as in `Trainer.fit`."""
         if self.how == "finetune":
-            return self.bench.fit(model, epochs=self.epochs, lr_scale=self.lr_scale, after_update=after_update)
+            return self.trainer.fit(model, epochs=self.epochs, lr_scale=self.lr_scale, after_update=after_update)
         if self.how == "rewind_weights":
-            rewind(model, self.bench.early_weights())
-        return self.bench.fit(model, epochs=self.schedule, first_epoch=self.rewind_epoch, after_update=after_update)
+            rewind(model, self.trainer.early_weights())
+        return self.trainer.fit(model, epochs=self.schedule, first_epoch=self.rewind_epoch, after_update=after_update)
 
 
 @torch.no_grad()

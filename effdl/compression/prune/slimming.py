@@ -6,19 +6,19 @@ Liu, Li, Shen, Huang, Yan & Zhang 2017, "Learning Efficient Convolutional Networ
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from effdl.bench import Bench
-from effdl.compression.order import effect
+from effdl.compression.method import compression_method
 from effdl.compression.prune.costs import Target
 from effdl.compression.prune.dependency import library
-from effdl.compression.prune.removal import Removal, possible
-from effdl.errors import UserError
-from effdl.types import Count, Fraction, Natural, Positive, SpeedUp
+from effdl.compression.prune.structured_pruner import StructuredPruner, check_removal
+from effdl.config.types import Count, Fraction, Natural, Positive, SpeedUp
+from effdl.training.trainer import Trainer
+from effdl.utils.errors import UserError
 
 
-@effect("structure", possible)
+@compression_method("structure", check_removal)
 def slimming(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: Fraction | SpeedUp | None,
     target: Target,
@@ -38,7 +38,7 @@ def slimming(
         level, target: as for `filters`; ``target=filters`` with a fraction is the paper's.
         strength: of the penalty: lambda of equation 1, times the sum of all absolute scales.
         sparse_epochs, sparse_lr_scale: of the training with the penalty; None: half of the run's epochs.
-        round_to, exclude: see `Removal`.
+        round_to, exclude: see `StructuredPruner`.
         epochs, lr_scale: of fine-tuning; None: half of the run's epochs.
 
     Raises:
@@ -47,16 +47,16 @@ def slimming(
     """
     if not scales(model):
         raise UserError("slimming needs a model with batch norm; this one has none (compression=[filters] needs none)")
-    removal = Removal(bench.input_shape, target if level < 1 else "macs", "global", round_to, exclude)
-    budget = removal.cost(model) * (1 - level if level < 1 else 1 / level)
-    model = bench.fit(
+    pruner = StructuredPruner(trainer.input_shape, target if level < 1 else "macs", "global", round_to, exclude)
+    budget = pruner.cost(model) * (1 - level if level < 1 else 1 / level)
+    model = trainer.fit(
         model,
         epochs=sparse_epochs,
         lr_scale=sparse_lr_scale,
         penalty=lambda model: strength * sum(scale.abs().sum() for scale in scales(model)),
     )
-    model = removal.down_to(model, budget, library().importance.BNScaleImportance(normalizer=None))
-    return bench.fit(model, epochs=epochs, lr_scale=lr_scale)
+    model = pruner.down_to(model, budget, library().importance.BNScaleImportance(normalizer=None))
+    return trainer.fit(model, epochs=epochs, lr_scale=lr_scale)
 
 
 def scales(model: nn.Module) -> list[Tensor]:

@@ -13,18 +13,18 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.optim.swa_utils import update_bn
 
-from effdl.bench import Bench
-from effdl.compression.mask import under_mask
-from effdl.compression.order import effect
-from effdl.errors import UserError
-from effdl.layers import weights
-from effdl.rounding import Grid, scale_gradient
-from effdl.types import Natural, Positive
+from effdl.compression.method import compression_method
+from effdl.config.types import Natural, Positive
+from effdl.nn.fake_quant import QuantGrid, scale_gradient
+from effdl.nn.layers import weights
+from effdl.nn.mask import under_mask
+from effdl.training.trainer import Trainer
+from effdl.utils.errors import UserError
 
 STATISTICS_IMAGES, STATISTICS_BATCH = 1024, 128  # from which batch norms take their statistics at the end
 
 
-def check(model: nn.Module, first_last: bool) -> None:
+def check_layers(model: nn.Module, first_last: bool) -> None:
     """Refuse a model without a layer to act on (UserError)."""
     if not inner_weights(model, first_last):
         raise UserError(f"first_last={str(first_last).lower()}: this leaves no layer of the model to quantize")
@@ -32,7 +32,7 @@ def check(model: nn.Module, first_last: bool) -> None:
 
 def train_quantized(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     first_last: bool,
     quantizer: Callable[[Tensor], nn.Module],
     epochs: int | None,
@@ -43,17 +43,17 @@ def train_quantized(
     Raises:
         UserError: no layer to act on.
     """
-    check(model, first_last)
+    check_layers(model, first_last)
     for module, name in inner_weights(model, first_last):
         parametrize.register_parametrization(module, name, quantizer(getattr(module, name)))
-    model = bench.fit(model, epochs=epochs, lr_scale=lr_scale)
-    return renew_statistics(model, bench) if bench.recipe.ema else model
+    model = trainer.fit(model, epochs=epochs, lr_scale=lr_scale)
+    return renew_statistics(model, trainer) if trainer.recipe.ema else model
 
 
-@effect("values", check)
+@compression_method("values", check_layers)
 def binary(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: Literal["binary"],
     stochastic: bool,
@@ -78,28 +78,28 @@ def binary(
     Raises:
         UserError: no layer to binarize.
     """
-    check(model, first_last)
+    check_layers(model, first_last)
     for module, name in inner_weights(model, first_last):
         to_master(under_mask(module, name), getattr(module, name))
         binarizer = Binary(stochastic, lr_factor(getattr(module, name), getattr(module, "groups", 1)))
         parametrize.register_parametrization(module, name, binarizer)
-    model = bench.fit(
+    model = trainer.fit(
         model,
-        epochs=bench.recipe.epochs if epochs is None else epochs,
+        epochs=trainer.recipe.epochs if epochs is None else epochs,
         lr_scale=lr_scale,
         after_update=clip_masters,
     )
     for module in model.modules():
         if isinstance(module, Binary):
             module.stochastic = False
-    return renew_statistics(model, bench) if stochastic or bench.recipe.ema else model
+    return renew_statistics(model, trainer) if stochastic or trainer.recipe.ema else model
 
 
-def renew_statistics(model: nn.Module, bench: Bench) -> nn.Module:
+def renew_statistics(model: nn.Module, trainer: Trainer) -> nn.Module:
     """Let batch norms take their statistics again, with the weights as they are: those in the training were others, if
     signs were drawn or are now those of averaged weights.
     """
-    batches = bench.samples(STATISTICS_IMAGES, STATISTICS_BATCH)
+    batches = trainer.calibration_batches(STATISTICS_IMAGES, STATISTICS_BATCH)
     update_bn([batch for batch in batches if len(batch[1]) == len(batches[0][1])], model)
     return model
 
@@ -122,9 +122,9 @@ class Binary(nn.Module):
         through = scale_gradient(weight, self.factor)
         return signs(weight, positive) + (through - through.detach())  # the difference is zero, and has the gradient
 
-    def grid(self) -> Grid:
+    def grid(self) -> QuantGrid:
         """One bit, without a scale."""
-        return Grid(torch.ones(()), 1)
+        return QuantGrid(torch.ones(()), 1)
 
 
 def signs(weight: Tensor, positive: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from effdl.errors import RunError
-from effdl.models.activation_quantizer import ActivationQuantizer
-from effdl.rounding import bounds, fake_quantize
+from effdl.nn.fake_quant import bounds, fake_quantize
+from effdl.nn.quantizers import ActivationQuantizer
+from effdl.utils.errors import RunError
 
 Calibration = Literal["minmax", "percentile", "entropy", "mse"]
 BINS = 2048
@@ -31,7 +31,7 @@ class Histogram:
         width = (self.high - self.low) / len(self.counts)
         return self.low + (torch.arange(len(self.counts), dtype=torch.float64) + 0.5) * width
 
-    def add(self, x: Tensor) -> "Histogram":
+    def with_values(self, x: Tensor) -> "Histogram":
         """With the values of a tensor of any shape, which lie within the range."""
         counts, per_unit = self.counts.clone(), len(self.counts) / (self.high - self.low or 1.0)
         for part in x.detach().flatten().split(CHUNK):
@@ -177,7 +177,7 @@ def histograms(model: nn.Module, images: list[Tensor], ranges: dict[nn.Module, R
     found = {q: Histogram(*limits, torch.zeros(BINS, dtype=torch.float64)) for q, limits in ranges.items()}
 
     def look(quantizer: nn.Module, x: Tensor) -> None:
-        found[quantizer] = found[quantizer].add(x)
+        found[quantizer] = found[quantizer].with_values(x)
 
     observe(model, images, ranges, look)
     return found

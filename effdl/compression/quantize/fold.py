@@ -6,19 +6,19 @@ Pairs of layer and norm are found by what is computed in a forward pass, not by 
 import torch
 from torch import Tensor, nn
 
-from effdl.compression.mask import under_mask
-from effdl.compression.quantize.flow import Call, Flow
-from effdl.layers import plain_type
+from effdl.nn.call_graph import Call, CallGraph
+from effdl.nn.layers import plain_type
+from effdl.nn.mask import under_mask
 
 NORM_OF = {nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Linear: nn.BatchNorm1d}
 
 
-def foldable_norms(flow: Flow) -> dict[str, str]:
+def foldable_norms(graph: CallGraph) -> dict[str, str]:
     """The batch norms that can be folded into the layer whose output they alone read, by that layer's name."""
     pairs = {}
-    for call in flow.calls:
-        reader = flow.only_reader(call)
-        if reader and foldable(call, reader.module) and flow.times[call.module] == flow.times[reader.module] == 1:
+    for call in graph.calls:
+        reader = graph.only_reader(call)
+        if reader and foldable(call, reader.module) and graph.times[call.module] == graph.times[reader.module] == 1:
             pairs[call.name] = reader.name
     return pairs
 

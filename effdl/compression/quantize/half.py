@@ -5,15 +5,15 @@ from typing import Literal
 import torch
 from torch import nn
 
-from effdl.bench import Bench
-from effdl.compression.order import effect
-from effdl.errors import UserError
+from effdl.compression.method import compression_method
+from effdl.training.trainer import Trainer
+from effdl.utils.errors import UserError
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-@effect("conversion")
-def half(model: nn.Module, bench: Bench, *, level: Literal["fp16", "bf16"]) -> nn.Module:
+@compression_method("conversion")
+def half(model: nn.Module, trainer: Trainer, *, level: Literal["fp16", "bf16"]) -> nn.Module:
     """Convert all parameters and statistics, and so all computation, to 16 bits, rounding to the nearest.
 
     Args:

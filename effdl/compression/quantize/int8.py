@@ -12,27 +12,27 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from effdl.bench import Bench
-from effdl.compression.order import effect
+from effdl.compression.method import compression_method
 from effdl.compression.quantize.calibrate import Calibration, calibrate
-from effdl.compression.quantize.flow import Flow
 from effdl.compression.quantize.fold import fold, foldable_norms
-from effdl.compression.quantize.sites import LAYERS, QuantizedLayer, insert_quantizers
-from effdl.compression.quantize.weight_quantizer import (
+from effdl.compression.quantize.qdq_placement import LAYERS, QuantizedLayer, insert_quantizers
+from effdl.config.types import Count, Positive
+from effdl.nn.call_graph import CallGraph
+from effdl.nn.layers import plain_type
+from effdl.nn.quantizers import (
+    ActivationQuantizer,
     WeightQuantizer,
     keep_scales_positive,
     symmetric_scale,
     without_zeros,
 )
-from effdl.errors import UserError
-from effdl.layers import plain_type
-from effdl.models.activation_quantizer import ActivationQuantizer
-from effdl.types import Count, Positive
+from effdl.training.trainer import Trainer
+from effdl.utils.errors import UserError
 
 Percentile = Annotated[float, Field(gt=50, le=100)]
 
 
-def check(model: nn.Module, first_last: bool) -> None:
+def check_quantizable(model: nn.Module, first_last: bool) -> None:
     """Refuse a model in which nothing can be quantized.
 
     Raises:
@@ -46,10 +46,10 @@ def check(model: nn.Module, first_last: bool) -> None:
         )
 
 
-@effect("conversion", check)
+@compression_method("conversion", check_quantizable)
 def int8(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: Literal["int8"],
     calibration: Calibration,
@@ -75,7 +75,9 @@ def int8(
             products saturate at 16 bits otherwise, and the deployed model is less accurate than this one.
         first_last: quantize the first and the last layer, too.
     """
-    layers, norms = prepare(model, bench.samples(images), calibration, percentile, first_last)
+    layers, norms = insert_calibrated_quantizers(
+        model, trainer.calibration_batches(images), calibration, percentile, first_last
+    )
     for layer, norm in norms:
         fold_away(model, layer, norm)
     for quantized in layers:
@@ -83,10 +85,10 @@ def int8(
     return fit_integers(model, layers)
 
 
-@effect("conversion", check)
+@compression_method("conversion", check_quantizable)
 def int8_aware(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: Literal["int8"],
     calibration: Calibration,
@@ -109,19 +111,21 @@ def int8_aware(
         epochs: of training; None: half of the run's.
         lr_scale: times the run's learning rate.
     """
-    layers, norms = prepare(model, bench.samples(images), calibration, percentile, first_last)
+    layers, norms = insert_calibrated_quantizers(
+        model, trainer.calibration_batches(images), calibration, percentile, first_last
+    )
     for quantized in layers:
         quantize_weight(quantized.layer, 7 if reduce_range else 8, per_channel=True, learn=learn_scales)
     for module in model.modules():
         if isinstance(module, ActivationQuantizer):
             module.scale.requires_grad_(learn_scales)
-    model = bench.fit(model, epochs=epochs, lr_scale=lr_scale, after_update=keep_scales_positive)
+    model = trainer.fit(model, epochs=epochs, lr_scale=lr_scale, after_update=keep_scales_positive)
     for layer, norm in norms:
         fold_away(model, layer, norm)
     return fit_integers(model, layers)
 
 
-def prepare(
+def insert_calibrated_quantizers(
     model: nn.Module,
     samples: list[tuple[Tensor, Tensor]],
     calibration: Calibration,
@@ -133,10 +137,10 @@ def prepare(
     Returns:
         The layers whose weights to quantize, and the pairs of a layer and the batch norm to fold into it.
     """
-    flow = Flow(model, samples[0][0][:1])
-    names = foldable_norms(flow)
+    graph = CallGraph(model, samples[0][0][:1])
+    names = foldable_norms(graph)
     norms = [(model.get_submodule(layer), model.get_submodule(norm)) for layer, norm in names.items()]
-    layers = insert_quantizers(flow, model, names, first_last)
+    layers = insert_quantizers(graph, model, names, first_last)
     calibrate(model, samples, calibration, percentile)
     return layers, norms
 

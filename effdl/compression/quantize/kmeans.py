@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from effdl.bench import Bench
-from effdl.compression.order import effect
-from effdl.config import Bits
-from effdl.layers import CONVOLUTIONS, weights
-from effdl.types import Count, Natural, Positive
+from effdl.compression.method import compression_method
+from effdl.config.types import Bits, Count, Natural, Positive
+from effdl.nn.layers import CONVOLUTIONS, weights
+from effdl.training.trainer import Trainer
 
 Init = Literal["linear", "density", "random"]
 
@@ -35,10 +34,10 @@ class Codebook(nn.Module):
         return torch.where(weight == 0, 0.0, self.centroids[self.index.int()])
 
 
-@effect("values")
+@compression_method("values")
 def kmeans(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: Bits | None,
     linear_bits: Bits | None,
@@ -65,7 +64,7 @@ def kmeans(
             centroids = lloyd(values, first_centroids(values, 2**bits, init), iterations).to(weight)
             codebook = Codebook(centroids, nearest(weight, centroids).to(torch.uint8))
             parametrize.register_parametrization(module, name, codebook)
-    return bench.fit(model, epochs=epochs, lr_scale=lr_scale)
+    return trainer.fit(model, epochs=epochs, lr_scale=lr_scale)
 
 
 def first_centroids(values: Tensor, clusters: int, init: Init) -> Tensor:

@@ -12,23 +12,22 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from effdl.bench import Bench
-from effdl.compression.order import effect
-from effdl.compression.quantize.weight_quantizer import WeightQuantizer, keep_scales_positive
-from effdl.layers import weights
-from effdl.models.activation_quantizer import ActivationQuantizer
-from effdl.rounding import bounds
-from effdl.types import Natural, Positive
+from effdl.compression.method import compression_method
+from effdl.config.types import Natural, Positive
+from effdl.nn.fake_quant import bounds
+from effdl.nn.layers import weights
+from effdl.nn.quantizers import ActivationQuantizer, WeightQuantizer, keep_scales_positive
+from effdl.training.trainer import Trainer
 
 Bits = Annotated[int, Field(ge=2, le=8)]
 FLOAT = 32  # bits of activations that stay as they are
 IMAGES = 64  # from which the step sizes of activations begin
 
 
-@effect("values")
+@compression_method("values")
 def lsq(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: Bits | None,
     activation_bits: Bits | Literal[32] | None,
@@ -48,14 +47,14 @@ def lsq(
         lr_scale: times the run's learning rate.
     """
     layers = list(weights(model))
-    entering = layer_inputs(model, bench.samples(IMAGES, IMAGES)[0][0])
+    entering = layer_inputs(model, trainer.calibration_batches(IMAGES, IMAGES)[0][0])
     for position, (layer_name, module, name) in enumerate(layers):
         own = first_last if position in (0, len(layers) - 1) else None
         quantize_weight(module, name, own or level, per_channel)
         if activation_bits != FLOAT and module in entering:
             quantizer = activation_quantizer(entering[module], own or activation_bits or level)
             model.set_submodule(layer_name, nn.Sequential(OrderedDict(quantizer=quantizer, layer=module)))
-    return bench.fit(model, epochs=epochs, lr_scale=lr_scale, after_update=keep_scales_positive)
+    return trainer.fit(model, epochs=epochs, lr_scale=lr_scale, after_update=keep_scales_positive)
 
 
 def first_step_size(values: Tensor, high: int, dims: tuple[int, ...] | None = None) -> Tensor:

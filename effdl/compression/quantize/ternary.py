@@ -8,19 +8,19 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from effdl.bench import Bench
-from effdl.compression.order import effect
-from effdl.compression.quantize.binary import check, train_quantized
-from effdl.rounding import Grid
-from effdl.types import Natural, Positive
+from effdl.compression.method import compression_method
+from effdl.compression.quantize.binary import check_layers, train_quantized
+from effdl.config.types import Natural, Positive
+from effdl.nn.fake_quant import QuantGrid
+from effdl.training.trainer import Trainer
 
 THRESHOLD = 0.7  # times the mean magnitude of a layer's weights (section 2.2, equation 6)
 
 
-@effect("values", check)
+@compression_method("values", check_layers)
 def ternary(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: Literal["ternary"],
     first_last: bool,
@@ -38,7 +38,7 @@ def ternary(
     Raises:
         UserError: no layer to act on.
     """
-    return train_quantized(model, bench, first_last, Ternary, epochs, lr_scale)
+    return train_quantized(model, trainer, first_last, Ternary, epochs, lr_scale)
 
 
 class Ternary(nn.Module):
@@ -58,9 +58,9 @@ class Ternary(nn.Module):
             self.scale.copy_(ternary_scale(weight.detach(), codes))
         return self.scale * codes + (weight - weight.detach())  # the difference is zero, and has the gradient
 
-    def grid(self) -> Grid:
+    def grid(self) -> QuantGrid:
         """Two bits and a scale for the layer."""
-        return Grid(self.scale, 2)
+        return QuantGrid(self.scale, 2)
 
 
 def ternary_codes(weight: Tensor) -> Tensor:

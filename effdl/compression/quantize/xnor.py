@@ -8,17 +8,17 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from effdl.bench import Bench
-from effdl.compression.order import effect
-from effdl.compression.quantize.binary import check, signs, train_quantized
-from effdl.rounding import Grid
-from effdl.types import Natural, Positive
+from effdl.compression.method import compression_method
+from effdl.compression.quantize.binary import check_layers, signs, train_quantized
+from effdl.config.types import Natural, Positive
+from effdl.nn.fake_quant import QuantGrid
+from effdl.training.trainer import Trainer
 
 
-@effect("values", check)
+@compression_method("values", check_layers)
 def xnor(
     model: nn.Module,
-    bench: Bench,
+    trainer: Trainer,
     *,
     level: Literal["binary"],
     first_last: bool,
@@ -36,7 +36,7 @@ def xnor(
     Raises:
         UserError: no layer to binarize.
     """
-    return train_quantized(model, bench, first_last, ScaledBinary, epochs, lr_scale)
+    return train_quantized(model, trainer, first_last, ScaledBinary, epochs, lr_scale)
 
 
 class ScaledBinary(nn.Module):
@@ -59,9 +59,9 @@ class ScaledBinary(nn.Module):
         through = weight.clamp(-1, 1)
         return scale * (signs(weight, weight > 0) + (through - through.detach()))
 
-    def grid(self) -> Grid:
+    def grid(self) -> QuantGrid:
         """One bit and a scale for each output."""
-        return Grid(self.scale, 1)
+        return QuantGrid(self.scale, 1)
 
 
 def mean_magnitude(weight: Tensor) -> Tensor:

@@ -1,26 +1,25 @@
-"""What the tests of distillation share: digits, a teacher that knows them, and a bench that trains."""
+"""What the tests of distillation share: digits, a teacher that knows them, and a trainer."""
 
 import copy
 
 import pytest
 import torch
-from rich.console import Console
 
-from effdl.bench import Bench
-from effdl.checkpoint import Checkpoint
-from effdl.data.load import load
-from effdl.epoch_log import EpochLog
+from effdl.data.build import load
 from effdl.measure.energy import EnergyMeter
 from effdl.models.mlp import mlp
 from effdl.models.resnet import resnet
-from effdl.optim import sgd
-from effdl.place import Place
-from effdl.recipe import Recipe
-from effdl.report.progress import Progress
-from effdl.schedule import one_cycle
-from effdl.train import fit
+from effdl.training.callbacks import Callbacks
+from effdl.training.checkpoint import Checkpoint
+from effdl.training.device import Device
+from effdl.training.epoch_log import EpochLog
+from effdl.training.loop import fit
+from effdl.training.optimizers import sgd
+from effdl.training.recipe import Recipe
+from effdl.training.schedules import one_cycle
+from effdl.training.trainer import Trainer
 
-CPU = Place(torch.device("cpu"))
+CPU = Device(torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +28,7 @@ def digits():
     return load({"_target_": "effdl.data.digits.digits", **keys})
 
 
-def new_bench(digits, folder, *, epochs=4, teacher=None, fresh_model=None, display=None):
+def new_trainer(digits, folder, *, epochs=4, teacher=None, fresh_model=None, callback=None):
     recipe = Recipe(
         epochs=epochs,
         batch_size=32,
@@ -46,11 +45,11 @@ def new_bench(digits, folder, *, epochs=4, teacher=None, fresh_model=None, displ
             seed=number,
             checkpoint=Checkpoint(folder, str(number)),
             meter=EnergyMeter(enabled=False, country=None, pue=1.0),
-            display=display or Progress(Console(quiet=True)),
+            callbacks=Callbacks([callback] if callback else []),
             log=EpochLog(folder / "epochs.jsonl", stage, number),
         )
 
-    return Bench(
+    return Trainer(
         digits,
         recipe,
         CPU,
@@ -62,16 +61,16 @@ def new_bench(digits, folder, *, epochs=4, teacher=None, fresh_model=None, displ
 
 
 @pytest.fixture
-def make_bench(digits, tmp_path):
-    return lambda folder=tmp_path, **options: new_bench(digits, folder, **options)
+def make_trainer(digits, tmp_path):
+    return lambda folder=tmp_path, **options: new_trainer(digits, folder, **options)
 
 
 @pytest.fixture(scope="session")
 def trained(digits, tmp_path_factory):
     """A ResNet-8 that has learned the digits."""
     torch.manual_seed(0)
-    bench = new_bench(digits, tmp_path_factory.mktemp("teacher"), epochs=6)
-    return bench.fit(resnet(1, 8, 10, depth=8), epochs=6).requires_grad_(False)
+    trainer = new_trainer(digits, tmp_path_factory.mktemp("teacher"), epochs=6)
+    return trainer.fit(resnet(1, 8, 10, depth=8), epochs=6).requires_grad_(False)
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import torch
 from torch.nn import functional as F
 
 from effdl.compression.distill.attention import attention, attention_loss
-from effdl.errors import UserError
-from effdl.files import read_rows
 from effdl.models.mlp import mlp
 from effdl.models.resnet import resnet
+from effdl.utils.errors import UserError
+from effdl.utils.files import read_rows
 
 DEFAULTS = {"level": "run", "beta": 10.0, "student_layers": None, "teacher_layers": None}
 
@@ -48,33 +48,35 @@ def test_a_dead_layer_gives_no_nan():
     assert torch.isfinite(feature.grad).all()
 
 
-def test_by_default_the_ends_of_all_stages_are_compared(teacher, make_bench):
-    student, bench = resnet(1, 8, 10, depth=20), make_bench(teacher=teacher)
-    guide = attention(student, bench, **DEFAULTS)
-    assert guide.student.layers == ["5", "8", "11"]
-    assert guide.teacher.features.layers == ["3", "4", "5"]
-    assert not guide.state_dict()
-    images, labels = bench.samples(8)[0]
+def test_by_default_the_ends_of_all_stages_are_compared(teacher, make_trainer):
+    student, trainer = resnet(1, 8, 10, depth=20), make_trainer(teacher=teacher)
+    distillation_loss = attention(student, trainer, **DEFAULTS)
+    assert distillation_loss.student.layers == ["5", "8", "11"]
+    assert distillation_loss.teacher.features.layers == ["3", "4", "5"]
+    assert not distillation_loss.state_dict()
+    images, labels = trainer.calibration_batches(8)[0]
     logits = student(images)
-    loss = guide(images, labels, logits, torch.tensor(0.5))
+    loss = distillation_loss(images, labels, logits, torch.tensor(0.5))
     parts = [attention_loss(student[:s](images), teacher[:t](images)) for s, t in ((6, 4), (9, 5), (12, 6))]
     assert loss.item() == pytest.approx(0.5 + 5 * sum(parts).item(), rel=1e-4)
-    guide.close()
+    distillation_loss.close()
 
 
 @pytest.mark.parametrize("layers", [None, ["1"]])
-def test_a_network_without_maps_is_refused(layers, teacher, make_bench):
+def test_a_network_without_maps_is_refused(layers, teacher, make_trainer):
     with pytest.raises(UserError, match=r"compression.attention: . of the student .* maps of more than one pixel"):
-        attention(mlp(1, 8, 10, hidden=[30]), make_bench(teacher=teacher), **DEFAULTS | {"student_layers": layers})
+        attention(mlp(1, 8, 10, hidden=[30]), make_trainer(teacher=teacher), **DEFAULTS | {"student_layers": layers})
 
 
-def test_a_student_comes_to_look_where_its_teacher_does(teacher, make_bench, tmp_path):
-    bench = make_bench(teacher=teacher)
+def test_a_student_comes_to_look_where_its_teacher_does(teacher, make_trainer, tmp_path):
+    trainer = make_trainer(teacher=teacher)
     torch.manual_seed(0)
-    student = bench.fit(
-        resnet(1, 8, 10, depth=8, width=0.5), epochs=4, guide=lambda student: attention(student, bench, **DEFAULTS)
+    student = trainer.fit(
+        resnet(1, 8, 10, depth=8, width=0.5),
+        epochs=4,
+        distillation_loss=lambda student: attention(student, trainer, **DEFAULTS),
     )
     losses = [row["loss"] for row in read_rows(tmp_path / "epochs.jsonl")]
     assert losses[-1] < 0.4 * losses[0]
-    assert bench.accuracy(student) > 0.9
+    assert trainer.accuracy(student) > 0.9
     assert not any(module._forward_hooks for module in student.modules())

@@ -2,8 +2,8 @@
 
 import pytest
 
-from effdl.commands.compose import composed, settings
-from effdl.config import check_targets
+from effdl.config.compose import composed, settings
+from effdl.config.validation import check_targets
 
 METHODS = "[logits,hints,attention,relational,mutual,born_again]"
 TEACHER = {"logits", "hints", "attention", "relational"}

@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 from torch.optim.swa_utils import AveragedModel
 
 from effdl.compression.distill.features import Features, Teacher, as_map, at_same_size
-from effdl.compression.mask import Mask
+from effdl.nn.mask import Mask
 
 
 def network():

@@ -4,15 +4,13 @@ import copy
 
 import pytest
 import torch
-from rich.console import Console
 from torch.nn import functional as F
 
 from effdl.compression.distill.hints import hint_loss, hints
-from effdl.errors import UserError
-from effdl.files import read_rows
 from effdl.models.mlp import mlp
 from effdl.models.resnet import resnet
-from effdl.report.progress import Progress
+from effdl.utils.errors import UserError
+from effdl.utils.files import read_rows
 
 DEFAULTS = {"level": "run", "weight": 10.0, "student_layers": None, "teacher_layers": None}
 
@@ -28,90 +26,91 @@ def test_the_larger_map_is_averaged_down():
     assert hint_loss(torch.tensor([[[[1.0]]]]), large).item() == (4 - 1) ** 2 / 2
 
 
-def test_by_default_the_middle_stages_are_compared(teacher, make_bench):
-    student, bench = resnet(1, 8, 10, depth=8, width=0.5), make_bench(teacher=teacher)
-    guide = hints(student, bench, **DEFAULTS)
-    assert guide.student.layers == ["4"]
-    assert guide.teacher.features.layers == ["4"]
-    [adapter] = guide.adapters
+def test_by_default_the_middle_stages_are_compared(teacher, make_trainer):
+    student, trainer = resnet(1, 8, 10, depth=8, width=0.5), make_trainer(teacher=teacher)
+    distillation_loss = hints(student, trainer, **DEFAULTS)
+    assert distillation_loss.student.layers == ["4"]
+    assert distillation_loss.teacher.features.layers == ["4"]
+    [adapter] = distillation_loss.adapters
     assert tuple(adapter.weight.shape) == (32, 16, 1, 1)
-    assert set(guide.state_dict()) == {"adapters.0.weight", "adapters.0.bias"}
-    guide.close()
+    assert set(distillation_loss.state_dict()) == {"adapters.0.weight", "adapters.0.bias"}
+    distillation_loss.close()
 
 
-def test_the_loss_of_a_batch_is_the_sum_of_its_parts(teacher, make_bench):
-    student, bench = resnet(1, 8, 10, depth=8, width=0.5), make_bench(teacher=teacher)
-    guide = hints(student, bench, **DEFAULTS | {"weight": 3.0, "student_layers": ["3", "5"]})
-    images, labels = bench.samples(8)[0]
+def test_the_loss_of_a_batch_is_the_sum_of_its_parts(teacher, make_trainer):
+    student, trainer = resnet(1, 8, 10, depth=8, width=0.5), make_trainer(teacher=teacher)
+    distillation_loss = hints(student, trainer, **DEFAULTS | {"weight": 3.0, "student_layers": ["3", "5"]})
+    images, labels = trainer.calibration_batches(8)[0]
     logits = student(images)
-    loss = guide(images, labels, logits, F.cross_entropy(logits, labels))
+    loss = distillation_loss(images, labels, logits, F.cross_entropy(logits, labels))
     features = [student[:4](images), student[:6](images)]
     wanted = [teacher[:4](images), teacher[:6](images)]
     distances = [
-        (adapter(f) - w).square().mean() / 2 for adapter, f, w in zip(guide.adapters, features, wanted, strict=True)
+        (adapter(f) - w).square().mean() / 2
+        for adapter, f, w in zip(distillation_loss.adapters, features, wanted, strict=True)
     ]
     expected = F.cross_entropy(logits, labels) + 3 * (distances[0] + distances[1])
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    guide.close()
+    distillation_loss.close()
 
 
-def test_vectors_are_adapted_by_a_linear_layer(make_bench):
+def test_vectors_are_adapted_by_a_linear_layer(make_trainer):
     torch.manual_seed(0)
     wide = mlp(1, 8, 10, hidden=[40]).eval().requires_grad_(False)
-    student, bench = mlp(1, 8, 10, hidden=[30]), make_bench(teacher=wide)
-    guide = hints(student, bench, **DEFAULTS)
+    student, trainer = mlp(1, 8, 10, hidden=[30]), make_trainer(teacher=wide)
+    distillation_loss = hints(student, trainer, **DEFAULTS)
     images = torch.randn(4, 1, 8, 8)
-    loss = guide(images, None, student(images), torch.tensor(0.0))
-    weight, bias = guide.adapters[0].weight[:, :, 0, 0], guide.adapters[0].bias
+    loss = distillation_loss(images, None, student(images), torch.tensor(0.0))
+    weight, bias = distillation_loss.adapters[0].weight[:, :, 0, 0], distillation_loss.adapters[0].bias
     adapted = F.linear(student[:4](images), weight, bias)
     assert loss.item() == pytest.approx(5 * (adapted - wide[:4](images)).square().mean().item(), rel=1e-5)
-    guide.close()
+    distillation_loss.close()
 
 
-def test_an_unknown_layer_is_named_with_those_there_are(teacher, make_bench):
+def test_an_unknown_layer_is_named_with_those_there_are(teacher, make_trainer):
     with pytest.raises(UserError, match=r"compression.hints.student_layers: no layer of the student matches 'conv9'"):
-        hints(mlp(1, 8, 10, hidden=[30]), make_bench(teacher=teacher), **DEFAULTS | {"student_layers": ["conv9"]})
+        hints(mlp(1, 8, 10, hidden=[30]), make_trainer(teacher=teacher), **DEFAULTS | {"student_layers": ["conv9"]})
 
 
-def test_a_student_comes_nearer_to_its_hints_and_learns(teacher, make_bench, tmp_path):
-    bench, made = make_bench(teacher=teacher), []
+def test_a_student_comes_nearer_to_its_hints_and_learns(teacher, make_trainer, tmp_path):
+    trainer, made = make_trainer(teacher=teacher), []
 
     def factory(student):
-        made.append(hints(student, bench, **DEFAULTS))
+        made.append(hints(student, trainer, **DEFAULTS))
         made.append(made[0].adapters[0].weight.detach().clone())
         return made[0]
 
     torch.manual_seed(0)
-    student = bench.fit(resnet(1, 8, 10, depth=8, width=0.5), epochs=4, guide=factory)
+    student = trainer.fit(resnet(1, 8, 10, depth=8, width=0.5), epochs=4, distillation_loss=factory)
     losses = [row["loss"] for row in read_rows(tmp_path / "epochs.jsonl")]
     assert losses[-1] < 0.7 * losses[0]
     assert not torch.equal(made[0].adapters[0].weight, made[1])
-    assert bench.accuracy(student) > 0.9
+    assert trainer.accuracy(student) > 0.9
     assert not any(module._forward_hooks for module in student.modules())
     assert set(student.state_dict()) == set(resnet(1, 8, 10, depth=8, width=0.5).state_dict())
 
 
-class KilledAfterOne(Progress):
-    def epoch(self, row):
+class KilledAfterOne:
+    def epoch_end(self, row):
         raise KeyboardInterrupt
 
 
-def test_a_training_that_was_killed_goes_on_with_its_adapters(teacher, make_bench, tmp_path):
-    def train(folder, display=None):
-        bench, made = make_bench(folder=tmp_path / folder, teacher=copy.deepcopy(teacher), display=display), []
+def test_a_training_that_was_killed_goes_on_with_its_adapters(teacher, make_trainer, tmp_path):
+    def train(folder, callback=None):
+        trainer, made = make_trainer(folder=tmp_path / folder, teacher=copy.deepcopy(teacher), callback=callback), []
 
         def factory(student):
-            made.append(hints(student, bench, **DEFAULTS))
+            made.append(hints(student, trainer, **DEFAULTS))
             return made[0]
 
         torch.manual_seed(0)
-        student = bench.fit(mlp(1, 8, 10, hidden=[30]), epochs=2, guide=factory)
+        student = trainer.fit(mlp(1, 8, 10, hidden=[30]), epochs=2, distillation_loss=factory)
         return {**student.state_dict(), **made[0].state_dict()}
 
     for folder in ("whole", "killed"):
         (tmp_path / folder).mkdir()
     whole = train("whole")
     with pytest.raises(KeyboardInterrupt):
-        train("killed", KilledAfterOne(Console(quiet=True)))
+        train("killed", KilledAfterOne())
     resumed = train("killed")
     assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())

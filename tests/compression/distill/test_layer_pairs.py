@@ -8,13 +8,13 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from effdl.compression.distill.layer_pairs import output_maps, pair_layers, stage_ends
-from effdl.compression.mask import Mask
-from effdl.errors import UserError
 from effdl.models.convnet import convnet
 from effdl.models.mlp import mlp
 from effdl.models.resnet import resnet, resnet18
 from effdl.models.vgg import vgg
 from effdl.models.vit import vit
+from effdl.nn.mask import Mask
+from effdl.utils.errors import UserError
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from effdl.compression.distill.logits import divergence, logits
-from effdl.files import read_rows
 from effdl.models.mlp import mlp
+from effdl.utils.files import read_rows
 
 
 def pair(rows=6, classes=10, seed=0):
@@ -59,38 +59,40 @@ def test_equal_logits_are_no_loss_even_in_half_precision():
     assert loss.item() == 0
 
 
-def test_the_weight_goes_from_labels_to_teacher(teacher, make_bench):
-    bench = make_bench(teacher=teacher)
-    images, labels = bench.samples(16)[0]
+def test_the_weight_goes_from_labels_to_teacher(teacher, make_trainer):
+    trainer = make_trainer(teacher=teacher)
+    images, labels = trainer.calibration_batches(16)[0]
     own = torch.randn(16, 10)
     loss = F.cross_entropy(own, labels)
     soft = divergence(own, teacher(images), 4.0)
     found = [
-        logits(torch.nn.Identity(), bench, level="run", temperature=4.0, weight=weight)(images, labels, own, loss)
+        logits(torch.nn.Identity(), trainer, level="run", temperature=4.0, weight=weight)(images, labels, own, loss)
         for weight in (0.0, 0.25, 1.0)
     ]
     for value, expected in zip(found, (loss, 0.75 * loss + 0.25 * soft, soft), strict=True):
         assert value.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_the_teacher_is_no_part_of_the_guide(teacher, make_bench):
-    guide = logits(torch.nn.Identity(), make_bench(teacher=teacher), level="run", temperature=4.0, weight=0.9)
-    guide.train()
-    assert not guide.state_dict()
-    assert not list(guide.parameters())
+def test_the_teacher_is_no_part_of_the_guide(teacher, make_trainer):
+    distillation_loss = logits(
+        torch.nn.Identity(), make_trainer(teacher=teacher), level="run", temperature=4.0, weight=0.9
+    )
+    distillation_loss.train()
+    assert not distillation_loss.state_dict()
+    assert not list(distillation_loss.parameters())
     assert not teacher.training
 
 
-def test_a_student_learns_digits_from_a_teacher_alone(teacher, make_bench, tmp_path):
-    bench = make_bench(teacher=teacher, epochs=8)
+def test_a_student_learns_digits_from_a_teacher_alone(teacher, make_trainer, tmp_path):
+    trainer = make_trainer(teacher=teacher, epochs=8)
     torch.manual_seed(0)
-    student = bench.fit(
+    student = trainer.fit(
         mlp(1, 8, 10, hidden=[30]),
         epochs=8,
-        guide=lambda student: logits(student, bench, level="run", temperature=4.0, weight=1.0),
+        distillation_loss=lambda student: logits(student, trainer, level="run", temperature=4.0, weight=1.0),
     )
     losses = [row["loss"] for row in read_rows(tmp_path / "epochs.jsonl")]
     assert losses[-1] < 0.2 * losses[0]
-    assert bench.accuracy(teacher) > 0.95
-    assert bench.accuracy(student) > 0.93
+    assert trainer.accuracy(teacher) > 0.95
+    assert trainer.accuracy(student) > 0.93
     assert not any(module._forward_hooks for module in student.modules())

@@ -27,53 +27,56 @@ def test_each_network_is_moved_by_its_own_divergence_only():
     torch.testing.assert_close(second.grad, (q - p) / 5)
 
 
-def test_the_loss_of_a_batch_has_both_networks_in_it(make_bench):
+def test_the_loss_of_a_batch_has_both_networks_in_it(make_trainer):
     torch.manual_seed(0)
-    student, bench = mlp(1, 8, 10, hidden=[30]), make_bench()
-    guide = mutual(student, bench, **PAPER | {"weight": 0.5})
-    assert guide.peer.training
-    images, labels = bench.samples(8)[0]
-    logits, answers = student(images), guide.peer(images)
-    loss = guide(images, labels, logits, F.cross_entropy(logits, labels))
+    student, trainer = mlp(1, 8, 10, hidden=[30]), make_trainer()
+    distillation_loss = mutual(student, trainer, **PAPER | {"weight": 0.5})
+    assert distillation_loss.peer.training
+    images, labels = trainer.calibration_batches(8)[0]
+    logits, answers = student(images), distillation_loss.peer(images)
+    loss = distillation_loss(images, labels, logits, F.cross_entropy(logits, labels))
     expected = F.cross_entropy(logits, labels) + F.cross_entropy(answers, labels)
     expected += 0.5 * (divergence(logits, answers, 1.0) + divergence(answers, logits, 1.0))
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     mixed = F.one_hot(labels, 10) * 0.7 + 0.03  # class probabilities, as mixup makes them
-    assert torch.isfinite(guide(images, mixed, logits, F.cross_entropy(logits, mixed)))
+    assert torch.isfinite(distillation_loss(images, mixed, logits, F.cross_entropy(logits, mixed)))
 
 
-def test_both_networks_learn(make_bench, digits):
-    bench, made = make_bench(epochs=6), []
+def test_both_networks_learn(make_trainer, digits):
+    trainer, made = make_trainer(epochs=6), []
 
     def factory(student):
-        made.append(mutual(student, bench, **PAPER))
+        made.append(mutual(student, trainer, **PAPER))
         return made[0]
 
     torch.manual_seed(0)
-    student = bench.fit(mlp(1, 8, 10, hidden=[30]), epochs=6, guide=factory)
+    student = trainer.fit(mlp(1, 8, 10, hidden=[30]), epochs=6, distillation_loss=factory)
     peer = made[0].peer.eval()
-    assert bench.accuracy(student) > 0.9
-    assert bench.accuracy(peer) > 0.9
+    assert trainer.accuracy(student) > 0.9
+    assert trainer.accuracy(peer) > 0.9
     assert not torch.equal(student[1].weight, peer[1].weight)  # two networks all the same
-    images, _ = bench.samples(200, 200)[0]
+    images, _ = trainer.calibration_batches(200, 200)[0]
     apart = divergence(student(images), peer(images), 1.0).item()
-    alone = bench.fit(mlp(1, 8, 10, hidden=[30]), epochs=6)
+    alone = trainer.fit(mlp(1, 8, 10, hidden=[30]), epochs=6)
     assert apart < divergence(student(images), alone(images), 1.0).item()
 
 
-def test_the_peer_is_in_the_checkpoint_and_begins_untrained(make_bench):
-    bench = make_bench()
-    guide = mutual(mlp(1, 8, 10, hidden=[30]), bench, **PAPER)
-    assert set(guide.state_dict()) == {f"peer.{name}" for name in bench.fresh_model().state_dict()}
+def test_the_peer_is_in_the_checkpoint_and_begins_untrained(make_trainer):
+    trainer = make_trainer()
+    distillation_loss = mutual(mlp(1, 8, 10, hidden=[30]), trainer, **PAPER)
+    assert set(distillation_loss.state_dict()) == {f"peer.{name}" for name in trainer.fresh_model().state_dict()}
 
 
-def test_after_the_first_training_the_peer_begins_as_the_dense_model(make_bench):
-    bench = make_bench()
-    bench.dense = mlp(1, 8, 10, hidden=[30]).eval().requires_grad_(False)
-    before = copy.deepcopy(bench.dense.state_dict())
-    guide = mutual(mlp(1, 8, 10, hidden=[30]), bench, **PAPER)
-    assert all(torch.equal(tensor, before[name.removeprefix("peer.")]) for name, tensor in guide.state_dict().items())
-    bench.fit(mlp(1, 8, 10, hidden=[30]), epochs=1, guide=lambda student: guide)
-    assert not torch.equal(guide.peer[1].weight, before["1.weight"])
-    assert all(torch.equal(tensor, before[name]) for name, tensor in bench.dense.state_dict().items())
-    assert not bench.dense.training
+def test_after_the_first_training_the_peer_begins_as_the_dense_model(make_trainer):
+    trainer = make_trainer()
+    trainer.dense = mlp(1, 8, 10, hidden=[30]).eval().requires_grad_(False)
+    before = copy.deepcopy(trainer.dense.state_dict())
+    distillation_loss = mutual(mlp(1, 8, 10, hidden=[30]), trainer, **PAPER)
+    assert all(
+        torch.equal(tensor, before[name.removeprefix("peer.")])
+        for name, tensor in distillation_loss.state_dict().items()
+    )
+    trainer.fit(mlp(1, 8, 10, hidden=[30]), epochs=1, distillation_loss=lambda student: distillation_loss)
+    assert not torch.equal(distillation_loss.peer[1].weight, before["1.weight"])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.dense.state_dict().items())
+    assert not trainer.dense.training

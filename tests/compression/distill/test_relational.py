@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from effdl.compression.distill.relational import angles, distances, relational
-from effdl.files import read_rows
 from effdl.models.mlp import mlp
+from effdl.utils.files import read_rows
 
 TRIANGLE = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])  # sides 3, 4 and 5
 
@@ -51,29 +51,29 @@ def test_equal_embeddings_give_no_nan(embeddings):
     assert torch.isfinite(embeddings.grad).all()
 
 
-def test_the_loss_of_a_batch_is_that_of_the_embeddings(teacher, make_bench):
-    student, bench = mlp(1, 8, 10, hidden=[30]), make_bench(teacher=teacher)
-    guide = relational(student, bench, level="run", distance=2.5, angle=5.0)
-    images, labels = bench.samples(8)[0]
-    loss = guide(images, labels, student(images), torch.tensor(0.5))
+def test_the_loss_of_a_batch_is_that_of_the_embeddings(teacher, make_trainer):
+    student, trainer = mlp(1, 8, 10, hidden=[30]), make_trainer(teacher=teacher)
+    distillation_loss = relational(student, trainer, level="run", distance=2.5, angle=5.0)
+    images, labels = trainer.calibration_batches(8)[0]
+    loss = distillation_loss(images, labels, student(images), torch.tensor(0.5))
     own, wanted = student[:-1](images), teacher[:-1](images)
     by_distance = F.smooth_l1_loss(distances(own), distances(wanted))
     by_angle = F.smooth_l1_loss(angles(own), angles(wanted))
     assert own.shape != wanted.shape
     assert loss.item() == pytest.approx((0.5 + 2.5 * by_distance + 5 * by_angle).item(), rel=1e-5)
-    assert not guide.state_dict()
-    guide.close()
+    assert not distillation_loss.state_dict()
+    distillation_loss.close()
 
 
-def test_a_student_takes_over_the_relations(teacher, make_bench, tmp_path):
-    bench = make_bench(teacher=teacher)
+def test_a_student_takes_over_the_relations(teacher, make_trainer, tmp_path):
+    trainer = make_trainer(teacher=teacher)
     torch.manual_seed(0)
-    student = bench.fit(
+    student = trainer.fit(
         mlp(1, 8, 10, hidden=[30]),
         epochs=6,
-        guide=lambda student: relational(student, bench, level="run", distance=2.5, angle=5.0),
+        distillation_loss=lambda student: relational(student, trainer, level="run", distance=2.5, angle=5.0),
     )
     losses = [row["loss"] for row in read_rows(tmp_path / "epochs.jsonl")]
     assert losses[-1] < 0.6 * losses[0]
-    assert bench.accuracy(student) > 0.9
+    assert trainer.accuracy(student) > 0.9
     assert not any(module._forward_hooks for module in student.modules())

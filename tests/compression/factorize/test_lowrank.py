@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from effdl.commands.compose import composed, settings
 from effdl.compression.factorize.lowrank import lowrank
-from effdl.compression.order import kind_of
-from effdl.config import check_targets
-from effdl.errors import UserError
+from effdl.compression.method import kind_of
+from effdl.config.compose import composed, settings
+from effdl.config.validation import check_targets
 from effdl.models.convnet import convnet
+from effdl.utils.errors import UserError
 
 OPTIONS = {"level": 0.5, "method": "tucker", "by": "macs", "rank": None, "exclude": [], "epochs": 3, "lr_scale": 0.5}
 
 
-def bench(shape, asked):
+def trainer(shape, asked):
     def fit(model, *, epochs, lr_scale):
         asked.append((epochs, lr_scale))
         return model
@@ -25,7 +25,7 @@ def bench(shape, asked):
 
 
 def step(model, shape=(1, 28, 28), **options):
-    return lowrank(model.eval(), bench(shape, []), **{**OPTIONS, **options})
+    return lowrank(model.eval(), trainer(shape, []), **{**OPTIONS, **options})
 
 
 @pytest.mark.parametrize(("method", "kernels"), [("tucker", [1, 5, 1]), ("svd", [5, 1])])
@@ -46,7 +46,7 @@ def test_1x1_convolutions_and_linear_layers_are_split_in_two(method):
 
 def test_it_is_fine_tuned_as_asked():
     asked = []
-    lowrank(convnet(1, 28, 10).eval(), bench((1, 28, 28), asked), **OPTIONS)
+    lowrank(convnet(1, 28, 10).eval(), trainer((1, 28, 28), asked), **OPTIONS)
     assert asked == [(3, 0.5)]
     assert kind_of(lowrank) == "structure"
 

@@ -8,13 +8,13 @@ from torch import nn
 
 from effdl.compression.factorize.factors import spatial, svd, tucker
 from effdl.compression.factorize.replace import factorized
-from effdl.errors import UserError
 from effdl.measure.macs import macs
 from effdl.models.mobilenet import mobilenet
 from effdl.models.resnet import resnet
 from effdl.models.structure import apply, changes
 from effdl.models.vgg import vgg
 from effdl.models.vit import vit
+from effdl.utils.errors import UserError
 
 RESNET = [f"{block}.conv{number}" for block in range(3, 12) for number in (1, 2)]
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from effdl.compression.factorize.spatial import spatial
-from effdl.compression.order import kind_of
+from effdl.compression.method import kind_of
 from effdl.models.convnet import convnet
 
 OPTIONS = {"level": 0.5, "by": "macs", "rank": None, "exclude": [], "epochs": None, "lr_scale": 0.2}

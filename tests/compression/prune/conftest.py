@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 @dataclass
 class SmallBench:
-    """What `effdl.bench.Bench` offers to pruning; `steps` batches an epoch, none if it is 0."""
+    """What `effdl.training.trainer.Trainer` offers to pruning; `steps` batches an epoch, none if it is 0."""
 
     input_shape: tuple = (1, 8, 8)
     steps: int = 0
@@ -35,7 +35,7 @@ class SmallBench:
             self.seen.append(zeros(model))
         return model.eval()
 
-    def samples(self, count, batch_size=64):
+    def calibration_batches(self, count, batch_size=64):
         generator = torch.Generator().manual_seed(3)
         images = torch.randn(count, *self.input_shape, generator=generator)
         labels = torch.randint(10, (count,), generator=generator)
@@ -46,15 +46,15 @@ class SmallBench:
 
 
 def zeros(model):
-    from effdl.layers import weights
+    from effdl.nn.layers import weights
 
     tensors = [getattr(module, name).detach() for _, module, name in weights(model)]
     return sum(int((t == 0).sum()) for t in tensors) / sum(t.numel() for t in tensors)
 
 
 @pytest.fixture
-def bench():
-    """A bench that notes what it is asked for and trains nothing; ``bench.steps = 3`` makes it train."""
+def trainer():
+    """A bench that notes what it is asked for and trains nothing; ``trainer.steps = 3`` makes it train."""
     return SmallBench()
 
 
@@ -63,11 +63,11 @@ def pruned():
     """Prune with the defaults of the shipped file of a criterion, and what is given besides."""
     import yaml
 
-    from effdl.commands import config_folder
-    from effdl.config import instantiate
+    from effdl.config.instantiate import instantiate
+    from effdl.config.options import config_folder
 
-    def run(model, bench, level, *, name="magnitude", **keys):
+    def run(model, trainer, level, *, name="magnitude", **keys):
         node = yaml.safe_load((config_folder() / "compression" / f"{name}.yaml").read_text())
-        return instantiate({**node, "level": level, **keys})(model, bench)
+        return instantiate({**node, "level": level, **keys})(model, trainer)
 
     return run

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from effdl.compression.prune.amounts import EQUAL, excluded, layer_amounts
-from effdl.errors import UserError
+from effdl.utils.errors import UserError
 
 NAMES = ["0", "3.conv1", "3.conv2", "15"]
 

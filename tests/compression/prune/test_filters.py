@@ -14,8 +14,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from effdl.compression.prune.filters import filters
-from effdl.compression.prune.removal import Removal, fewest, possible, removal_order
-from effdl.errors import RunError, UserError
+from effdl.compression.prune.structured_pruner import StructuredPruner, check_removal, fewest, removal_order
 from effdl.models.convnet import convnet
 from effdl.models.densenet import densenet
 from effdl.models.lenet5 import lenet5
@@ -26,6 +25,7 @@ from effdl.models.resnet import resnet, resnet18
 from effdl.models.structure import apply, changes
 from effdl.models.vgg import vgg
 from effdl.models.vit import vit
+from effdl.utils.errors import RunError, UserError
 
 tp = pytest.importorskip("torch_pruning")
 PLAIN = {
@@ -43,7 +43,7 @@ PLAIN = {
 
 
 @dataclass
-class Bench:
+class Trainer:
     """A bench that notes what it is asked for."""
 
     input_shape: tuple[int, int, int]
@@ -53,7 +53,7 @@ class Bench:
         self.asked.append((epochs, lr_scale))
         return model
 
-    def samples(self, count):
+    def calibration_batches(self, count):
         self.asked.append(count)
         return [(torch.randn(count, *self.input_shape), torch.arange(count) % 10)]
 
@@ -84,8 +84,8 @@ def outputs(model):
     return {name: getattr(layer, "out_channels", None) or layer.out_features for name, layer in layers.items()}
 
 
-def prune(model, shape=(3, 16, 16), bench=None, **given):
-    return filters(model, bench or Bench(shape), **{**PLAIN, **given})
+def prune(model, shape=(3, 16, 16), trainer=None, **given):
+    return filters(model, trainer or Trainer(shape), **{**PLAIN, **given})
 
 
 def tiny_torchvision_vit():
@@ -128,7 +128,7 @@ def test_every_model_loses_what_is_asked_and_no_more_than_it_must(name, target):
     pruned = prune(model, shape, level=level, target=target)
     left = cost(pruned, shape)[which] / before
     assert (1 - level) * 0.93 < left <= 1 - level  # the smallest block of the smallest model here: 7 % of it
-    assert Removal(shape, target, "layer", 1, []).cost(pruned) == cost(pruned, shape)[which]
+    assert StructuredPruner(shape, target, "layer", 1, []).cost(pruned) == cost(pruned, shape)[which]
     assert pruned(torch.zeros(2, *shape)).shape == (2, 10)
     again = apply(build(), json.loads(json.dumps(changes(pruned, build()))))
     again.load_state_dict(pruned.state_dict(), strict=True)
@@ -191,12 +191,12 @@ def plain():
 
 @pytest.mark.parametrize("criterion", ["l1", "l2", "taylor"])
 def test_scores_are_those_of_the_formula(criterion):
-    model, bench = plain(), Bench((3, 8, 8))
+    model, trainer = plain(), Trainer((3, 8, 8))
     torch.manual_seed(2)
-    pruned = prune(copy.deepcopy(model), bench=bench, level=0.5, target="filters", criterion=criterion)
+    pruned = prune(copy.deepcopy(model), trainer=trainer, level=0.5, target="filters", criterion=criterion)
     torch.manual_seed(2)
     if criterion == "taylor":
-        [(images, labels)] = bench.samples(64)
+        [(images, labels)] = trainer.calibration_batches(64)
         F.cross_entropy(model(images), labels, reduction="sum").backward()
     formula = {
         "l1": lambda layer: layer.weight.abs(),
@@ -240,7 +240,7 @@ def test_amounts_of_a_file(tmp_path):
     assert kept["9.conv1"] == pytest.approx(0.25**power, abs=1 / 64)
     file.write_text('{"layer9": 0.5}')
     with pytest.raises(UserError, match="layer9 is no layer"):
-        possible(resnet(3, 16, 10), [], str(file))
+        check_removal(resnet(3, 16, 10), [], str(file))
     file.write_text("{}")
     with pytest.raises(UserError, match=r"exclude=\[\], amounts=.*amounts.json: no layer is left"):
         prune(resnet(3, 16, 10), level=0.3, amounts=str(file))
@@ -275,7 +275,7 @@ def test_of_equal_scores_the_earlier_go_first():
 def test_a_global_ranking_takes_from_the_layers_of_low_scores():
     model = lively(lambda: vgg(3, 16, 10, depth=11, width=0.25))
     bn = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    removal = Removal((3, 16, 16), "filters", "global", 1, [])
+    removal = StructuredPruner((3, 16, 16), "filters", "global", 1, [])
     for module in bn[4:]:
         module.weight.data *= 0.1
     total = sum(module.num_features for module in bn)
@@ -305,7 +305,7 @@ def test_a_level_that_cannot_be_reached_is_refused():
 
 
 def test_rounds_prune_and_train_in_turn():
-    bench = Bench((3, 16, 16))
+    trainer = Trainer((3, 16, 16))
     dense, _ = cost(resnet(3, 16, 10), (3, 16, 16))
     seen = []
 
@@ -313,8 +313,8 @@ def test_rounds_prune_and_train_in_turn():
         seen.append((cost(model, (3, 16, 16))[0] / dense, epochs, lr_scale))
         return model
 
-    bench.fit = fit
-    prune(lively(lambda: resnet(3, 16, 10)), bench=bench, level=0.875, rounds=3, epochs=4, lr_scale=0.5)
+    trainer.fit = fit
+    prune(lively(lambda: resnet(3, 16, 10)), trainer=trainer, level=0.875, rounds=3, epochs=4, lr_scale=0.5)
     assert [entry[1:] for entry in seen] == [(4, 0.5)] * 3
     for (left, _, _), wanted in zip(seen, (0.5, 0.25, 0.125), strict=True):
         assert wanted * 0.95 < left <= wanted
@@ -347,12 +347,12 @@ class OwnNorm(nn.BatchNorm2d):
 
 
 def test_a_model_that_could_not_be_stored_is_refused_before_it_is_trained():
-    model, bench = plain(), Bench((3, 8, 8))
+    model, trainer = plain(), Trainer((3, 8, 8))
     model.insert(1, OwnNorm(6))
     with pytest.raises(RunError, match=r"1 \(.*OwnNorm\) was changed in a way that cannot be stored: .*exclude"):
-        prune(model, bench=bench, level=0.5)
-    assert bench.asked == []
-    assert prune(model, bench=bench, level=0.2, exclude=["0"])
+        prune(model, trainer=trainer, level=0.5)
+    assert trainer.asked == []
+    assert prune(model, trainer=trainer, level=0.2, exclude=["0"])
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from effdl.compression.prune.nm import parse
-from effdl.errors import UserError
-from effdl.layers import weights
 from effdl.models.mobilenet import mobilenet
 from effdl.models.resnet import resnet
+from effdl.nn.layers import weights
+from effdl.utils.errors import UserError
 
 
 def groups(weight, size, dim=1):
@@ -16,12 +16,12 @@ def groups(weight, size, dim=1):
 
 
 @pytest.mark.parametrize(("kept", "size"), [(2, 4), (1, 4), (4, 8), (1, 2), (7, 16)])
-def test_every_group_of_resnet_20(kept, size, bench, pruned):
-    bench.steps = 1
+def test_every_group_of_resnet_20(kept, size, trainer, pruned):
+    trainer.steps = 1
     torch.manual_seed(0)
     model = resnet(1, 8, 10)
     before = {name: getattr(module, attribute).detach().clone() for name, module, attribute in weights(model)}
-    model = pruned(model, bench, f"{kept}:{size}", name="nm", epochs=0)
+    model = pruned(model, trainer, f"{kept}:{size}", name="nm", epochs=0)
     for index, (name, module, attribute) in enumerate(weights(model)):
         weight = getattr(module, attribute)
         if index == 0:
@@ -30,31 +30,31 @@ def test_every_group_of_resnet_20(kept, size, bench, pruned):
         assert (torch.count_nonzero(groups(weight, size), dim=-1) == kept).all()
         largest = groups(before[name], size).abs().topk(kept).values.sort().values
         assert torch.equal(groups(weight, size).abs().topk(kept).values.sort().values, largest)
-    bench.fit(model, epochs=2)
+    trainer.fit(model, epochs=2)
     for index, (_, module, attribute) in enumerate(weights(model)):
         if index:
             assert (torch.count_nonzero(groups(getattr(module, attribute), size), dim=-1) <= kept).all()
 
 
-def test_it_is_pytorch_s_own_pattern(bench, pruned):
+def test_it_is_pytorch_s_own_pattern(trainer, pruned):
     """2:4 as PyTorch's semi-structured sparse tensors (Mishra et al.) take it: 2 of 4 in a row of a linear layer."""
-    model = pruned(nn.Sequential(nn.Linear(64, 32)), bench, "2:4", name="nm", skip_first=False)
+    model = pruned(nn.Sequential(nn.Linear(64, 32)), trainer, "2:4", name="nm", skip_first=False)
     rows = model[0].weight.view(32, 16, 4)
     assert (torch.count_nonzero(rows, dim=-1) == 2).all()
 
 
-def test_transposed_and_grouped_convolutions(bench, pruned):
+def test_transposed_and_grouped_convolutions(trainer, pruned):
     model = nn.Sequential(nn.ConvTranspose2d(8, 6, 2), nn.Conv2d(8, 6, 3, groups=2))
-    pruned(model, bench, "1:4", name="nm", skip_first=False)
+    pruned(model, trainer, "1:4", name="nm", skip_first=False)
     assert (torch.count_nonzero(groups(model[0].weight, 4, dim=0), dim=-1) == 1).all()
     assert (torch.count_nonzero(groups(model[1].weight, 4), dim=-1) == 1).all()
 
 
-def test_zeros_of_an_earlier_step_are_among_those_that_go(bench, pruned):
+def test_zeros_of_an_earlier_step_are_among_those_that_go(trainer, pruned):
     torch.manual_seed(0)
-    model = pruned(resnet(1, 8, 10, depth=8), bench, 0.3, name="random")
+    model = pruned(resnet(1, 8, 10, depth=8), trainer, 0.3, name="random")
     before = {name: getattr(module, attribute) == 0 for name, module, attribute in weights(model)}
-    model = pruned(model, bench, "2:4", name="nm")
+    model = pruned(model, trainer, "2:4", name="nm")
     for index, (name, module, attribute) in enumerate(weights(model)):
         weight = getattr(module, attribute)
         assert (weight[before[name]] == 0).all()
@@ -63,20 +63,20 @@ def test_zeros_of_an_earlier_step_are_among_those_that_go(bench, pruned):
             assert torch.equal(torch.count_nonzero(groups(weight, 4), dim=-1), there.clamp(max=2))
 
 
-def test_inputs_that_m_does_not_divide(bench, pruned):
+def test_inputs_that_m_does_not_divide(trainer, pruned):
     with pytest.raises(UserError, match=r"prune=2:4: 4 does not divide the inputs of 0 \(1\); .*nm.exclude=\[0\]"):
-        pruned(resnet(1, 8, 10), bench, "2:4", name="nm", skip_first=False)
+        pruned(resnet(1, 8, 10), trainer, "2:4", name="nm", skip_first=False)
     with pytest.raises(UserError, match=r"prune=1:5: 5 does not divide the inputs of 3.conv1 \(16\), 3.conv2 \(16\)"):
-        pruned(resnet(1, 8, 10), bench, "1:5", name="nm")
-    assert bench.asked == []
+        pruned(resnet(1, 8, 10), trainer, "1:5", name="nm")
+    assert trainer.asked == []
 
 
-def test_depthwise_convolutions_are_named_and_can_be_left_out(bench, pruned):
+def test_depthwise_convolutions_are_named_and_can_be_left_out(trainer, pruned):
     model = mobilenet(1, 8, 10)
     with pytest.raises(UserError, match=r"\(1\)") as caught:
-        pruned(model, bench, "2:4", name="nm")
+        pruned(model, trainer, "2:4", name="nm")
     exclude = str(caught.value).rpartition("exclude=[")[2].removesuffix("]").split(",")
-    model = pruned(model, bench, "2:4", name="nm", exclude=exclude)
+    model = pruned(model, trainer, "2:4", name="nm", exclude=exclude)
     for index, (name, module, _) in enumerate(weights(model)):
         if index and name not in exclude:
             assert (torch.count_nonzero(groups(module.weight, 4), dim=-1) == 2).all()

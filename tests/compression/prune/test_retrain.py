@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from effdl.compression.mask import mask_of
 from effdl.compression.prune.retrain import Retraining, rewind
-from effdl.errors import UserError
-from effdl.layers import weights
 from effdl.models.resnet import resnet
+from effdl.nn.layers import weights
+from effdl.nn.mask import mask_of
+from effdl.utils.errors import UserError
 
 
 def network(seed):
@@ -20,8 +20,8 @@ def network(seed):
     return model
 
 
-def test_what_each_asks_of_the_bench(bench):
-    bench.early = network(1).state_dict()
+def test_what_each_asks_of_the_bench(trainer):
+    trainer.early = network(1).state_dict()
     model = network(0)
     for how, epochs, length in [
         ("finetune", None, 3),
@@ -30,10 +30,10 @@ def test_what_each_asks_of_the_bench(bench):
         ("rewind_weights", None, 5),
         ("rewind_lr", 4, 3),  # a schedule of its own, for a run that began with trained weights
     ]:
-        retraining = Retraining(bench, how, rewind_epoch=1, epochs=epochs, lr_scale=0.2)
+        retraining = Retraining(trainer, how, rewind_epoch=1, epochs=epochs, lr_scale=0.2)
         assert retraining.length == length
         assert retraining(model) is model
-    assert bench.asked == [
+    assert trainer.asked == [
         {"epochs": None, "lr_scale": 0.2, "first_epoch": 0},
         {"epochs": 2, "lr_scale": 0.2, "first_epoch": 0},
         {"epochs": 6, "lr_scale": 1.0, "first_epoch": 1},
@@ -60,10 +60,10 @@ def test_weights_go_back_and_masks_stay():
     assert all(torch.equal(now[key], early.state_dict()[key]) for key in same)
 
 
-def test_only_weight_rewinding_goes_back_to_weights(bench, pruned):
-    bench.early = network(1).state_dict()
+def test_only_weight_rewinding_goes_back_to_weights(trainer, pruned):
+    trainer.early = network(1).state_dict()
     for how, back in [("finetune", False), ("rewind_lr", False), ("rewind_weights", True)]:
-        model = pruned(network(2), bench, 0.5, retrain=how)
+        model = pruned(network(2), trainer, 0.5, retrain=how)
         reference = {name: getattr(module, attribute) for name, module, attribute in weights(network(1 if back else 2))}
         trained = {name: getattr(module, attribute).abs() for name, module, attribute in weights(network(2))}
         for name, module, attribute in weights(model):
@@ -73,17 +73,17 @@ def test_only_weight_rewinding_goes_back_to_weights(bench, pruned):
             assert trained[name][weight != 0].min() > trained[name][weight == 0].max()
 
 
-def test_layers_that_an_earlier_step_changed(bench):
-    bench.early = network(1).state_dict()
+def test_layers_that_an_earlier_step_changed(trainer):
+    trainer.early = network(1).state_dict()
     model = network(2)
     model[3].conv1 = nn.Sequential(nn.Conv2d(16, 4, 1), nn.Conv2d(4, 16, 3, padding=1))
     with pytest.raises(UserError, match=r"retrain=rewind_weights: 3.conv1.weight is not what it was"):
-        Retraining(bench, "rewind_weights", 1, None, 1.0)(model)
-    assert bench.asked == []
+        Retraining(trainer, "rewind_weights", 1, None, 1.0)(model)
+    assert trainer.asked == []
 
 
 @pytest.mark.parametrize("how", ["rewind_lr", "rewind_weights"])
-def test_an_epoch_that_the_run_does_not_have(bench, how):
+def test_an_epoch_that_the_run_does_not_have(trainer, how):
     with pytest.raises(UserError, match="rewind_epoch=7: allowed is at most epochs=6"):
-        Retraining(bench, how, 7, None, 1.0)
-    assert Retraining(bench, how, 6, None, 1.0).length == 0
+        Retraining(trainer, how, 7, None, 1.0)
+    assert Retraining(trainer, how, 6, None, 1.0).length == 0

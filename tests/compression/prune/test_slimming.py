@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from effdl.compression.prune.slimming import slimming
-from effdl.errors import UserError
 from effdl.models.lenet5 import lenet5
 from effdl.models.mobilenetv2 import mobilenetv2
 from effdl.models.resnet import resnet
 from effdl.models.vgg import vgg
+from effdl.utils.errors import UserError
 
 pytest.importorskip("torch_pruning")
 GIVEN = {
@@ -27,7 +27,7 @@ GIVEN = {
 
 
 @dataclass
-class Bench:
+class Trainer:
     """Trains by gradient steps on the penalty alone, and notes what it is asked for."""
 
     input_shape: tuple[int, int, int] = (3, 16, 16)
@@ -60,13 +60,13 @@ def with_scales(model):
 
 def test_the_penalty_is_lambda_times_the_sum_of_absolute_scales():
     """100 steps of learning rate 1 shrink every scale by 100 x 0.0001, or to zero, before filters are removed."""
-    model, bench = with_scales(vgg(3, 16, 10, depth=11, width=0.25)), Bench()
+    model, trainer = with_scales(vgg(3, 16, 10, depth=11, width=0.25)), Trainer()
     before = [module.weight.detach().clone() for module in norms(model)]
-    slim = slimming(model, bench, level=1 / 1e6, **{**GIVEN, "round_to": 4})
-    assert bench.asked == [(3, 1.0), (2, 0.2)]
-    assert bench.penalties[0] == pytest.approx(1e-4 * sum(float(scale.abs().sum()) for scale in before), rel=1e-5)
+    slim = slimming(model, trainer, level=1 / 1e6, **{**GIVEN, "round_to": 4})
+    assert trainer.asked == [(3, 1.0), (2, 0.2)]
+    assert trainer.penalties[0] == pytest.approx(1e-4 * sum(float(scale.abs().sum()) for scale in before), rel=1e-5)
     shrunk = sum(float((scale.abs() - 0.01).clamp(min=0).sum()) for scale in before)
-    assert bench.penalties[1] == pytest.approx(1e-4 * shrunk, rel=1e-3)
+    assert trainer.penalties[1] == pytest.approx(1e-4 * shrunk, rel=1e-3)
     left = [module.weight.detach() for module in norms(slim)]
     same = [(old, new) for old, new in zip(before, left, strict=True) if len(old) == len(new)]
     assert len(same) == len(before) - 1  # one block of four filters of one layer is gone
@@ -80,7 +80,7 @@ def test_the_filters_of_smallest_scale_in_the_whole_network_go(level):
     scales = [module.weight.detach().clone().abs() for module in norms(model)]
     total = sum(len(scale) for scale in scales)
     threshold = torch.cat(scales).sort().values[round(level * total)]
-    slim = slimming(model, Bench(), level=level, **{**GIVEN, "strength": 1e-12})
+    slim = slimming(model, Trainer(), level=level, **{**GIVEN, "strength": 1e-12})
     for module, scale in zip(norms(slim), scales, strict=True):
         torch.testing.assert_close(module.weight.abs(), scale[scale >= threshold], rtol=0, atol=1e-6)
 
@@ -90,7 +90,7 @@ def test_shared_filters_count_by_the_mean_of_their_scales():
     stem, block = norms(model)[0], norms(model)[2]  # both feed the first stage's sum
     mean = ((stem.weight.abs() + block.weight.abs()) / 2).detach()
     kept = stem.weight.detach().clone()
-    slim = slimming(model, Bench(), level=0.4, **{**GIVEN, "strength": 1e-12})
+    slim = slimming(model, Trainer(), level=0.4, **{**GIVEN, "strength": 1e-12})
     left = norms(slim)[0].num_features
     assert 0 < left < 16
     torch.testing.assert_close(norms(slim)[0].weight, kept[mean.argsort()[16 - left :].sort().values])
@@ -98,17 +98,17 @@ def test_shared_filters_count_by_the_mean_of_their_scales():
 
 
 def test_a_speed_up_and_a_multiple():
-    model = slimming(with_scales(resnet(3, 16, 10)), Bench(), level=2.0, **{**GIVEN, "round_to": 8})
+    model = slimming(with_scales(resnet(3, 16, 10)), Trainer(), level=2.0, **{**GIVEN, "round_to": 8})
     assert {module.num_features % 8 for module in norms(model)} == {0}
     assert model(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
-    assert slimming(with_scales(mobilenetv2(3, 16, 10, width=0.25)), Bench(), level=0.3, **GIVEN)
+    assert slimming(with_scales(mobilenetv2(3, 16, 10, width=0.25)), Trainer(), level=0.3, **GIVEN)
 
 
 def test_models_without_batch_norm_are_refused_before_training():
-    bench = Bench((1, 8, 8))
+    trainer = Trainer((1, 8, 8))
     with pytest.raises(UserError, match="slimming needs a model with batch norm"):
-        slimming(lenet5(1, 8, 10), bench, level=0.5, **GIVEN)
-    bench.input_shape = (3, 8, 8)
+        slimming(lenet5(1, 8, 10), trainer, level=0.5, **GIVEN)
+    trainer.input_shape = (3, 8, 8)
     with pytest.raises(UserError, match="exclude=layer9: fits no layer"):
-        slimming(resnet(3, 16, 10, depth=8), bench, level=0.5, **{**GIVEN, "exclude": ["layer9"]})
-    assert bench.asked == []
+        slimming(resnet(3, 16, 10, depth=8), trainer, level=0.5, **{**GIVEN, "exclude": ["layer9"]})
+    assert trainer.asked == []

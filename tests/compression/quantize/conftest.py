@@ -9,8 +9,9 @@ import torch
 import yaml
 from torch.nn import functional as F
 
-from effdl.commands import config_folder
-from effdl.config import check_call, instantiate
+from effdl.config.instantiate import instantiate
+from effdl.config.options import config_folder
+from effdl.config.validation import check_call
 from effdl.models.resnet import resnet
 
 
@@ -23,7 +24,7 @@ class TrainingBench:
     look: list = field(default_factory=list)  # functions called with the model after every update
     recipe: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(epochs=8, ema=None))
 
-    def samples(self, count, batch_size=64):
+    def calibration_batches(self, count, batch_size=64):
         generator = torch.Generator().manual_seed(5)
         patterns = torch.randn(10, 1, 8, 8, generator=generator)
         labels = torch.randint(10, (count,), generator=generator)
@@ -36,7 +37,7 @@ class TrainingBench:
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(parameters, lr=0.1 * lr_scale, momentum=0.9, weight_decay=5e-4)
         model.train()
-        for images, labels in self.samples(640 * epochs)[: 10 * epochs]:
+        for images, labels in self.calibration_batches(640 * epochs)[: 10 * epochs]:
             optimizer.zero_grad()
             F.cross_entropy(model(images), labels).backward()
             optimizer.step()
@@ -48,13 +49,13 @@ class TrainingBench:
         return model.eval()
 
     def accuracy(self, model):
-        images, labels = (torch.cat(part) for part in zip(*self.samples(1000), strict=True))
+        images, labels = (torch.cat(part) for part in zip(*self.calibration_batches(1000), strict=True))
         with torch.no_grad():
             return (model(images).argmax(1) == labels).double().mean().item()
 
 
 @pytest.fixture
-def bench():
+def trainer():
     return TrainingBench()
 
 
@@ -74,11 +75,11 @@ def dense(trained):
 def compress():
     """Carry out a method with the values of its shipped file, checked, and what is given besides."""
 
-    def run(name, model, bench, level, **keys):
+    def run(name, model, trainer, level, **keys):
         node = yaml.safe_load((config_folder() / "compression" / f"{name}.yaml").read_text())
         node = {**node, "level": level, **keys}
         check_call(f"compression.{name}", node, {"stage": str})
         torch.manual_seed(1)
-        return instantiate(node)(model, bench)
+        return instantiate(node)(model, trainer)
 
     return run

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from effdl.compression.mask import Mask
-from effdl.compression.permanent import grids, make_permanent
-from effdl.compression.quantize.binary import Binary, check, hard_sigmoid, inner_weights, lr_factor, to_master
-from effdl.errors import UserError
-from effdl.layers import weights
+from effdl.compression.quantize.binary import Binary, check_layers, hard_sigmoid, inner_weights, lr_factor, to_master
 from effdl.models.resnet import resnet
+from effdl.nn.layers import weights
+from effdl.nn.mask import Mask
+from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
+from effdl.utils.errors import UserError
 
 
 def masters(model):
@@ -99,19 +99,19 @@ def test_one_step_of_training_is_that_of_the_paper(compress):
 
 
 @pytest.mark.parametrize("stochastic", [False, True])
-def test_a_network_learns_with_one_bit(stochastic, dense, bench, compress):
+def test_a_network_learns_with_one_bit(stochastic, dense, trainer, compress):
     worst = []
-    bench.look.append(lambda model: worst.append(max(float(master.abs().max()) for master in masters(model))))
-    model = compress("binary", dense, bench, "binary", stochastic=stochastic)
-    assert bench.asked == [(8, 0.03)]  # the run's own number of epochs
+    trainer.look.append(lambda model: worst.append(max(float(master.abs().max()) for master in masters(model))))
+    model = compress("binary", dense, trainer, "binary", stochastic=stochastic)
+    assert trainer.asked == [(8, 0.03)]  # the run's own number of epochs
     assert max(worst) == 1.0
     for _, module, name in weights(model):
         assert getattr(module, name).unique().tolist() == [-1, 1]
-    assert bench.accuracy(model) > 0.95
+    assert trainer.accuracy(model) > 0.95
 
 
-def test_first_and_last_may_be_left_alone(dense, bench, compress):
-    model = compress("binary", dense, bench, "binary", first_last=False, epochs=0)
+def test_first_and_last_may_be_left_alone(dense, trainer, compress):
+    model = compress("binary", dense, trainer, "binary", first_last=False, epochs=0)
     binarized = [parametrize.is_parametrized(module) for _, module, _ in weights(model)]
     assert binarized == [False, *[True] * 6, False]
 
@@ -125,12 +125,12 @@ def test_first_and_last_may_be_left_alone(dense, bench, compress):
         ("ternary", "ternary", 0.9, {}),
     ],
 )
-def test_norms_take_the_statistics_of_the_weights_that_are_kept(name, level, ema, keys, dense, bench, compress):
-    bench.recipe.ema = ema
-    model = compress(name, dense, bench, level, epochs=1, **keys)
-    first = make_permanent(model)[0]
+def test_norms_take_the_statistics_of_the_weights_that_are_kept(name, level, ema, keys, dense, trainer, compress):
+    trainer.recipe.ema = ema
+    model = compress(name, dense, trainer, level, epochs=1, **keys)
+    first = materialize_parametrizations(model)[0]
     with torch.no_grad():
-        batches = [first(images) for images, _ in bench.samples(1024, 128)]
+        batches = [first(images) for images, _ in trainer.calibration_batches(1024, 128)]
     means = torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0)
     variances = torch.stack([batch.var((0, 2, 3)) for batch in batches]).mean(0)
     assert torch.allclose(model[1].running_mean, means, atol=1e-5)
@@ -139,25 +139,25 @@ def test_norms_take_the_statistics_of_the_weights_that_are_kept(name, level, ema
     assert not model.training
 
 
-def test_the_grid_is_exact_and_the_permanent_model_computes_the_same(dense, bench, compress):
-    model = compress("binary", dense, bench, "binary", epochs=1)
-    permanent = make_permanent(model)
-    found = grids(model)
+def test_the_grid_is_exact_and_the_permanent_model_computes_the_same(dense, trainer, compress):
+    model = compress("binary", dense, trainer, "binary", epochs=1)
+    materialized = materialize_parametrizations(model)
+    found = quant_grids(model)
     assert len(found) == 8
     for name, grid in found.items():
         assert (grid.bits, grid.scale.item()) == (1, 1)
-        assert permanent.state_dict()[name].abs().eq(1).all()
-    images = bench.samples(64)[0][0]
-    assert torch.equal(model(images), permanent(images))
+        assert materialized.state_dict()[name].abs().eq(1).all()
+    images = trainer.calibration_batches(64)[0][0]
+    assert torch.equal(model(images), materialized(images))
 
 
-def test_pruned_weights_stay_zero(dense, bench, compress):
+def test_pruned_weights_stay_zero(dense, trainer, compress):
     layers = list(weights(dense))
     for _, module, name in layers:
         weight = getattr(module, name)
         parametrize.register_parametrization(module, name, Mask(weight.abs() > weight.abs().median()))
     zeros = [module.weight == 0 for _, module, _ in layers]
-    compress("binary", dense, bench, "binary", epochs=2)
+    compress("binary", dense, trainer, "binary", epochs=2)
     for (_, module, _), zero in zip(layers, zeros, strict=True):
         assert module.weight[zero].eq(0).all()
         assert module.weight[~zero].abs().eq(1).all()
@@ -166,12 +166,12 @@ def test_pruned_weights_stay_zero(dense, bench, compress):
 def test_nothing_to_binarize_is_refused():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     assert len(inner_weights(model, first_last=True)) == 2
-    check(model, first_last=True)
+    check_layers(model, first_last=True)
     with pytest.raises(UserError, match="first_last=false: "):
-        check(model, first_last=False)
+        check_layers(model, first_last=False)
 
 
 @pytest.mark.parametrize(("key", "value"), [("level", "ternary"), ("stochastic", 1), ("lr_scale", 0), ("epochs", -1)])
-def test_wrong_values_are_refused(key, value, bench, compress):
+def test_wrong_values_are_refused(key, value, trainer, compress):
     with pytest.raises(UserError, match=rf"compression\.binary\.{key}={value}: allowed is "):
-        compress("binary", resnet(1, 8, 10, depth=8), bench, **{"level": "binary", key: value})
+        compress("binary", resnet(1, 8, 10, depth=8), trainer, **{"level": "binary", key: value})

@@ -18,13 +18,13 @@ from effdl.compression.quantize.calibrate import (
     percentile_range,
     squared_error,
 )
-from effdl.errors import RunError
-from effdl.models.activation_quantizer import ActivationQuantizer
+from effdl.nn.quantizers import ActivationQuantizer
+from effdl.utils.errors import RunError
 
 
 def histogram(x):
     low, high = min(0.0, x.min().item()), max(0.0, x.max().item())
-    return Histogram(low, high, torch.zeros(BINS, dtype=torch.float64)).add(x)
+    return Histogram(low, high, torch.zeros(BINS, dtype=torch.float64)).with_values(x)
 
 
 def normal(count=200_000):
@@ -47,7 +47,7 @@ def test_a_histogram_of_parts_is_that_of_the_whole():
     whole = histogram(x)
     parts = Histogram(whole.low, whole.high, torch.zeros(BINS, dtype=torch.float64))
     for part in x.split(70_001):
-        parts = parts.add(part)
+        parts = parts.with_values(part)
     assert torch.equal(parts.counts, whole.counts)
 
 

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval, parametrize
 
-from effdl.compression.mask import Mask
-from effdl.compression.quantize.flow import Flow
 from effdl.compression.quantize.fold import fold, foldable_norms
 from effdl.models.densenet import densenet
 from effdl.models.mobilenetv2 import mobilenetv2
 from effdl.models.resnet import resnet
+from effdl.nn.call_graph import CallGraph
+from effdl.nn.mask import Mask
 
 
 def trained(model):
@@ -28,7 +28,7 @@ def trained(model):
 
 
 def fold_all(model, images):
-    pairs = foldable_norms(Flow(model, images))
+    pairs = foldable_norms(CallGraph(model, images))
     for layer, norm in pairs.items():
         fold(model.get_submodule(layer), model.get_submodule(norm))
         model.set_submodule(norm, nn.Identity())

@@ -11,16 +11,17 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from effdl.commands import config_folder
-from effdl.compression.mask import Mask
-from effdl.compression.permanent import grids, make_permanent
-from effdl.compression.quantize.int8 import check
-from effdl.config import check_call, instantiate
-from effdl.errors import UserError
-from effdl.layers import weights
-from effdl.models.activation_quantizer import ActivationQuantizer
+from effdl.compression.quantize.int8 import check_quantizable
+from effdl.config.instantiate import instantiate
+from effdl.config.options import config_folder
+from effdl.config.validation import check_call
 from effdl.models.mlp import mlp
 from effdl.models.resnet import resnet
+from effdl.nn.layers import weights
+from effdl.nn.mask import Mask
+from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
+from effdl.nn.quantizers import ActivationQuantizer
+from effdl.utils.errors import UserError
 
 NODES = {
     name: yaml.safe_load((config_folder() / "compression" / f"{name}.yaml").read_text()) | {"level": "int8"}
@@ -35,7 +36,7 @@ class SmallBench:
     steps: int = 30
     asked: list = field(default_factory=list)
 
-    def samples(self, count, batch_size=64):
+    def calibration_batches(self, count, batch_size=64):
         generator = torch.Generator().manual_seed(5)
         patterns = torch.randn(10, 1, 8, 8, generator=generator)
         labels = torch.randint(10, (count,), generator=generator)
@@ -47,7 +48,7 @@ class SmallBench:
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(parameters, lr=0.1 * lr_scale, momentum=0.9)
         model.train()
-        for images, labels in self.samples(64 * self.steps)[: self.steps]:
+        for images, labels in self.calibration_batches(64 * self.steps)[: self.steps]:
             optimizer.zero_grad()
             F.cross_entropy(model(images), labels).backward()
             optimizer.step()
@@ -64,19 +65,19 @@ def dense():
     return SmallBench(steps=40).fit(model, epochs=None, lr_scale=0.5, after_update=lambda *_: None)
 
 
-def quantized(model, name="int8", bench=None, **keys):
+def quantized(model, name="int8", trainer=None, **keys):
     torch.manual_seed(0)
-    return instantiate({**NODES[name], "images": 256, **keys})(copy.deepcopy(model), bench or SmallBench())
+    return instantiate({**NODES[name], "images": 256, **keys})(copy.deepcopy(model), trainer or SmallBench())
 
 
 def logits(model):
-    images = torch.cat([images for images, _ in SmallBench().samples(500)])
+    images = torch.cat([images for images, _ in SmallBench().calibration_batches(500)])
     with torch.no_grad():
         return model(images)
 
 
 def accuracy(model):
-    labels = torch.cat([labels for _, labels in SmallBench().samples(500)])
+    labels = torch.cat([labels for _, labels in SmallBench().calibration_batches(500)])
     return (logits(model).argmax(1) == labels).double().mean().item()
 
 
@@ -97,12 +98,12 @@ def test_the_shipped_values_are_valid(name):
 @pytest.mark.parametrize("name", NODES)
 def test_all_weights_are_on_grids_and_all_norms_folded(dense, name):
     model = quantized(dense, name)
-    permanent, found = make_permanent(model), grids(model)
-    names = [layer for layer, _, _ in weights(permanent)]
+    materialized, found = materialize_parametrizations(model), quant_grids(model)
+    names = [layer for layer, _, _ in weights(materialized)]
     assert list(found) == [f"{layer}.weight" for layer in names]
     assert len(names) == 8
     for key, grid in found.items():
-        weight = permanent.get_parameter(key)
+        weight = materialized.get_parameter(key)
         codes = code_of(weight, grid)
         assert grid.bits == 7
         assert grid.scale.shape == (len(weight), *[1] * (weight.ndim - 1))
@@ -129,12 +130,12 @@ def test_more_bits_and_more_scales_are_nearer_to_the_dense_model(dense):
 
 def test_first_and_last_layer_in_float(dense):
     model = quantized(dense, first_last=False)
-    assert len(grids(model)) == 6
+    assert len(quant_grids(model)) == 6
     assert torch.equal(model[-1].weight, dense[-1].weight)
 
 
 def test_one_scale_for_a_whole_weight(dense):
-    assert all(grid.scale.shape == () for grid in grids(quantized(dense, per_channel=False)).values())
+    assert all(grid.scale.shape == () for grid in quant_grids(quantized(dense, per_channel=False)).values())
 
 
 @pytest.mark.parametrize("name", NODES)
@@ -154,7 +155,7 @@ def test_pruned_weights_stay_zero(dense, name):
         assert layer
     pruned = {id(module): getattr(module, attribute) == 0 for _, module, attribute in weights(sparse)}
     zeros = list(pruned.values())
-    model = make_permanent(quantized(sparse, name))
+    model = materialize_parametrizations(quantized(sparse, name))
     for (_, module, attribute), zero in zip(weights(model), zeros, strict=True):
         assert (getattr(module, attribute)[zero].view(torch.int32) == 0).all()
 
@@ -163,9 +164,9 @@ def test_training_repairs_what_quantizing_broke(dense):
     """Ranges that cut off two fifths of all values, from which training must find the way back."""
     keys = {"calibration": "percentile", "percentile": 60.0, "epochs": 3, "lr_scale": 0.2}
     before = quantized(dense, "int8_aware", SmallBench(steps=0), **keys)
-    bench = SmallBench(steps=40)
-    after = quantized(dense, "int8_aware", bench, **keys)
-    assert bench.asked == [(3, 0.2)]
+    trainer = SmallBench(steps=40)
+    after = quantized(dense, "int8_aware", trainer, **keys)
+    assert trainer.asked == [(3, 0.2)]
     assert accuracy(before) < 0.9
     assert accuracy(after) > 0.97
 
@@ -186,8 +187,8 @@ def test_folding_after_training_keeps_the_function(dense, learn):
     assert seen["norms"] == 7
     change = logits(model) - seen["logits"]  # by the rounding of biases
     assert change.pow(2).mean() < 1e-3 * seen["logits"].var()
-    for (key, grid), codes in zip(grids(model).items(), seen["codes"], strict=True):
-        assert torch.equal(code_of(make_permanent(model).get_parameter(key), grid).abs(), codes.abs())
+    for (key, grid), codes in zip(quant_grids(model).items(), seen["codes"], strict=True):
+        assert torch.equal(code_of(materialize_parametrizations(model).get_parameter(key), grid).abs(), codes.abs())
 
 
 def test_scales_are_learned_only_if_asked(dense):
@@ -206,7 +207,9 @@ def test_biases_are_integers_that_fit_32_bits():
         model[1].weight[1], model[1].bias[1] = 1e-15, 2.0
     result = quantized(model)
     conv, quantizer = result[0].layer, result[0].input
-    units = conv.bias.double() / (quantizer.scale.double() * grids(result)["0.layer.weight"].scale.flatten().double())
+    units = conv.bias.double() / (
+        quantizer.scale.double() * quant_grids(result)["0.layer.weight"].scale.flatten().double()
+    )
     assert units.abs().max() <= 2**30 * (1 + 1e-6)
     assert (units - units.round()).abs().max() < 1e-6 * units.abs().max()
     assert conv.bias[1].item() == pytest.approx(2.0)
@@ -222,30 +225,30 @@ def test_outputs_that_a_norm_has_switched_off(dense, name):
     model = quantized(slim, name, SmallBench(steps=0))
     assert torch.isfinite(logits(model)).all()
     assert noise(model, slim) < 0.01
-    assert (make_permanent(model)[0].layer.weight[:3] == 0).all()
+    assert (materialize_parametrizations(model)[0].layer.weight[:3] == 0).all()
 
 
 def test_nothing_to_quantize_is_refused_before_training():
     with pytest.raises(UserError, match="nothing to quantize among 0 "):
-        check(nn.Sequential(nn.Flatten()), first_last=True)
+        check_quantizable(nn.Sequential(nn.Flatten()), first_last=True)
     with pytest.raises(UserError, match=r"compression\.int8\.first_last=true"):
-        check(mlp(1, 8, 10, hidden=[16]), first_last=False)
-    check(mlp(1, 8, 10, hidden=[16]), first_last=True)
+        check_quantizable(mlp(1, 8, 10, hidden=[16]), first_last=False)
+    check_quantizable(mlp(1, 8, 10, hidden=[16]), first_last=True)
 
 
 def test_onnx_runtime_computes_the_same_on_integers(dense, tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     from effdl.deploy.onnx import to_onnx
-    from effdl.deploy.runtime import kernels, ort_logits
+    from effdl.deploy.onnx_runtime import kernels, ort_logits
 
     model, path = quantized(dense), tmp_path / "model.onnx"
-    to_onnx(make_permanent(model), grids(model), (1, 8, 8), path, "int8")
+    to_onnx(materialize_parametrizations(model), quant_grids(model), (1, 8, 8), path, "int8")
     ran = kernels(path, (1, 8, 8))
     assert ran["QLinearConv", "uint8"] == 7
     assert ran["Conv", "float"] == 0
     assert ran["QLinearAdd", "uint8"] >= 1
-    mine, theirs = logits(model), ort_logits(path, SmallBench().samples(500))
+    mine, theirs = logits(model), ort_logits(path, SmallBench().calibration_batches(500))
     assert (mine.argmax(1) == theirs.argmax(1)).double().mean() >= 0.998
     assert (mine - theirs).abs().mean() < 0.01 * mine.std()
     assert math.isclose(F.mse_loss(theirs, logits(dense)), F.mse_loss(mine, logits(dense)), rel_tol=0.1)

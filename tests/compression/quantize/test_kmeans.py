@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from effdl.compression.mask import Mask, mask_of
-from effdl.compression.permanent import grids, make_permanent
 from effdl.compression.quantize.kmeans import Codebook, first_centroids, lloyd, nearest
-from effdl.errors import UserError
-from effdl.layers import weights
+from effdl.nn.layers import weights
+from effdl.nn.mask import Mask, mask_of
+from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
+from effdl.utils.errors import UserError
 
 
 def values(count, seed=0):
@@ -69,15 +69,15 @@ def test_the_nearest_centroid_is_chosen():
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_a_layer_has_at_most_two_to_the_bits_values(bits, dense, bench, compress):
-    model = make_permanent(compress("kmeans", dense, bench, bits))
+def test_a_layer_has_at_most_two_to_the_bits_values(bits, dense, trainer, compress):
+    model = materialize_parametrizations(compress("kmeans", dense, trainer, bits))
     assert max(distinct(model)) <= 2**bits
     assert distinct(model)[3] > 2**bits * 0.7  # of 1,152 weights; some clusters are empty
-    assert bench.asked == [(None, 0.002)]
+    assert trainer.asked == [(None, 0.002)]
 
 
-def test_linear_layers_may_have_other_bits(dense, bench, compress):
-    *convolutions, linear = distinct(compress("kmeans", dense, bench, 4, linear_bits=2))
+def test_linear_layers_may_have_other_bits(dense, trainer, compress):
+    *convolutions, linear = distinct(compress("kmeans", dense, trainer, 4, linear_bits=2))
     assert linear == 4
     assert max(convolutions) == 16
 
@@ -91,33 +91,33 @@ def test_the_gradient_of_a_value_is_the_sum_over_its_weights():
     assert codebook.centroids.grad.tolist() == [100_001, 10, 1100]
 
 
-def test_training_moves_the_values_and_not_the_clusters(dense, bench, compress):
-    bench.recipe.epochs = 0
-    before = compress("kmeans", copy.deepcopy(dense), bench, 3)
-    bench.recipe.epochs = 4
-    after = compress("kmeans", dense, bench, 3)
+def test_training_moves_the_values_and_not_the_clusters(dense, trainer, compress):
+    trainer.recipe.epochs = 0
+    before = compress("kmeans", copy.deepcopy(dense), trainer, 3)
+    trainer.recipe.epochs = 4
+    after = compress("kmeans", dense, trainer, 3)
     for (name, a, _), (_, b, _) in zip(weights(before), weights(after), strict=True):
         first, second = a.parametrizations.weight, b.parametrizations.weight
         assert first[0].index.equal(second[0].index), name
         assert not first[0].centroids.equal(second[0].centroids), name
         assert first.original.equal(second.original), name
-    assert bench.accuracy(after) > bench.accuracy(before)
+    assert trainer.accuracy(after) > trainer.accuracy(before)
     before.load_state_dict(after.state_dict())  # as a resumed run does
     assert all(a.weight.equal(b.weight) for (_, a, _), (_, b, _) in zip(weights(before), weights(after), strict=True))
 
 
-def test_sixteen_values_are_enough(dense, bench, compress):
-    wanted = bench.accuracy(dense)
-    assert bench.accuracy(compress("kmeans", dense, bench, 4)) >= wanted - 0.01
+def test_sixteen_values_are_enough(dense, trainer, compress):
+    wanted = trainer.accuracy(dense)
+    assert trainer.accuracy(compress("kmeans", dense, trainer, 4)) >= wanted - 0.01
 
 
-def test_pruned_weights_stay_zero_and_take_no_value(dense, bench, compress):
+def test_pruned_weights_stay_zero_and_take_no_value(dense, trainer, compress):
     layers = list(weights(dense))
     for _, module, name in layers:
         weight = getattr(module, name)
         parametrize.register_parametrization(module, name, Mask(weight.abs() > weight.abs().median()))
     zeros = [module.weight == 0 for _, module, _ in layers]
-    model = compress("kmeans", dense, bench, 2)
+    model = compress("kmeans", dense, trainer, 2)
     assert max(distinct(model)) == 4
     for (_, module, _), zero in zip(layers, zeros, strict=True):
         assert module.weight[zero].eq(0).all()
@@ -126,23 +126,23 @@ def test_pruned_weights_stay_zero_and_take_no_value(dense, bench, compress):
     assert layers[0][1].weight.eq(0).all()
 
 
-def test_a_layer_of_zeros_is_left_alone(bench, compress):
+def test_a_layer_of_zeros_is_left_alone(trainer, compress):
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Linear(10, 10))
     nn.init.zeros_(model[2].weight)
-    model = compress("kmeans", model, bench, 4, epochs=0)
+    model = compress("kmeans", model, trainer, 4, epochs=0)
     assert [parametrize.is_parametrized(layer) for layer in model] == [False, True, False]
 
 
-def test_the_permanent_model_computes_the_same(dense, bench, compress):
-    model = compress("kmeans", dense, bench, 4)
-    images = bench.samples(64)[0][0]
-    assert torch.equal(model(images), make_permanent(model)(images))
-    assert grids(model) == {}
+def test_the_permanent_model_computes_the_same(dense, trainer, compress):
+    model = compress("kmeans", dense, trainer, 4)
+    images = trainer.calibration_batches(64)[0][0]
+    assert torch.equal(model(images), materialize_parametrizations(model)(images))
+    assert quant_grids(model) == {}
 
 
 @pytest.mark.parametrize(
     ("key", "value"), [("level", 9), ("level", 0), ("linear_bits", 9), ("init", "best"), ("iterations", 0)]
 )
-def test_wrong_values_are_refused(key, value, dense, bench, compress):
+def test_wrong_values_are_refused(key, value, dense, trainer, compress):
     with pytest.raises(UserError, match=rf"compression\.kmeans\.{key}={value}: allowed is "):
-        compress("kmeans", dense, bench, **{"level": 4, key: value})
+        compress("kmeans", dense, trainer, **{"level": 4, key: value})

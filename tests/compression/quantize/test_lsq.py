@@ -8,15 +8,15 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from effdl.compression.mask import Mask
-from effdl.compression.permanent import grids, make_permanent
 from effdl.compression.quantize.lsq import activation_quantizer, first_step_size, layer_inputs
-from effdl.errors import UserError
-from effdl.layers import weights
 from effdl.measure.layers import per_layer
-from effdl.models.activation_quantizer import ActivationQuantizer
 from effdl.models.resnet import resnet
 from effdl.models.structure import apply, changes
+from effdl.nn.layers import weights
+from effdl.nn.mask import Mask
+from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
+from effdl.nn.quantizers import ActivationQuantizer
+from effdl.utils.errors import UserError
 
 
 def quantizers(model):
@@ -56,86 +56,88 @@ def test_what_enters_the_layers_is_seen_and_attention_s_inner_layer_is_not():
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
-def test_a_network_learns_and_stays_on_its_grid(bits, dense, bench, compress):
-    wanted = bench.accuracy(dense)
-    model = compress("lsq", dense, bench, bits)
-    assert bench.asked == [(None, 0.1)]
-    assert bench.accuracy(model) >= wanted - (0.05 if bits == 2 else 0.01)
-    permanent, found = make_permanent(model), grids(model)
+def test_a_network_learns_and_stays_on_its_grid(bits, dense, trainer, compress):
+    wanted = trainer.accuracy(dense)
+    model = compress("lsq", dense, trainer, bits)
+    assert trainer.asked == [(None, 0.1)]
+    assert trainer.accuracy(model) >= wanted - (0.05 if bits == 2 else 0.01)
+    materialized, found = materialize_parametrizations(model), quant_grids(model)
     assert [grid.bits for grid in found.values()] == [8, *[bits] * 6, 8]
     for name, grid in found.items():
-        weight = permanent.state_dict()[name]
+        weight = materialized.state_dict()[name]
         codes = (weight / grid.scale).round()
         assert torch.equal(codes * grid.scale, weight)
         assert -(2 ** (grid.bits - 1)) <= codes.min()
         assert codes.max() <= 2 ** (grid.bits - 1) - 1
         assert len(weight.unique()) <= 2**grid.bits
-    images = bench.samples(64)[0][0]
-    assert torch.equal(model(images), permanent(images))
+    images = trainer.calibration_batches(64)[0][0]
+    assert torch.equal(model(images), materialized(images))
 
 
-def test_the_inputs_of_layers_have_their_bits(dense, bench, compress):
-    model = compress("lsq", dense, bench, 4, activation_bits=3, epochs=1)
+def test_the_inputs_of_layers_have_their_bits(dense, trainer, compress):
+    model = compress("lsq", dense, trainer, 4, activation_bits=3, epochs=1)
     assert [(quantizer.bits, quantizer.signed) for quantizer in quantizers(model)] == [
         (8, True),  # images
         *[(3, False)] * 6,  # after a ReLU
         (8, False),
     ]
-    rows = per_layer(make_permanent(model), (1, 8, 8))
+    rows = per_layer(materialize_parametrizations(model), (1, 8, 8))
     assert [row["activation_bits"] for row in rows] == [8, *[3] * 6, 8]
     assert [row["name"] for row in rows][:2] == ["0.layer", "3.conv1.layer"]
     seen = []
     quantizer = model[3].conv1.quantizer
     quantizer.register_forward_hook(lambda module, arguments, output: seen.append(output))
-    model(bench.samples(64)[0][0])
+    model(trainer.calibration_batches(64)[0][0])
     codes = seen[0] / quantizer.scale
     assert set(codes.round().unique().tolist()) == set(range(8))
     assert torch.allclose(codes, codes.round(), atol=1e-5)
 
 
-def test_activations_and_outer_layers_as_one_likes(dense, bench, compress):
+def test_activations_and_outer_layers_as_one_likes(dense, trainer, compress):
     other = copy.deepcopy(dense)
-    model = compress("lsq", dense, bench, 3, activation_bits=32, first_last=None, epochs=0)
+    model = compress("lsq", dense, trainer, 3, activation_bits=32, first_last=None, epochs=0)
     assert quantizers(model) == []
-    assert {grid.bits for grid in grids(model).values()} == {3}
-    same = compress("lsq", other, bench, 3, first_last=None, per_channel=True, epochs=0)
+    assert {grid.bits for grid in quant_grids(model).values()} == {3}
+    same = compress("lsq", other, trainer, 3, first_last=None, per_channel=True, epochs=0)
     assert {quantizer.bits for quantizer in quantizers(same)} == {3}
-    for name, grid in grids(same).items():
-        weight = make_permanent(same).state_dict()[name]
+    for name, grid in quant_grids(same).items():
+        weight = materialize_parametrizations(same).state_dict()[name]
         assert grid.scale.shape == (len(weight), *[1] * (weight.ndim - 1))
 
 
-def test_training_moves_all_step_sizes_and_keeps_them_positive(dense, bench, compress):
+def test_training_moves_all_step_sizes_and_keeps_them_positive(dense, trainer, compress):
     def step_sizes(model):
         return {name: p.clone() for name, p in model.named_parameters() if name.endswith(("scale", "step_size"))}
 
-    bench.look.append(lambda model: [size.gt(0).all() or pytest.fail(name) for name, size in step_sizes(model).items()])
-    before = step_sizes(compress("lsq", copy.deepcopy(dense), bench, 4, epochs=0))
-    model = compress("lsq", dense, bench, 4, epochs=1)
+    trainer.look.append(
+        lambda model: [size.gt(0).all() or pytest.fail(name) for name, size in step_sizes(model).items()]
+    )
+    before = step_sizes(compress("lsq", copy.deepcopy(dense), trainer, 4, epochs=0))
+    model = compress("lsq", dense, trainer, 4, epochs=1)
     assert len(before) == 16
     for name, size in step_sizes(model).items():
         assert not torch.equal(size, before[name]), name
         assert 0.2 < (size / before[name]).item() < 5, name
 
 
-def test_pruned_weights_stay_zero(dense, bench, compress):
+def test_pruned_weights_stay_zero(dense, trainer, compress):
     layers = list(weights(dense))
     for _, module, name in layers:
         weight = getattr(module, name)
         parametrize.register_parametrization(module, name, Mask(weight.abs() > weight.abs().median()))
     zeros = [module.weight == 0 for _, module, _ in layers]
-    model = compress("lsq", dense, bench, 4, epochs=2)
+    model = compress("lsq", dense, trainer, 4, epochs=2)
     for (_, module, _), zero in zip(weights(model), zeros, strict=True):
         assert module.weight[zero].eq(0).all()
         assert not torch.signbit(module.weight[zero]).any()
         assert module.weight[~zero].ne(0).any()
 
 
-def test_it_is_made_again_from_its_description(dense, bench, compress):
-    model = make_permanent(compress("lsq", dense, bench, 4, epochs=1))
+def test_it_is_made_again_from_its_description(dense, trainer, compress):
+    model = materialize_parametrizations(compress("lsq", dense, trainer, 4, epochs=1))
     again = apply(resnet(1, 8, 10, depth=8, width=0.5), changes(model, resnet(1, 8, 10, depth=8, width=0.5))).eval()
     again.load_state_dict(model.state_dict())
-    images = bench.samples(64)[0][0]
+    images = trainer.calibration_batches(64)[0][0]
     assert torch.equal(model(images), again(images))
 
 
@@ -143,6 +145,6 @@ def test_it_is_made_again_from_its_description(dense, bench, compress):
     ("key", "value"),
     [("level", 1), ("level", 9), ("activation_bits", 16), ("first_last", 1), ("per_channel", 1), ("lr_scale", -1)],
 )
-def test_wrong_values_are_refused(key, value, dense, bench, compress):
+def test_wrong_values_are_refused(key, value, dense, trainer, compress):
     with pytest.raises(UserError, match=rf"compression\.lsq\.{key}={value}: allowed is "):
-        compress("lsq", dense, bench, **{"level": 4, key: value})
+        compress("lsq", dense, trainer, **{"level": 4, key: value})

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from effdl.compression.mask import Mask
-from effdl.compression.permanent import grids, make_permanent
 from effdl.compression.quantize.ternary import Ternary, ternary_codes, ternary_scale
-from effdl.errors import UserError
-from effdl.layers import weights
+from effdl.nn.layers import weights
+from effdl.nn.mask import Mask
+from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
+from effdl.utils.errors import UserError
 
 
 def test_large_weights_keep_their_sign():
@@ -45,43 +45,43 @@ def test_outside_training_the_scale_stays():
     assert ternary.grid().scale.item() == 5
 
 
-def test_a_network_learns_and_stays_on_its_grid(dense, bench, compress):
-    wanted = bench.accuracy(dense)
+def test_a_network_learns_and_stays_on_its_grid(dense, trainer, compress):
+    wanted = trainer.accuracy(dense)
 
     def exact(model):
-        permanent = make_permanent(model).state_dict()
-        found = grids(model)
+        materialized = materialize_parametrizations(model).state_dict()
+        found = quant_grids(model)
         assert len(found) == 8
         for name, grid in found.items():
             assert (grid.bits, grid.scale.shape) == (2, ())
-            assert torch.equal(permanent[name], permanent[name].sign() * grid.scale)
-            assert permanent[name].unique().numel() == 3
+            assert torch.equal(materialized[name], materialized[name].sign() * grid.scale)
+            assert materialized[name].unique().numel() == 3
 
-    bench.look.append(exact)
-    model = compress("ternary", dense, bench, "ternary")
-    assert bench.asked == [(None, 0.3)]
-    assert bench.accuracy(model) >= wanted - 0.02
-    images = bench.samples(64)[0][0]
-    assert torch.equal(model(images), make_permanent(model)(images))
+    trainer.look.append(exact)
+    model = compress("ternary", dense, trainer, "ternary")
+    assert trainer.asked == [(None, 0.3)]
+    assert trainer.accuracy(model) >= wanted - 0.02
+    images = trainer.calibration_batches(64)[0][0]
+    assert torch.equal(model(images), materialize_parametrizations(model)(images))
 
 
-def test_pruned_weights_stay_zero(dense, bench, compress):
+def test_pruned_weights_stay_zero(dense, trainer, compress):
     layers = list(weights(dense))
     for _, module, name in layers:
         weight = getattr(module, name)
         parametrize.register_parametrization(module, name, Mask(weight.abs() > weight.abs().median()))
     zeros = [module.weight == 0 for _, module, _ in layers]
-    compress("ternary", dense, bench, "ternary", epochs=2)
+    compress("ternary", dense, trainer, "ternary", epochs=2)
     for (_, module, _), zero in zip(layers, zeros, strict=True):
         assert module.weight[zero].eq(0).all()
         assert module.weight[~zero].ne(0).double().mean() > 0.5
 
 
-def test_first_and_last_may_be_left_alone(dense, bench, compress):
-    model = compress("ternary", dense, bench, "ternary", first_last=False, epochs=0)
+def test_first_and_last_may_be_left_alone(dense, trainer, compress):
+    model = compress("ternary", dense, trainer, "ternary", first_last=False, epochs=0)
     assert [parametrize.is_parametrized(module) for _, module, _ in weights(model)] == [False, *[True] * 6, False]
     with pytest.raises(UserError, match="first_last=false: "):
-        compress("ternary", nn.Linear(3, 3), bench, "ternary", first_last=False)
+        compress("ternary", nn.Linear(3, 3), trainer, "ternary", first_last=False)
 
 
 def test_a_layer_of_zeros_stays_one():

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from effdl.compression.mask import Mask
-from effdl.compression.permanent import grids, make_permanent
 from effdl.compression.quantize.xnor import ScaledBinary, mean_magnitude
-from effdl.errors import UserError
-from effdl.layers import weights
 from effdl.models.mlp import mlp
+from effdl.nn.layers import weights
+from effdl.nn.mask import Mask
+from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
+from effdl.utils.errors import UserError
 
 
 def test_signs_times_the_mean_magnitude_of_each_output():
@@ -49,44 +49,44 @@ def test_outside_training_the_scale_stays():
 
 
 @pytest.mark.parametrize("make", ["resnet", "mlp"])
-def test_a_network_learns(make, dense, bench, compress):
-    model = dense if make == "resnet" else bench.fit(mlp(1, 8, 10), epochs=2)
-    model = compress("xnor", model, bench, "binary")
-    assert bench.asked[-1] == (None, 1.0)
-    assert bench.accuracy(model) > 0.95
+def test_a_network_learns(make, dense, trainer, compress):
+    model = dense if make == "resnet" else trainer.fit(mlp(1, 8, 10), epochs=2)
+    model = compress("xnor", model, trainer, "binary")
+    assert trainer.asked[-1] == (None, 1.0)
+    assert trainer.accuracy(model) > 0.95
 
 
-def test_the_grid_is_exact_after_every_update(dense, bench, compress):
+def test_the_grid_is_exact_after_every_update(dense, trainer, compress):
     def exact(model):
-        permanent = make_permanent(model).state_dict()
-        found = grids(model)
+        materialized = materialize_parametrizations(model).state_dict()
+        found = quant_grids(model)
         assert len(found) == 8
         for name, grid in found.items():
-            weight = permanent[name]
+            weight = materialized[name]
             assert (grid.bits, grid.scale.shape) == (1, (len(weight), *[1] * (weight.ndim - 1)))
             assert torch.equal(weight, weight.sign() * grid.scale)
             assert weight.ne(0).all()
 
-    bench.look.append(exact)
-    model = compress("xnor", dense, bench, "binary", epochs=1)
-    images = bench.samples(64)[0][0]
-    assert torch.equal(model(images), make_permanent(model)(images))
+    trainer.look.append(exact)
+    model = compress("xnor", dense, trainer, "binary", epochs=1)
+    images = trainer.calibration_batches(64)[0][0]
+    assert torch.equal(model(images), materialize_parametrizations(model)(images))
 
 
-def test_pruned_weights_stay_zero(dense, bench, compress):
+def test_pruned_weights_stay_zero(dense, trainer, compress):
     layers = list(weights(dense))
     for _, module, name in layers:
         weight = getattr(module, name)
         parametrize.register_parametrization(module, name, Mask(weight.abs() > weight.abs().median()))
     zeros = [module.weight == 0 for _, module, _ in layers]
-    compress("xnor", dense, bench, "binary", epochs=2)
+    compress("xnor", dense, trainer, "binary", epochs=2)
     for (_, module, _), zero in zip(layers, zeros, strict=True):
         assert module.weight[zero].eq(0).all()
         assert module.weight[~zero].ne(0).all()
 
 
-def test_first_and_last_may_be_left_alone(dense, bench, compress):
-    model = compress("xnor", dense, bench, "binary", first_last=False, epochs=0)
+def test_first_and_last_may_be_left_alone(dense, trainer, compress):
+    model = compress("xnor", dense, trainer, "binary", first_last=False, epochs=0)
     assert [parametrize.is_parametrized(module) for _, module, _ in weights(model)] == [False, *[True] * 6, False]
     with pytest.raises(UserError, match="first_last=false: "):
-        compress("xnor", nn.Linear(3, 3), bench, "binary", first_last=False)
+        compress("xnor", nn.Linear(3, 3), trainer, "binary", first_last=False)

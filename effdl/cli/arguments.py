@@ -1,0 +1,87 @@
+"""What commands share: their parsers, and the run that they work on."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from effdl.utils.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from effdl.runs.reopen import ReopenedRun
+
+
+def terminal() -> Console:
+    """Where commands print: as wide as the terminal, 120 columns elsewhere."""
+    return Console(markup=False, width=None if sys.stdout.isatty() else 120)
+
+
+def command_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """The arguments of a command; its examples in `epilog` keep their lines."""
+    return argparse.ArgumentParser(
+        prog=f"effdl {command}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def folder_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """The arguments of a command that works on a run folder: which, where its data are now, what it may execute."""
+    parser = command_parser(command, description, epilog)
+    parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
+    parser.add_argument("--root", type=Path, help="where the data set is, if it has moved")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="instead of the run's own")
+    parser.add_argument("--trust", action="store_true", help="run model code that is not part of effdl")
+    return parser
+
+
+def opened(args: argparse.Namespace, console: Console) -> "ReopenedRun":
+    """The run of ``args.folder``, by its own config and the options of `folder_parser`.
+
+    Raises:
+        UserError: no such run, or its data or device are not there.
+    """
+    from effdl.runs.reopen import reopen, stored_run
+
+    run = reopen(stored_run(args.folder), root=args.root, device=args.device, trusted=args.trust)
+    if not run.same_data:
+        console.print("warning: the data set is not the one of the run: its fingerprint differs")
+    return run
+
+
+def flags_of(arguments: list[str], args: argparse.Namespace) -> list[str]:
+    """The arguments that are not overrides, in their order: Hydra wants them in front."""
+    return [argument for argument in arguments if argument not in args.overrides]
+
+
+def parse_pairs(pairs: list[str], defaults: dict[str, str]) -> dict[str, str]:
+    """``KEY=VALUE`` arguments over their defaults.
+
+    Raises:
+        UserError: not of that form, or not one of the keys.
+    """
+    values = dict(defaults)
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or key not in defaults:
+            raise UserError(f"{pair} is not a KEY=VALUE{nearest(key, defaults)} (allowed: {', '.join(defaults)})")
+        values[key] = value
+    return values
+
+
+def parse_numbers(pairs: list[str], defaults: dict[str, list[float]]) -> dict[str, list[float]]:
+    """``KEY=A,B`` arguments over their defaults; nothing behind the equals sign is an empty list.
+
+    Raises:
+        UserError: not of that form, or not one of the keys.
+    """
+    given = parse_pairs(pairs, dict.fromkeys(defaults, ""))
+    named = {pair.partition("=")[0] for pair in pairs}
+    try:
+        found = {key: [float(part) for part in given[key].split(",") if part] for key in named}
+    except ValueError as error:
+        raise UserError(f"{' '.join(pairs)}: allowed are numbers with commas between them ({error})") from error
+    return {**defaults, **found}

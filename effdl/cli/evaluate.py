@@ -1,0 +1,81 @@
+"""``effdl evaluate FOLDER``: rebuild the model of a run from its folder alone and measure it again."""
+
+import argparse
+
+from rich.console import Console
+
+from effdl.cli.arguments import folder_parser, opened, terminal
+from effdl.utils.errors import UserError
+from effdl.utils.files import read_rows
+
+EXAMPLES = """\
+Examples:
+  effdl evaluate outputs/2026-01-31/12-00-00             the test split, everything measured again
+  effdl evaluate outputs/2026-01-31/12-00-00 --layers    a table of the layers too
+  effdl evaluate outputs/2026-01-31/12-00-00 --split val
+  effdl evaluate my_run --root ~/data                    the data set lies elsewhere now
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    args = parse(arguments)
+    return evaluate(args, terminal())
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command's arguments."""
+    description = "Rebuild the model of a run from its folder alone, measure it, and compare with what the run said."
+    parser = folder_parser("evaluate", description, EXAMPLES)
+    parser.add_argument("--layers", action="store_true", help="show every layer")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="images to use (test)")
+    return parser.parse_args(arguments)
+
+
+def evaluate(args: argparse.Namespace, console: Console) -> int:
+    """Measure, show, and say whether the accuracy is the one that the run recorded."""
+    run = opened(args, console)
+    from effdl.config.naming import title
+    from effdl.models.stored import read_description
+    from effdl.report.table import layers_table, stages_table
+    from effdl.runs.evaluate import evaluate as evaluate_stored
+
+    if getattr(run.data, args.split) is None:
+        raise UserError(f"--split {args.split}: the run has no such split (dataset.val={run.config['dataset']['val']})")
+    found = evaluate_stored(
+        run.folder.model_file,
+        run.data,
+        run.device,
+        topk=run.config["topk"],
+        batch_size=run.config["eval_batch_size"],
+        split=args.split,
+        trusted=args.trust,
+    )
+    layers = found.pop("layers")
+    stage = read_description(run.folder.model_file).get("stage")
+    recorded = next((row for row in read_rows(run.folder.stages_file) if row["stage"] == stage), None)
+    if args.layers:
+        console.print(layers_table(layers))
+    stages = [{**found, "stage": "now"}]
+    if args.split == "test" and recorded:
+        stages.insert(0, {**{key: recorded.get(key) for key in found}, "stage": f"recorded ({recorded['stage']})"})
+    console.print(stages_table(stages, title(run.config), args.split))
+    return compare(found, recorded, args.split, console)
+
+
+def compare(found: dict, recorded: dict | None, split: str, console: Console) -> int:
+    """Print the accuracies in full; 1 if the test accuracy differs from the recorded one."""
+    tops = [key for key in found if key.startswith("top") and found[key] is not None]
+    for key in tops:
+        console.print(f"{key} = {found[key]!r}", highlight=False)
+    if split != "test":
+        return 0
+    if recorded is None:
+        console.print("the run was cut off before it measured this model: resume it for a record")
+        return 0
+    differing = [key for key in tops if found[key] != recorded.get(key)]
+    for key in differing:
+        console.print(f"{key} was {recorded.get(key)!r} when the run measured it", style="red", highlight=False)
+    if not differing:
+        console.print("the same as recorded, to the last digit")
+    return 1 if differing else 0

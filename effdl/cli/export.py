@@ -1,0 +1,134 @@
+"""``effdl export FOLDER``: write a run's model for a runtime, check it there on the test split and time it."""
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from effdl.cli.arguments import folder_parser, opened, parse_pairs, terminal
+from effdl.deploy.speedup import verdict
+from effdl.report.table import milliseconds, percent, size
+from effdl.utils.errors import UserError, nearest
+from effdl.utils.files import read_rows, write_json
+
+EXAMPLES = """\
+KEY=VALUE:
+  format      onnx (default), torch_export or executorch
+  precision   fp32, fp16 or int8; fp16 and int8 for onnx only (int8 if the model is quantized to it, else fp32)
+  threads     of the runtime while it is timed (those of the run)
+
+Examples:
+  effdl export outputs/2026-01-31/12-00-00                       model.onnx
+  effdl export outputs/2026-01-31/12-00-00 precision=fp16 threads=1
+  effdl export outputs/2026-01-31/12-00-00 format=torch_export   model.pt2
+  effdl export outputs/2026-01-31/12-00-00 format=executorch     model.pte
+
+The file and export.json, which says what was found out, are left in the folder. An export whose answers differ from
+PyTorch's on the test split by more than its arithmetic explains is an error, and no file is left.
+"""
+ALLOWED = {"format": ("onnx", "torch_export", "executorch"), "precision": ("fp32", "fp16", "int8")}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    description = "Write the model of a run for a runtime, compare it with PyTorch on the test split, and time it."
+    parser = folder_parser("export", description, EXAMPLES)
+    parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="see below")
+    args = parser.parse_args(arguments)
+    return export(args, checked(args.options), terminal())
+
+
+def checked(pairs: list[str]) -> dict:
+    """The options, with None for what is left to the model and the run.
+
+    Raises:
+        UserError: a key or value that is not allowed.
+    """
+    options = parse_pairs(pairs, {"format": "onnx", "precision": "", "threads": ""})
+    for key, allowed in ALLOWED.items():
+        if options[key] and options[key] not in allowed:
+            raise UserError(f"{key}={options[key]}{nearest(options[key], allowed)} (allowed: {', '.join(allowed)})")
+    threads = options["threads"]
+    if threads and not (threads.isdecimal() and int(threads) > 0):
+        raise UserError(f"threads={threads}: allowed is a whole number >= 1")
+    return {**options, "precision": options["precision"] or None, "threads": int(threads) if threads else None}
+
+
+def export(args: argparse.Namespace, options: dict, console: Console) -> int:
+    """Write, check, time, and keep and show what was found."""
+    run = opened(args, console)
+    record = run.folder.path / "export.json"
+    known = recorded(record)
+    from effdl.data.loader import normalized_batches
+    from effdl.deploy.export import choose_precision
+    from effdl.deploy.export import export as write
+    from effdl.models import storage
+    from effdl.models.stored import load_model, read_description
+    from effdl.nn.layers import weights
+    from effdl.utils.hardware import cpu_flags
+
+    model = load_model(run.folder.model_file, trusted=args.trust)
+    grids, description = storage.quant_grids(run.folder.model_file), read_description(run.folder.model_file)
+    precision = choose_precision(model, grids, options["format"], options["precision"])
+    console.print(f"exporting to {options['format']} ({precision}) and checking it on the test split")
+    found = write(
+        model,
+        grids,
+        run.data.input_shape,
+        lambda: normalized_batches(run.data.test, run.data, run.config["eval_batch_size"], run.device),
+        run.folder.path,
+        format=options["format"],
+        precision=precision,
+        threads=options["threads"] or run.folder.run["threads"],
+        metadata={
+            "effdl": json.dumps(description),
+            "mean": json.dumps(list(run.data.mean)),
+            "std": json.dumps(list(run.data.std)),
+        },
+    )
+    rows = {row["stage"]: row for row in read_rows(run.folder.stages_file)}
+    dense, last = rows.get("dense"), rows.get(description.get("stage"))
+    if dense and last:
+        facts = {"cpu_flags": cpu_flags(), "layers": sum(1 for _ in weights(model))}
+        found["verdict"] = verdict(dense, {**last, **found}, facts)
+    write_json(record, {**known, options["format"]: found})
+    show(found, f"{run.folder.path / found['file']}", console)
+    return 0
+
+
+def recorded(path: Path) -> dict:
+    """What earlier exports of a run left, by format.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return json.loads(path.read_bytes()) if path.exists() else {}
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error} (delete it)") from error
+
+
+def show(found: dict, title: str, console: Console) -> None:
+    """The table of an export."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("test split, every image")
+    table.add_column("export", justify="right")
+    table.add_column("PyTorch", justify="right")
+    table.add_row("top-1", percent(found["top1"]), percent(found["top1_pytorch"]))
+    table.add_row("top-1 difference", f"{100 * found['top1_difference']:+.2f} points", "")
+    table.add_row("same answer", percent(found["argmax_agreement"]), "")
+    table.add_row("largest logit difference", f"{found['logit_difference_max']:.3g}", "")
+    table.add_row("largest logit", "", f"{found['logit_max']:.3g}")
+    table.add_row("size", size(found["size_bytes"]), "")
+    spread = f"{milliseconds(found['latency_q1_ms'])} to {milliseconds(found['latency_q3_ms'])}"
+    table.add_row("latency, 1 image", f"{milliseconds(found['latency_ms'])} ({spread})", "")
+    count = found["latency_threads"]
+    table.add_row("runtime", f"{found['latency_runtime']}, {count} thread{'s' if count > 1 else ''}", "")
+    if found.get("arithmetic"):
+        table.add_row("arithmetic", found["arithmetic"], "")
+    console.print(table)
+    console.print(f"top1 = {found['top1']!r}", highlight=False)
+    if "verdict" in found:
+        console.print(f"against the dense model: {found['verdict']}", highlight=False, soft_wrap=True)

@@ -1,0 +1,56 @@
+"""``effdl list``: what the groups offer, each option with the first line of its file."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from effdl.cli.arguments import command_parser
+from effdl.config.options import config_folder, description, option_files
+from effdl.utils.errors import UserError, nearest
+
+# What people type, and the group it means.
+GROUPS = {
+    "models": "model",
+    "datasets": "dataset",
+    "compression": "compression",
+    "experiments": "experiment",
+    "optimizers": "optimizer",
+    "schedulers": "scheduler",
+    "augmentations": "augment",
+    "devices": "device",
+    "energy": "energy",
+    "loggers": "logger",
+    "sweepers": "hydra/sweeper",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Print one group or all; returns the exit code."""
+    parser = command_parser(
+        "list",
+        "Show what can be chosen.",
+        "Examples:\n  effdl list\n  effdl list models\n  effdl list datasets --config-dir my_configs",
+    )
+    parser.add_argument("group", nargs="?", help=f"one of {', '.join(GROUPS)}; all if left out")
+    parser.add_argument("--config-dir", type=Path, help="a folder of your own configs, listed too")
+    args = parser.parse_args(arguments)
+    if args.config_dir and not args.config_dir.is_dir():
+        raise UserError(f"--config-dir {args.config_dir}: no such folder")
+    names = GROUPS | {group: group for group in GROUPS.values()}
+    if args.group is not None and args.group not in names:
+        raise UserError(f"list {args.group}: not a group{nearest(args.group, names)} (allowed: {', '.join(GROUPS)})")
+    folders = [config_folder(), *([args.config_dir] if args.config_dir else [])]
+    console = Console(markup=False)
+    for group in [names[args.group]] if args.group else GROUPS.values():
+        if found := option_files(group, *folders):
+            console.print(table(group, {name: description(file) for name, file in found.items()}))
+    return 0
+
+
+def table(group: str, found: dict[str, str]) -> Table:
+    """One group."""
+    shown = Table(title=f"{group}=", title_justify="left", title_style="bold", box=None, show_header=False)
+    for name, text in found.items():
+        shown.add_row(f"  {name}", text)
+    return shown

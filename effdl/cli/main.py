@@ -1,0 +1,80 @@
+"""The command line: finds the command, which alone imports what it needs, and turns errors into messages."""
+
+import os
+import sys
+from importlib import import_module
+
+from effdl import __version__
+from effdl.utils.errors import RunError, UserError, nearest
+
+HELP = """\
+effdl: train, compress and honestly measure neural networks.
+
+Usage: effdl COMMAND [ARGUMENTS]
+
+Commands:
+  train        train a model, compress it, measure it after every step
+  evaluate     rebuild the model of a run folder and measure it again
+  export       write a run's model for a runtime, check it there and time it
+  sensitivity  prune or quantize one layer of a run's model at a time
+  report       compare runs: a table, pictures, a page to explore, scores, what it all cost
+  reproduce    run committed experiments and check what they report
+  card         write a model card for a run's stored model
+  push         upload a run's stored model and its card to the Hugging Face Hub
+  list         show models, data sets, compression methods and the other options
+
+Examples:
+  effdl train model=resnet prune=0.5
+  effdl train -m model=mlp,lenet5 prune=0.3,0.9
+  effdl train model=resnet prune=0.8 quantize=int8
+  effdl evaluate outputs/2026-01-31/12-00-00 --layers
+  effdl export outputs/2026-01-31/12-00-00 format=onnx
+  effdl report outputs --html
+  effdl reproduce mnist_convnet dataset.root=~/data
+  effdl list models
+
+`effdl COMMAND --help` says more. Tab completion in bash: eval "$(effdl --shell-completion install=bash)"
+"""
+
+
+COMMANDS = ("train", "evaluate", "export", "sensitivity", "report", "reproduce", "card", "push", "list")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 the user's mistake, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return dispatch(arguments)
+    except UserError as error:
+        print(f"effdl: {error}", file=sys.stderr)
+        return 2
+    except RunError as error:
+        print(f"effdl: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `effdl list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Find the command among the arguments (`effdl -m train` is as good as `effdl train -m`) and run it."""
+    if any(argument in ("-sc", "--shell-completion") for argument in arguments):
+        from effdl.cli.completion import main as complete
+
+        return complete(arguments, list(COMMANDS))
+    command = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if command is None:
+        if arguments in ([], ["-h"], ["--help"]):
+            print(HELP)
+            return 0
+        if arguments in (["-V"], ["--version"]):
+            print(f"effdl {__version__}")
+            return 0
+        raise UserError(f"{' '.join(arguments)}: no command given (allowed: {', '.join(COMMANDS)})")
+    if command not in COMMANDS:
+        raise UserError(f"{command!r} is not a command{nearest(command, COMMANDS)} (allowed: {', '.join(COMMANDS)})")
+    arguments = list(arguments)
+    arguments.remove(command)
+    return import_module(f"effdl.cli.{command}").main(arguments)

@@ -1,0 +1,104 @@
+"""What ``effdl report`` gives: the table, a file, the pictures, the page, the totals."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from effdl.report.compare import SCORE_COLUMNS, VIEWS, cells, column, fitting, known_columns, table
+from effdl.report.formats import to_csv, to_json, to_latex, to_markdown
+from effdl.report.gather import Gathered
+from effdl.report.select import Lookup
+from effdl.report.totals import lines
+from effdl.utils.files import write_atomic
+
+
+def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: list[dict], sums: dict, found: Gathered):
+    """Everything the user asked for: the table or file, the pictures, the page, the totals."""
+    what = ("group" if args.group else "row") + ("" if len(chosen) == 1 else "s")
+    title = f"{len(chosen)} {what} of {', '.join(map(str, args.folders))}"
+    if args.format == "table":
+        show_table(args, chosen, lookup, title)
+    else:
+        deliver(args.output, as_file(args, chosen, lookup, kept, sums, found))
+    console = Console(markup=False, stderr=args.format != "table")
+    for line in lines(sums):
+        console.print(line, highlight=False, soft_wrap=True)
+    if args.plots:
+        from effdl.report.plots.pictures import pictures  # matplotlib takes long to import
+
+        args.plots.mkdir(parents=True, exist_ok=True)
+        for path in pictures(kept, args.plots):
+            console.print(f"picture: {path}", highlight=False, soft_wrap=True)
+    if args.html:
+        deliver(args.html, as_page(args, kept, sums))
+        console.print(f"page: {args.html}", highlight=False, soft_wrap=True)
+
+
+def as_page(args: argparse.Namespace, kept: list[dict], sums: dict) -> str:
+    """The page, with every stage of the runs that are in the table."""
+    from effdl.report.page import page
+
+    runs = len({row["run"] for row in kept})
+    title = f"{runs} run{'' if runs == 1 else 's'} of {', '.join(map(str, args.folders))}"
+    return page(kept, dict(line.split(": ", 1) for line in lines(sums)), title)
+
+
+def keys_of(args: argparse.Namespace, lookup: Lookup) -> list[str]:
+    """The keys of the columns that are asked for, or of the view."""
+    if args.columns:
+        return [lookup.resolve(name) for name in args.columns.split(",")]
+    view = VIEWS[args.scores if args.scores in VIEWS and args.scores != "all" else args.stages]
+    extra = [*(["status"] if args.all else []), *(["n"] if args.group else [])]
+    return [view[0], *extra, *view[1:], *(SCORE_COLUMNS if args.scores == "all" else ())]
+
+
+def show_table(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, title: str) -> None:
+    """The table on the terminal, or as text in a file: there as wide as it is."""
+    columns = [column(key) for key in keys_of(args, lookup)]
+    if not args.columns:
+        columns = known_columns(chosen, columns, lookup)
+    texts = cells(chosen, columns, lookup)
+    on_terminal = sys.stdout.isatty() and not args.output
+    console = Console(markup=False, width=None if on_terminal else 10_000, file=None)
+    if on_terminal and not args.columns:
+        kept = fitting(columns, texts, console.width)
+        left_out = [shown.label for shown in columns if shown not in kept]
+        title += f" (no room for {', '.join(left_out)}; --columns chooses)" if left_out else ""
+        columns, texts = kept, cells(chosen, kept, lookup)
+    shown = table(columns, texts, title)
+    if not args.output:
+        console.print(shown)
+        return
+    with console.capture() as capture:
+        console.print(shown)
+    deliver(args.output, capture.get())
+
+
+def as_file(
+    args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: list[dict], sums: dict, found: Gathered
+) -> str:
+    """The comparison in the format of a file."""
+    if args.format == "html":
+        return as_page(args, kept, sums)
+    if args.format in ("csv", "json") and args.columns:
+        chosen = [{key: lookup(row, key) for key in keys_of(args, lookup)} for row in chosen]
+    if args.format == "csv":
+        return to_csv(chosen)
+    if args.format == "json":
+        return to_json(chosen, sums, found.damaged)
+    columns = [column(key) for key in keys_of(args, lookup)]
+    columns = columns if args.columns else known_columns(chosen, columns, lookup)
+    write = to_markdown if args.format == "markdown" else to_latex
+    header, right = [shown.label for shown in columns], [shown.write is not str for shown in columns]
+    return write(header, cells(chosen, columns, lookup), right)
+
+
+def deliver(path: Path | None, text: str) -> None:
+    """Write to a file, or to standard output."""
+    if path is None:
+        sys.stdout.write(text)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, text.encode())

@@ -1,0 +1,190 @@
+"""``effdl reproduce NAME ...``: run committed experiments and hold the results against what their files report."""
+
+import re
+from argparse import Namespace
+from contextlib import suppress
+from pathlib import Path
+
+from rich.console import Console
+
+from effdl.cli.arguments import command_parser, terminal
+from effdl.config.identity import flatten
+from effdl.report.reproduction.claims import SHOWN, Claim, claims, compare, differing, holds, points, seeds_of
+from effdl.runs.folder import DONE, RunFolder
+from effdl.utils.errors import RunError, UserError
+from effdl.utils.files import write_json
+
+EXAMPLES = """\
+Examples:
+  effdl reproduce mnist_convnet dataset.root=~/data
+  effdl reproduce pruned_lenet300 pruned_lenet5 dataset.root=~/data --seeds 0,1,2
+  effdl reproduce --all                              the data in ./data
+  effdl reproduce mnist_convnet --from outputs       check the runs there, train nothing
+
+The runs go to outputs/reproduce/NAME/seed-N; one that was cut off is continued, one that is done is not repeated.
+Exit code 0: every value that has a tolerance holds; 1: not all; 2: a mistake in what was asked for.
+"""
+RUNS = Path("outputs/reproduce")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    args = parse(arguments)
+    from effdl.config.experiments import experiment_file, experiments, stated
+
+    names = list(experiments(args.config_dir)) if args.all else args.names
+    reported = {}
+    for name in names:
+        file = experiment_file(name, args.config_dir)
+        if (values := stated(file)) is not None:
+            reported[name] = claims(values, str(file))
+        elif not args.all:
+            raise UserError(f"{name} reports nothing that could be checked: {file} has no key `reported`")
+    console, codes = terminal(), []
+    for name, found in reported.items():
+        check_overrides(name, found, args)
+    for name, found in reported.items():
+        try:
+            codes.append(reproduce(name, found, args, console))
+        except (UserError, RunError) as error:
+            if len(reported) == 1:
+                raise
+            console.print(f"effdl: {name}: {error}", style="red", highlight=False, soft_wrap=True)
+            codes.append(2 if isinstance(error, UserError) else 1)
+    return max(codes, default=0)
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """The command's arguments, the experiments' names apart from the overrides.
+
+    Raises:
+        UserError: no experiment is named, or `--from` goes with something that it excludes.
+    """
+    parser = command_parser(
+        "reproduce",
+        "Run committed experiments and compare the results with what their files report.",
+        EXAMPLES,
+    )
+    parser.add_argument("words", nargs="*", metavar="NAME|KEY=VALUE", help="experiments; where data are, which device")
+    parser.add_argument("--all", action="store_true", help="every experiment that reports values")
+    parser.add_argument("--from", dest="folders", action="append", type=Path, metavar="FOLDER", help="check these runs")
+    parser.add_argument("--seeds", type=seeds, metavar="0,1,2", help="instead of those over which values are reported")
+    parser.add_argument("--config-dir", metavar="DIR", help="a folder of your own configs")
+    args = parser.parse_intermixed_args(arguments)
+    args.names = list(dict.fromkeys(word for word in args.words if "=" not in word))
+    args.overrides = [word for word in args.words if "=" in word]
+    if args.all == bool(args.names):
+        raise UserError("reproduce: name experiments (`effdl list experiments`) or say --all, one of the two")
+    if args.folders and (args.seeds or args.overrides):
+        raise UserError("--from trains nothing: --seeds and KEY=VALUE have no effect with it")
+    return args
+
+
+def seeds(text: str) -> list[int]:
+    """``0,1,2`` as numbers (argparse reports a ValueError)."""
+    return [int(part) for part in text.split(",")]
+
+
+def check_overrides(name: str, found: list[Claim], args: Namespace) -> None:
+    """Compose every point of an experiment, and refuse overrides that would make it another experiment.
+
+    Raises:
+        UserError: there is one, or the file does not compose.
+    """
+    from effdl.config.experiments import config_of
+    from effdl.config.overrides import key_of
+
+    for point in points(found):
+        plain = config_of(name, list(point), args.config_dir)
+        for override in args.overrides:
+            key = key_of(override)
+            if key == "seed" or key.startswith(("hydra.", "resume")):
+                raise UserError(f"{override}: reproduce sets {key} itself (seeds: --seeds 0,1,2)")
+            if changed := differing(plain, config_of(name, [*point, override], args.config_dir)):
+                raise UserError(f"{override} makes {name} another experiment: it changes {', '.join(changed[:5])}")
+
+
+def reproduce(name: str, found: list[Claim], args: Namespace, console: Console) -> int:
+    """Get the runs of one experiment, compare, show and store; returns the exit code."""
+    from effdl.report.reproduction.table import reproduction_table
+
+    if args.folders:
+        runs = existing(name, found, args, console)
+    else:
+        chosen = args.seeds or seeds_of(found)
+        runs = {point: [carried_out(name, point, seed, args, console) for seed in chosen] for point in points(found)}
+    rows = compare(found, {point: [folder.result for folder in folders] for point, folders in runs.items()})
+    for point, folders in runs.items():
+        own = [row for row in rows if row["with"] == list(point)]
+        for folder in folders:
+            comparison = {"experiment": name, "holds": holds(own), "runs": [str(f.path) for f in folders], "rows": own}
+            with suppress(RunError):  # with --from, the folder may be somebody else's
+                write_json(folder.path / "reproduction.json", comparison)
+    console.print(reproduction_table(rows, name))
+    for source in dict.fromkeys(row["source"] for row in rows if row["source"] != row["paper_source"]):
+        console.print(f"reported: {source}", highlight=False, soft_wrap=True)
+    for source in dict.fromkeys(row["paper_source"] for row in rows if row["paper_source"]):
+        console.print(f"paper: {source}", highlight=False, soft_wrap=True)
+    checked = sum(row["verdict"] != SHOWN for row in rows)
+    word = "holds" if holds(rows) else "does NOT hold"
+    console.print(f"{name} {word} ({checked} with a tolerance)" if checked else f"{name}: no value has a tolerance")
+    return 0 if holds(rows) else 1
+
+
+def carried_out(name: str, point: tuple[str, ...], seed: int, args: Namespace, console: Console) -> RunFolder:
+    """The finished run of an experiment, after those whose models it starts or learns from.
+
+    Raises:
+        RunError: the run failed.
+    """
+    from effdl.cli.train import main as train
+    from effdl.config.experiments import config_of
+    from effdl.config.overrides import quote
+
+    overrides = [*point, *args.overrides, f"seed={seed}"]
+    for value in flatten(config_of(name, overrides, args.config_dir)).values():
+        if match := re.fullmatch(rf"{RUNS}/(\w+)/seed-(\d+)", str(value)):
+            if match[1] == name:
+                raise UserError(f"{name} needs its own result: {value}")
+            if not RunFolder(value).result:
+                carried_out(match[1], (), int(match[2]), args, console)
+    folder = RunFolder(RUNS.joinpath(name, *([",".join(point).replace("/", "_")] if point else []), f"seed-{seed}"))
+    if folder.run.get("status") != DONE:
+        console.print(f"{name}: {' '.join(overrides)}", highlight=False, soft_wrap=True)
+    flags = ["--config-dir", args.config_dir] if args.config_dir else []
+    code = train([f"experiment={name}", *overrides, f"hydra.run.dir={quote(folder.path)}", "resume=true", *flags])
+    if code or not folder.result:
+        raise RunError(f"{name}: the run in {folder.path} failed")
+    return folder
+
+
+def existing(
+    name: str, found: list[Claim], args: Namespace, console: Console
+) -> dict[tuple[str, ...], list[RunFolder]]:
+    """The finished runs below `--from`, by the overrides of the point that they are of.
+
+    Raises:
+        UserError: no run there, or none of this experiment; names the keys that differ.
+    """
+    from effdl.config.experiments import config_of
+
+    folders = [RunFolder(file.parent) for path in args.folders for file in sorted(path.rglob("run.json"))]
+    if not folders:
+        raise UserError(f"--from {' '.join(map(str, args.folders))}: no run there")
+    configs = {point: config_of(name, list(point), args.config_dir) for point in points(found)}
+    runs, others, unfinished = {}, [], []
+    for folder in folders:
+        config = folder.run.get("config", {})
+        changes = {point: differing(plain, config) for point, plain in configs.items()}
+        point = min(changes, key=lambda point: len(changes[point]))
+        if changes[point]:
+            others.append(f"{folder.path} is not a run of {name}: other {', '.join(changes[point][:5])}")
+        elif not folder.result:
+            unfinished.append(f"{folder.path} is not complete (status {folder.run['status']})")
+        else:
+            runs.setdefault(point, []).append(folder)
+    if not runs:
+        raise UserError("; ".join([*unfinished, *others][:3]))
+    for text in unfinished:
+        console.print(text, highlight=False, soft_wrap=True)
+    return runs

@@ -1,0 +1,89 @@
+"""``effdl sensitivity FOLDER``: prune or quantize one layer of a stored model at a time and see what it costs."""
+
+import argparse
+import hashlib
+
+from rich.progress import track
+
+from effdl.cli.arguments import folder_parser, opened, parse_numbers, terminal
+from effdl.utils.errors import UserError
+from effdl.utils.files import append_row, read_rows, write_atomic, write_json, write_rows
+
+EXAMPLES = """\
+Examples:
+  effdl sensitivity outputs/2026-01-31/12-00-00                       the layers pruned and quantized, one at a time
+  effdl sensitivity outputs/2026-01-31/12-00-00 prune=0.5,0.8,0.9 quantize=
+  effdl sensitivity my_run tolerance=0.005
+  effdl train model=resnet prune=0.9 compression.magnitude.amounts=my_run/amounts.json
+
+It leaves sensitivity.jsonl, sensitivity.png and amounts.json in the folder; what was measured is not measured again.
+"""
+LEVELS = {"prune": [0.3, 0.5, 0.7, 0.8, 0.9, 0.95], "quantize": [8, 6, 5, 4, 3, 2]}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    description = "Prune or quantize one layer of a run's model at a time, without fine-tuning."
+    parser = folder_parser("sensitivity", description, EXAMPLES)
+    parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="prune=, quantize=: levels; tolerance=")
+    parser.add_argument("--split", choices=("train", "val"), help="images to use (val, if the run has it, else train)")
+    args = parser.parse_args(arguments)
+    options = parse_numbers(args.options, {**LEVELS, "tolerance": [0.01]})
+    if not all(0 <= level < 1 for level in options["prune"]):
+        raise UserError(f"prune={listed(options['prune'])}: allowed are numbers >= 0 and < 1")
+    if not all(level.is_integer() and 1 < level <= 16 for level in map(float, options["quantize"])):
+        raise UserError(f"quantize={listed(options['quantize'])}: allowed are whole numbers of bits from 2 to 16")
+    if len(options["tolerance"]) != 1:
+        raise UserError(f"tolerance={listed(options['tolerance'])}: allowed is one number, such as 0.01 (a point)")
+    return sensitivity(args, {key: options[key] for key in LEVELS if options[key]}, options["tolerance"][0])
+
+
+def listed(values: list[float]) -> str:
+    """Numbers as they are typed."""
+    return ",".join(f"{value:g}" for value in values)
+
+
+def sensitivity(args: argparse.Namespace, levels: dict[str, list[float]], tolerance: float) -> int:
+    """Measure what is missing, then show and store the table, the picture and the amounts."""
+    console = terminal()
+    run = opened(args, console)
+    from effdl.compression.sensitivity import analyse, tolerated
+    from effdl.data.loader import normalized_batches
+    from effdl.measure.accuracy import accuracy
+    from effdl.models.stored import load_model
+    from effdl.nn.layers import weights
+    from effdl.report.plots.heatmap import heatmap
+    from effdl.report.table import sensitivity_table
+
+    model = load_model(run.folder.model_file, trusted=args.trust).to(run.device)
+    split = args.split or ("val" if run.data.val is not None else "train")
+    images = getattr(run.data, split)
+
+    def top1(model) -> float:
+        batches = normalized_batches(images, run.data, run.config["eval_batch_size"], run.device)
+        return accuracy(model, batches, (1,))["top1"]
+
+    mark = {"split": split, "model": hashlib.sha256(run.folder.model_file.read_bytes()).hexdigest()}
+    file = run.folder.path / "sensitivity.jsonl"
+    known = [row for row in read_rows(file) if {key: row[key] for key in mark} == mark]
+    write_rows(file, known)
+    baseline, rows = top1(model), []
+    count = sum(map(len, levels.values())) * len(list(weights(model)))
+    for row in track(analyse(model, top1, levels, known), "layers", count, console=console, transient=True):
+        rows.append({**mark, **row})
+        if rows[-1] not in known:
+            append_row(file, rows[-1])
+    amounts = tolerated(rows, baseline, tolerance)
+    console.print(sensitivity_table(rows, baseline, amounts, f"top-1 on the {split} split with one layer changed"))
+    picture = run.folder.path / "sensitivity.png"
+    write_atomic(picture, heatmap(rows, baseline, str(run.folder.path)))
+    console.print(f"picture: {picture}", soft_wrap=True, highlight=False)
+    if amounts:
+        write_json(run.folder.path / "amounts.json", amounts)
+        console.print(
+            f"amounts.json: what each layer alone can lose at {100 * tolerance:g} points; to use it in a later run: "
+            f"effdl train ... prune=FRACTION compression.magnitude.amounts={run.folder.path / 'amounts.json'}",
+            soft_wrap=True,
+            highlight=False,
+        )
+    return 0

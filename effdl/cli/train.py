@@ -1,0 +1,144 @@
+"""``effdl train``: compose and check a config, then hand it to Hydra, which calls `job` once per run."""
+
+import itertools
+import signal
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra._internal.utils import get_args_parser
+from omegaconf import DictConfig
+from rich.console import Console
+
+from effdl.cli.arguments import flags_of, terminal
+from effdl.cli.sweep import sweep
+from effdl.config.compose import composed, settings
+from effdl.config.hydra_app import call_hydra
+from effdl.config.identity import fingerprint
+from effdl.config.overrides import quote, resume_folder, stored_overrides, value_of, variations
+from effdl.config.validation import check_targets
+from effdl.measure.energy import energy_meter
+from effdl.report.outcome import CurvesPicture, show_result
+from effdl.runs.folder import DONE, STOPPED, RunFolder, find_unfinished
+from effdl.training.progress import Progress
+from effdl.utils.distributed import from_main, is_main, launched, main_first, together
+from effdl.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from effdl.runs.execute import Outcome
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    parser = get_args_parser()
+    parser.error = refuse
+    args = parser.parse_intermixed_args(arguments)
+    flags = flags_of(arguments, args)
+    if args.help or args.hydra_help or args.cfg or args.info:
+        if args.cfg or args.info:
+            composed(next(variations(args.overrides)), args.config_dir)
+        return call_hydra(flags, args.overrides, lambda config: None)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's "stop now" ends as cleanly as Ctrl-C
+    console = terminal()
+    if launched():
+        return together(lambda: single(flags, args, console))
+    if args.multirun:
+        return sweep(flags, args, console)
+    return single(flags, args, console)
+
+
+def refuse(message: str) -> None:
+    """What the parser of flags does with a mistake."""
+    raise UserError(f"train: {message} (flags: `effdl train --help` and --hydra-help)")
+
+
+def single(flags: list[str], args: Namespace, console: Console) -> int:
+    """One run: everything that can be wrong with it is found before its folder exists."""
+    if args.multirun:
+        raise UserError("-m: torchrun starts the processes of one run (a sweep calls it once for every run)")
+    overrides = args.overrides
+    if folder := resume_folder(overrides):
+        overrides = [*stored_overrides(folder), *overrides, f"hydra.run.dir={quote(folder)}", "resume=true"]
+    config = composed(overrides, args.config_dir)
+    plain = settings(config)
+    meter = energy_meter(plain)  # starts behind the imports that follow
+    run_folder, status = from_main(lambda: free_folder(config, plain, overrides))
+    if status == DONE:
+        console.print(f"{run_folder.path} is complete")
+        if is_main():
+            show_result(run_folder, console)
+        return 0
+    new = status is None
+    if plain["resume"] and new:
+        console.print("resume: no unfinished run of this config, starting a new one")
+    check_targets(plain)
+    from effdl.runs.execute import execute, follow
+    from effdl.runs.prepare import prepare_run
+
+    prepared = main_first(lambda: prepare_run(plain))
+    if not is_main():
+        follow(prepared, run_folder, meter)
+        return 0
+    run_folder.check_data(prepared.data.fingerprint)
+    if new and value_of(overrides, "hydra.run.dir") is None:
+        run_folder = reserved(run_folder.path)
+    outcomes = []
+
+    def job(config: DictConfig) -> None:
+        try:
+            outcomes.append(execute(prepared, run_folder, meter, [Progress(console), CurvesPicture(run_folder)]))
+        except KeyboardInterrupt:
+            resume = f"interrupted; to continue: effdl train resume={run_folder.path}"
+            console.print(resume, highlight=False, soft_wrap=True)
+            raise
+
+    code = call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
+    return code or show_outcome(outcomes[0], run_folder, console)
+
+
+def show_outcome(outcome: "Outcome", folder: RunFolder, console: Console) -> int:
+    """Say how a run ended; returns the exit code."""
+    if outcome.status == DONE:
+        show_result(folder, console)
+    elif outcome.status == STOPPED:
+        console.print(f"stopped: {outcome.reason}", highlight=False, soft_wrap=True)
+    elif not outcome.told:
+        console.print(f"effdl: {outcome.reason}", style="red", highlight=False, soft_wrap=True)
+    return 0 if outcome.status in (DONE, STOPPED) else 1
+
+
+def free_folder(config: DictConfig, plain: dict, overrides: list[str]) -> tuple[RunFolder, str | None]:
+    """Where a run goes, and the status of the run that is there already, which may be continued."""
+    folder = folder_of(config, plain, overrides)
+    folder.check_free(plain, bool(plain["resume"]))
+    return folder, folder.run.get("status")
+
+
+def folder_of(config: DictConfig, plain: dict, overrides: list[str]) -> RunFolder:
+    """Where a run goes: where it is told to, to the run that it resumes, or to a new folder."""
+    path = Path(config.hydra.run.dir)
+    if value_of(overrides, "hydra.run.dir") is None:
+        unfinished = find_unfinished(path.parent.parent, fingerprint(plain)) if plain["resume"] else None
+        path = unfinished or path
+    return RunFolder(path.absolute() if config.hydra.job.chdir else path)
+
+
+def reserved(path: Path) -> RunFolder:
+    """A new folder of this name, with a number behind it if another run began in the same second."""
+    names = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in itertools.count(1))
+    return RunFolder(next(folder for folder in names if created(folder)))
+
+
+def created(folder: Path) -> bool:
+    """Create a folder; False if it was there before.
+
+    Raises:
+        UserError: it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise UserError(f"hydra.run.dir={folder}: {error.strerror}") from error
+    return True

@@ -1,0 +1,111 @@
+"""The compression steps that a config asks for: their order, which may follow which, and the losses of distillation."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from torch import nn
+
+from effdl.compression.method import Kind, kind_of
+from effdl.config.instantiate import instantiate, locate
+from effdl.training.trainer import MakeLoss, Trainer
+from effdl.utils.errors import UserError
+
+Step = Callable[[nn.Module, Trainer], nn.Module]
+DOES = {
+    "structure": "changes the shapes of layers",
+    "mask": "sets weights to zero",
+    "values": "shares or quantizes weights",
+    "conversion": "converts the model for its runtime",
+}
+
+
+class Stage(NamedTuple):
+    """A part of a run that ends with measuring: its name, unique in the run, its method, and what it does."""
+
+    name: str
+    method: str
+    step: Step
+
+
+def train_fully(model: nn.Module, trainer: Trainer) -> nn.Module:
+    """Train by the run's whole recipe."""
+    return trainer.fit(model, epochs=trainer.recipe.epochs)
+
+
+def steps_on(config: dict) -> list[tuple[str, dict]]:
+    """Name and node of the compression methods that are on."""
+    return [(name, node) for name, node in config["compression"].items() if node.get("level")]
+
+
+def stages_of(config: dict) -> list[Stage]:
+    """The first training, and every step that is on."""
+    stages = [Stage("dense", "train", train_fully)]
+    for name, node in steps_on(config):
+        if kind_of(locate(node["_target_"])) != "distillation_loss":
+            stage = node.get("stage", name)
+            before = sum(earlier.name.partition("-")[0] == stage for earlier in stages)
+            stages.append(Stage(f"{stage}-{before + 1}" if before else stage, name, instantiate(node)))
+    return stages
+
+
+def distillation_losses_of(config: dict) -> list[tuple[Callable[[str], bool], MakeLoss]]:
+    """What makes the losses of distillation, each with the question whether it applies to the trainings of a stage."""
+
+    def applies(stage: str, level: str, during: list[str] | None) -> bool:
+        if stage == "teacher" or (stage == "dense" and level == "self"):
+            return False
+        return during is None or stage in during
+
+    return [
+        (partial(applies, level=node["level"], during=node.get("during")), instantiate(node))
+        for _, node in steps_on(config)
+        if kind_of(locate(node["_target_"])) == "distillation_loss"
+    ]
+
+
+def check_order(steps: list[tuple[str, Kind | None]]) -> None:
+    """Refuse a chain that cannot work, before anything is trained.
+
+    Args:
+        steps: name and kind of the steps that are on, in order.
+
+    Raises:
+        UserError: names both steps and the reason.
+    """
+    for position, (name, kind) in enumerate(steps):
+        for earlier, before in steps[:position]:
+            if reason := _conflict(before, kind):
+                raise UserError(f"compression: {name} cannot come after {earlier}, {reason}")
+
+
+def check_during(config: dict) -> None:
+    """Make sure that distillation losses, and only they, name stages to apply to, and that there are such stages.
+
+    Raises:
+        UserError: not so.
+    """
+    stages = {stage.name.partition("-")[0] for stage in stages_of(config)}
+    for name, node in steps_on(config):
+        during, key = node.get("during"), f"compression.{name}.during"
+        if "during" in node and kind_of(locate(node["_target_"])) != "distillation_loss":
+            raise UserError(f"{key}: allowed for distillation losses only")
+        if unknown := sorted(set(during or []) - stages):
+            raise UserError(f"{key}: {unknown[0]} is no stage of this run (allowed: {', '.join(sorted(stages))})")
+        if node["level"] == "self" and stages == {"dense"}:
+            raise UserError("distill=self: no training follows the first, which is the teacher (add prune=..., say)")
+
+
+def _conflict(before: Kind | None, kind: Kind | None) -> str | None:
+    """Why a step of one kind cannot follow one of another, or None."""
+    if None in (before, kind) or "distillation_loss" in (before, kind):
+        return None
+    if before in ("values", "conversion") and kind in ("values", "conversion"):
+        return "the weights are quantized already"
+    if before == "conversion":
+        return f"which {DOES[before]}: nothing may change or train it after that"
+    if kind == "training":
+        return "whose work a newly trained model would lose: it comes first"
+    if (kind == "structure" and before in ("mask", "values")) or (kind == "mask" and before == "values"):
+        return f"which {DOES[before]}: what {DOES[kind]} comes first"
+    return None

@@ -1,0 +1,58 @@
+"""The SynFlow criterion: how much of the network's total flow passes through a weight. Needs no data.
+
+Tanaka, Kunin, Yamins & Ganguli 2020, "Pruning neural networks without any data by iteratively conserving synaptic
+flow", section 5 and algorithm 1. Since a layer's scores sum to the whole flow, a small layer's weights score high, and
+pruned in many small passes (`passes` of the step, 100 in the paper) no layer is emptied before its turn.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from effdl.nn.layers import weights
+from effdl.nn.parametrizations import materialize_parametrizations
+from effdl.nn.quantizers import ActivationQuantizer
+from effdl.training.trainer import Trainer
+from effdl.utils.errors import RunError, UserError
+
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Tanh, ActivationQuantizer)
+CENTERING = (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.MultiheadAttention)
+
+
+def synflow(model: nn.Module, trainer: Trainer) -> list[Tensor]:
+    """``|w * dR/dw|``, with R the sum of the outputs of the network of absolute weights for an image of ones.
+
+    Raises:
+        UserError: the network centers its activations, so that no flow gets through.
+        RunError: it is so deep that the flow is no number any more.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, CENTERING):
+            raise UserError(
+                f"synflow: {name} is a {type(module).__name__}, through which no flow passes: use another criterion"
+            )
+    flow = positive(model)
+    tensors = [getattr(module, name) for _, module, name in weights(flow)]
+    ones = torch.ones(1, *trainer.input_shape, dtype=tensors[0].dtype, device=tensors[0].device)
+    with torch.enable_grad():
+        total = flow(ones).sum()
+        gradients = torch.autograd.grad(total, tensors, materialize_grads=True)
+    if not total.isfinite():
+        raise RunError(f"synflow: the flow through this network is {total}: use another criterion")
+    return [(tensor.detach() * gradient).abs() for tensor, gradient in zip(tensors, gradients, strict=True)]
+
+
+@torch.no_grad()
+def positive(model: nn.Module) -> nn.Module:
+    """A copy with absolute weights that passes on only what comes in: no biases, no means, no saturation.
+
+    Batch norm stays as in evaluation, a division by the running deviation. In double precision, where there is one:
+    the flow grows exponentially with depth.
+    """
+    flow = materialize_parametrizations(model).eval()
+    for parent in list(flow.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, ACTIVATIONS):
+                setattr(parent, name, nn.Identity())  # which they are for positive numbers, or nearly so
+    for name, tensor in [*flow.named_parameters(), *flow.named_buffers()]:
+        tensor.zero_() if name.rpartition(".")[2] in ("bias", "running_mean") else tensor.abs_()
+    return flow if next(flow.parameters()).device.type == "mps" else flow.double()

@@ -1,0 +1,198 @@
+"""Removing whole filters, those of lowest score, until a model costs no more than it may."""
+
+import logging
+import math
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from effdl.compression.prune.amounts import EQUAL, layer_amounts
+from effdl.compression.prune.costs import Target, costs
+from effdl.compression.prune.dependency import LAYERS, Dependencies, Group, library
+from effdl.models.structure import changes
+from effdl.nn.layers import check_exclude
+from effdl.utils.errors import RunError, UserError
+
+Scope = Literal["layer", "global"]
+Block = tuple[int, list[int]]  # number of a group, and its units that go at the same time
+Score = Callable[[Any], Tensor | None]  # torch-pruning's: of the filters of one of its groups
+TOLERANCE = 1e-3  # of a removed filter's effect, of the largest logit
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StructuredPruner:
+    """How filters are removed.
+
+    Args:
+        input_shape: (C, H, W) of an image.
+        target: what a cost is: number of ``filters``, ``params`` or ``macs``.
+        scope: the same fraction of each layer, or one ranking for all.
+        round_to: what is left of a layer is a multiple of it, if any is removed.
+        exclude: patterns of names of layers that keep their filters.
+        amounts: JSON file of what to remove of each layer relative to the others (see `layer_amounts`); filters that
+            go together are as precious as the most precious of their layers. Makes the scope ``layer``.
+    """
+
+    input_shape: tuple[int, int, int]
+    target: Target
+    scope: Scope
+    round_to: int
+    exclude: list[str]
+    amounts: str | None = None
+
+    def cost(self, model: nn.Module) -> int:
+        """What a model costs now; in eval mode afterwards. Raises UserError if none of its filters can be removed."""
+        dependencies, images = self._dependencies(model)
+        return costs(model, images[:1], self.target, [group for group, _ in self._groups(dependencies)]).total
+
+    def down_to(self, model: nn.Module, budget: float, score: Score) -> nn.Module:
+        """Remove the filters of lowest score, in place, as few as bring the cost to `budget` or below.
+
+        Raises:
+            UserError: the score says nothing about this model, or the cost cannot be that low.
+            RunError: the model is not what the dependency graph takes it for.
+        """
+        dependencies, images = self._dependencies(model)
+        removable = self._groups(dependencies)
+        scored = [(group, amount, score(group.parts)) for group, amount in removable]
+        scored = [(group, amount, unit_scores(group, values)) for group, amount, values in scored if values is not None]
+        if not scored:
+            raise UserError("criterion=bn: no removable filter is followed by a batch norm; take l1, l2 or taylor")
+        groups, amounts, scores = zip(*scored, strict=True)
+        cost = costs(model, images[:1], self.target, [group for group, _ in removable])
+        multiples = [unit_multiple(group, self.round_to) for group in groups]
+        blocks = removal_order(scores, multiples, self.scope if self.amounts is None else "layer", amounts)
+
+        def left(blocks: list[Block]) -> int:
+            return cost.without(sum_of(groups[number].takes[unit] for number, units in blocks for unit in units))
+
+        if left(blocks) > budget:
+            raise UserError(
+                f"{self.target}: {budget / cost.total:.3g} of what there is cannot be reached, at the least "
+                f"{left(blocks) / cost.total:.3g} is left (with round_to={self.round_to}, exclude={self.exclude})"
+            )
+        chosen = fewest(blocks, lambda some: left(some) <= budget)
+        removed = [
+            (group, [unit for number, units in chosen if number == index for unit in units])
+            for index, group in enumerate(groups)
+        ]
+        removed = [(group, units) for group, units in removed if units]
+        masked = dependencies.masked(removed)
+        for group, units in removed:
+            dependencies.remove(group, units)
+        verify_removal(model, masked, images)
+        log.info("filters: %s from %d to %d", self.target, cost.total, left(chosen))
+        return model
+
+    def _dependencies(self, model: nn.Module) -> tuple[Dependencies, Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randn((4, *self.input_shape), generator=generator).to(next(model.parameters()).device)
+        return Dependencies(model.eval(), images[:1]), images
+
+    def _groups(self, dependencies: Dependencies) -> list[tuple[Group, float]]:
+        """The groups that may lose filters, each with its amount."""
+        layers = layer_names(dependencies.model)
+        amount_of = dict(zip(layers, layer_amounts(layers, self.exclude, self.amounts), strict=True))
+        groups = dependencies.groups({name for name, amount in amount_of.items() if amount == 0})
+        if not groups:
+            amounts = f", amounts={self.amounts}" if self.amounts else ""
+            raise UserError(f"exclude={self.exclude}{amounts}: no layer is left whose filters can be removed")
+        return [(group, min(amount_of[dependencies.names[layer]] for layer in group.layers())) for group in groups]
+
+
+def fewest(blocks: list[Block], enough: Callable[[list[Block]], bool]) -> list[Block]:
+    """As few of the blocks, from the first on, as are enough; of those, the last are kept that are not needed.
+
+    What makes a block unnecessary is that a larger one after it was. A group gives back its last block first.
+    """
+    chosen = blocks[: bisect_left(range(len(blocks)), True, key=lambda count: enough(blocks[:count]))]
+    final = set()  # groups that need all that is still chosen
+    for position in reversed(range(len(chosen))):
+        number = chosen[position][0]
+        if number not in final and enough(without := chosen[:position] + chosen[position + 1 :]):
+            chosen = without
+        else:
+            final.add(number)
+    return chosen
+
+
+def check_removal(model: nn.Module, exclude: list[str], amounts: str | None = None) -> None:
+    """Make sure, before anything is trained, that torch-pruning is there, and that patterns and amounts fit the layers.
+
+    Raises:
+        UserError: not so.
+    """
+    library()
+    check_exclude(model, exclude)
+    layer_amounts(layer_names(model), [], amounts)
+
+
+def layer_names(model: nn.Module) -> list[str]:
+    """The names of the layers that have filters."""
+    return [name for name, module in model.named_modules() if isinstance(module, LAYERS)]
+
+
+def removal_order(
+    scores: Sequence[Tensor], multiples: list[int], scope: Scope, amounts: Sequence[float] | None = None
+) -> list[Block]:
+    """The order in which blocks of units go.
+
+    A group is left with a multiple of its multiple after every block, and never with none. ``layer``: at any point a
+    group of amount a has kept about ``(1 - a)^c`` of its units, with one c for all (as in `allocate`), so with equal
+    amounts about the same fraction; where that is equal the lower scores go first. ``global``: the lower scores go
+    first. Of equal scores the earlier group and the earlier unit go first.
+
+    Args:
+        scores: one tensor (units,) for each group.
+        amounts: of each group, above 0 and below 1; None: all equal.
+    """
+    amounts = amounts or [EQUAL] * len(scores)
+    blocks: list[tuple[tuple[float, ...], int, list[int]]] = []
+    for number, (values, multiple, amount) in enumerate(zip(scores, multiples, amounts, strict=True)):
+        order, count, start, highest = values.argsort(stable=True).tolist(), len(values), 0, -math.inf
+        for end in range(count % multiple or multiple, count - multiple + 1, multiple):
+            highest = max(highest, float(values[order[end - 1]]))
+            power = math.log1p(-end / count) / math.log1p(-amount) if end < count else math.inf
+            key = (power, highest) if scope == "layer" else (highest,)
+            blocks.append((key, number, order[start:end]))
+            start = end
+    return [(number, units) for _, number, units in sorted(blocks, key=lambda block: block[0])]
+
+
+def unit_scores(group: Group, scores: Tensor) -> Tensor:
+    """The mean score of the filters of each unit; scores that are not numbers (of a dead layer) count as zero."""
+    return torch.stack([scores[unit].mean() for unit in group.units]).nan_to_num().cpu()
+
+
+def unit_multiple(group: Group, round_to: int) -> int:
+    """The multiple of units that makes a multiple of filters."""
+    return round_to // math.gcd(round_to, len(group.units[0]))
+
+
+def sum_of(counters: Any) -> Counter:
+    """The sum of counters."""
+    total: Counter = Counter()
+    for counter in counters:
+        total.update(counter)
+    return total
+
+
+@torch.no_grad()
+def verify_removal(model: nn.Module, masked: nn.Module, images: Tensor) -> None:
+    """Check that removing filters did what setting them to zero does, and that the model can be stored."""
+    logits, expected = model(images), masked(images)
+    if not torch.allclose(logits, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max().clamp(min=1e-3))):
+        raise RunError(
+            "filters: this model's layers depend on each other in a way that is not understood; exclude those layers "
+            "whose channels are reshaped, split or shuffled"
+        )
+    try:
+        changes(model, masked)
+    except RuntimeError as error:
+        raise RunError(f"filters: {error}; exclude the layers before it") from error

@@ -1,0 +1,158 @@
+"""From command-line overrides to a checked config, and from Hydra's errors to messages for people."""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from pathlib import Path
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from effdl.config import naming
+from effdl.config.hydra_app import search_path
+from effdl.config.identity import flatten
+from effdl.config.options import config_folder
+from effdl.config.overrides import check_lists, key_of, parse, variations
+from effdl.config.schema import NODES
+from effdl.config.validation import active, check_settings
+from effdl.utils.errors import UserError, first_line, nearest
+
+
+def folder_name(*, _root_: DictConfig) -> str:
+    """The folder of a run in its sweep: see `sweeps.run_name`."""
+    plain = plain_values(_root_)
+    return naming.folder_name(active(plain))
+
+
+OmegaConf.register_new_resolver("run_name", folder_name, replace=True)
+
+
+def plain_values(config: DictConfig) -> dict:
+    """The run's part of a composed config, unchecked; if it cannot be resolved, as it was written."""
+    config = own_part(config)
+    try:
+        return OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException:
+        return OmegaConf.to_container(config, resolve=False)
+
+
+def own_part(config: DictConfig) -> DictConfig:
+    """What a run reads: neither Hydra's part nor what an experiment states, which is for `effdl reproduce`."""
+    return OmegaConf.masked_copy(config, [key for key in config if key not in ("hydra", "reported")])
+
+
+def composed(overrides: list[str], config_dir: str | None, configs: Path | None = None) -> DictConfig:
+    """The config of one run, with Hydra's own part.
+
+    Args:
+        config_dir: the user's own config files, which come before the others.
+        configs: the others, if not the shipped ones.
+
+    Raises:
+        UserError: an override that does not parse or fit; names the key, the value and what is allowed.
+    """
+    if config_dir:
+        allow_code_of(config_dir)
+    with search_path(config_dir, configs or config_folder()):
+        try:
+            check_lists(parse(overrides))
+            return compose("train", overrides, return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            raise UserError(explain(error, overrides)) from error
+
+
+def allow_code_of(config_dir: str) -> None:
+    """Let config files name code that lies beside them: `_target_: module.function` for ``config_dir/module.py``.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    folder = Path(config_dir).resolve()
+    if not folder.is_dir():
+        raise UserError(f"--config-dir {config_dir}: no such folder")
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def settings(config: DictConfig) -> dict:
+    """The run's part of a composed config as plain values, its own keys checked and its paths made absolute.
+
+    What its groups select is left to `check_targets`, which imports it, and torch with it.
+
+    Raises:
+        UserError: names the key, its value and what is allowed.
+    """
+    config = own_part(config)
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(first_line(error)) from error
+    check_settings(plain, OmegaConf.to_container(config, resolve=False))
+    if "root" in plain["dataset"]:
+        plain["dataset"]["root"] = str(Path(plain["dataset"]["root"]).expanduser().absolute())
+    return active(plain)
+
+
+def variants(overrides: list[str], config_dir: str | None, configs: Path | None = None) -> Iterator[DictConfig]:
+    """The configs of `variations`; one that differs from the first in a plain value is not composed anew.
+
+    Raises:
+        UserError: see `composed`.
+    """
+    lists = variations(overrides)
+    first = next(lists)
+    base = composed(first, config_dir, configs)
+    plain = plain_keys(base)
+    yield base
+    for other in lists:
+        changed = next(text for text, before in zip(other, first, strict=True) if text != before)
+        if changed.partition("=")[0] in plain:
+            yield with_values(base, parse([changed]))
+        else:
+            yield composed(other, config_dir, configs)
+
+
+def plain_keys(config: DictConfig) -> set[str]:
+    """The keys of a run that hold plain values: configs that differ in these alone share a composition."""
+    return flatten(OmegaConf.to_container(own_part(config), resolve=False)).keys() - set(NODES)
+
+
+def with_values(config: DictConfig, overrides: Iterable[Override]) -> DictConfig:
+    """A copy of a composed config with other plain values."""
+    config = deepcopy(config)
+    for override in overrides:
+        OmegaConf.update(config, override.key_or_group, override.value())
+    return config
+
+
+def explain(error: Exception, overrides: list[str]) -> str:
+    """Hydra's error as one message that names what was typed and what is allowed."""
+    text = str(error)
+    if isinstance(error, MissingConfigException) and (found := re.search(r"Could not (?:find|load) '([^']+)'", text)):
+        group, _, option = found[1].rpartition("/")
+        allowed = GlobalHydra.instance().config_loader().get_group_options(group)
+        if group == "hydra/launcher" and option.startswith(("joblib", "submitit")):
+            return f"{group}={option} needs its plugin: pip install 'effdl[sweep]'"
+        return f"{group}={option} is not an option{nearest(option, allowed)} (allowed: {', '.join(allowed)})"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not a KEY=VALUE override"
+    if found := re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text):
+        key = found[1]
+        others = [override for override in overrides if key_of(override) != key]
+        return f"{key} is not a key{nearest(key, known_keys(others, key))}"
+    return first_line(error)
+
+
+def known_keys(overrides: list[str], wrong: str) -> list[str]:
+    """Keys that could be meant: those of the config without the wrong override, on the same level."""
+    try:
+        config = compose("train", overrides)
+    except (HydraException, OmegaConfBaseException):
+        config = compose("train")
+    keys = [*flatten(OmegaConf.to_container(config, resolve=False)), *config, "experiment"]
+    return [key for key in keys if key.count(".") == wrong.count(".")]

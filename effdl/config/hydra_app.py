@@ -1,0 +1,62 @@
+"""Hydra, called by a program: where it looks for configs, what ours may use, and its own part of a command."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from omegaconf import OmegaConf
+
+from effdl.config.options import config_folder
+
+
+def matching(value: str | float | None, pattern: str) -> str | float | None:
+    """The value, if all of its text matches a regular expression: by this a method takes some values of its knob."""
+    return value if value is not None and re.fullmatch(pattern, str(value)) else None
+
+
+OmegaConf.register_new_resolver("matching", matching, replace=True)
+
+
+@contextmanager
+def search_path(config_dir: str | None, configs: Path) -> Iterator[None]:
+    """Let `compose` find config files and, before them, the user's own, as `hydra.main` will."""
+    version.setbase("1.3")
+    path = create_config_search_path(str(configs))
+    if config_dir:
+        path.prepend("command-line", f"file://{Path(config_dir).resolve()}", SearchPathQuery(provider="schema"))
+    Hydra.create_main_hydra2(task_name="train", config_search_path=path)
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def register(plugin: type) -> None:
+    """Let Hydra use a class of this package as a plugin; by itself it looks for them in `hydra_plugins` only."""
+    name, allowed = f"{plugin.__module__}.{plugin.__name__}", Plugins.is_in_toplevel_plugins_module
+    if not allowed(name):
+        Plugins.is_in_toplevel_plugins_module = staticmethod(lambda other: other == name or allowed(other))
+    Plugins.instance().register(plugin)
+
+
+def call_hydra(flags: list[str], overrides: list[str], job: Callable, configs: Path | None = None) -> int:
+    """Let Hydra do its part: output folders, sweeps, ``--help``, ``--cfg``, ``--info``.
+
+    Args:
+        configs: the folder to compose from; None: the shipped configs.
+    """
+    sys.argv = ["effdl", *flags, *overrides]
+    try:
+        hydra.main(version_base="1.3", config_path=str(configs or config_folder()), config_name="train")(job)()
+    except SystemExit as stop:  # after --help
+        return int(stop.code or 0)
+    return 0

@@ -1,0 +1,106 @@
+"""Overrides as people type them, ``KEY=VALUE``: read in one place, by Hydra's own grammar where their values count."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import OmegaConf
+
+from effdl.config.identity import LISTS
+from effdl.config.options import config_folder
+from effdl.utils.errors import UserError, first_line
+
+
+def key_of(override: str) -> str:
+    """The key of an override, without the signs that add or delete it: ``model`` of ``+model@teacher=resnet``."""
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def value_of(overrides: list[str], key: str) -> str | None:
+    """The text that the last override of a key gives it, or None."""
+    return next((text.partition("=")[2] for text in reversed(overrides) if key_of(text) == key and "=" in text), None)
+
+
+def without(overrides: list[str], *keys: str) -> list[str]:
+    """The overrides of other keys; a key that ends with a dot stands for all that begin with it."""
+    whole, parts = {key for key in keys if not key.endswith(".")}, tuple(key for key in keys if key.endswith("."))
+    return [text for text in overrides if key_of(text) not in whole and not (parts and key_of(text).startswith(parts))]
+
+
+def resume_folder(overrides: list[str]) -> str | None:
+    """FOLDER in ``resume=FOLDER``."""
+    value = value_of(overrides, "resume")
+    return None if value is None or value.lower() in ("true", "false") else value
+
+
+def stored_overrides(folder: str) -> list[str]:
+    """The overrides that a run folder was made with.
+
+    Raises:
+        UserError: it is not a run folder.
+    """
+    file = Path(folder) / ".hydra" / "overrides.yaml"
+    if not file.exists():
+        raise UserError(f"resume={folder}: no run folder there (allowed: true, false, or a folder that `train` made)")
+    return without(list(OmegaConf.load(file)), "resume")
+
+
+def quote(path: str | Path) -> str:
+    """A path as a quoted string of Hydra's grammar."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def parse(overrides: list[str]) -> list[Override]:
+    """Overrides by Hydra's grammar.
+
+    Raises:
+        UserError: one is none.
+    """
+    try:
+        return OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException as error:
+        raise UserError(f"{error.override}: not a KEY=VALUE override") from error
+    except HydraException as error:
+        raise UserError(first_line(error)) from error
+
+
+def swept(overrides: list[str]) -> list[Override]:
+    """Those that give a key several values."""
+    return [override for override in parse(overrides) if override.is_sweep_override()]
+
+
+def variations(overrides: list[str]) -> Iterator[list[str]]:
+    """The first job of a sweep, then for every swept key each of its other values: all values, not all combinations."""
+    choices = [list(itertools.islice(values_of(override), 1000)) for override in parse(overrides)]
+    first = [values[0] for values in choices]
+    yield first
+    for position, values in enumerate(choices):
+        for value in values[1:]:
+            yield [*first[:position], value, *first[position + 1 :]]
+
+
+def values_of(override: Override) -> Iterator[str]:
+    """The values that a sweep gives to one override, as overrides: of an interval its ends."""
+    if not override.is_sweep_override():
+        yield override.input_line
+    elif override.is_interval_sweep():
+        yield from (f"{override.get_key_element()}={end}" for end in (override.value().start, override.value().end))
+    elif override.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        options = sorted(file.stem for file in (config_folder() / override.key_or_group).glob("*.yaml"))
+        if not (chosen := override.value().filter(options)):
+            raise UserError(f"{override.input_line}: fits none of {', '.join(options)}")
+        yield from (f"{override.get_key_element()}={name}" for name in chosen)
+    else:
+        for value in override.sweep_string_iterator():
+            yield f"{override.get_key_element()}={value}"
+
+
+def check_lists(overrides: list[Override]) -> None:
+    """Refuse a list that names an option twice: Hydra would silently keep one."""
+    for override in overrides:
+        values = override.value() if override.key_or_group in LISTS else None
+        if isinstance(values, list) and len(set(map(str, values))) < len(values):
+            raise UserError(f"{override.input_line}: an option can be in the list once")

@@ -1,0 +1,60 @@
+"""What a config may hold: the run's own keys with their types and ranges, and the groups.
+
+A key's type and range are written once: here for the run's own keys, and for everything a group selects in the
+signature of the function that its ``_target_`` names. Keyword-only parameters are keys of the config; positional ones
+are supplied by the run.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from effdl.config.types import Bits, Count, Fraction, Natural, Pattern, Positive, SpeedUp
+
+HYDRA_KEYS = ("_target_", "_partial_")
+RUN_KEYS = (*HYDRA_KEYS, "stage", "during")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The top-level keys of ``train.yaml``."""
+
+    seed: Natural
+    epochs: Natural
+    batch_size: Count
+    eval_batch_size: Count
+    label_smoothing: Fraction
+    dropout: Fraction
+    clip_norm: Positive | None
+    ema: Fraction | None
+    early_stop: Count | None
+    topk: Annotated[list[Count], Field(min_length=1)]
+    prune: Fraction | SpeedUp | Pattern | None
+    factorize: Fraction | None
+    quantize: Literal["int8", "fp16", "bf16", "binary", "ternary"] | Bits | None
+    distill: str | None
+    resume: bool | str
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """The keys of the group ``device``."""
+
+    name: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["fp32", "bf16", "fp16"]
+    channels_last: bool | None
+    compile: bool
+    threads: Count | None
+    deterministic: bool
+
+
+# Groups whose keys all functions of the group share, besides those of the function itself.
+SHARED = {
+    "model": {"weights": str | None},
+    "dataset": "effdl.data.build.split_source",
+    "compression": {"stage": str, "during": list[str] | None},
+}
+GROUPS = ("dataset", "model", "optimizer", "scheduler", "augment", "compression", "device", "energy", "logger")
+NODES = (*GROUPS, "teacher")  # keys whose values are no single values
+LEVELS = ("prune", "factorize", "quantize", "distill")

@@ -1,0 +1,19 @@
+"""Types of the values a config may hold; functions named by a ``_target_`` use them in their signatures.
+
+`effdl.config.validation` checks every value against the annotation of the parameter it is meant for, so the signature
+is the only place where a key's type and range are written.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+Bits = Annotated[int, Field(ge=1, le=8)]
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Pattern = Annotated[str, Field(pattern=r"^\d+:\d+$", description="N:M, such as 2:4")]  # N weights kept of every M
+SpeedUp = Annotated[float, Field(gt=1, allow_inf_nan=False)]
+UnitInterval = Annotated[float, Field(ge=0, le=1)]

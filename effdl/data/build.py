@@ -1,0 +1,141 @@
+"""From a dataset's config to the splits a run works on."""
+
+import inspect
+import json
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+
+from effdl.config.identity import is_shipped, node_by_target
+from effdl.config.instantiate import locate
+from effdl.config.naming import option_name
+from effdl.config.schema import SHARED
+from effdl.config.types import Count, Fraction, Natural
+from effdl.config.validation import check_call
+from effdl.data.source import Images, Source
+from effdl.data.split import stratified_folds, stratified_holdout, stratified_subset
+from effdl.data.statistics import channel_statistics, fingerprint
+from effdl.utils.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set split for one run.
+
+    ``mean`` and ``std``: per channel over the training split, in 0..255 units. ``fingerprint``: sha256 (hex) of the
+    content of the splits. ``val`` is None where nothing is held out.
+    """
+
+    name: str
+    train: Images
+    val: Images | None
+    test: Images
+    classes: tuple[str, ...]
+    channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+
+    def to(self, device: torch.device) -> "Data":
+        """The data with the images that are held in memory on a device."""
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        return replace(self, **{name: split and split.to(device) for name, split in splits.items()})
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        return self.channels, self.image_size, self.image_size
+
+
+def load(config: dict) -> Data:
+    """Load the data set of a ``dataset`` node: plain values, its code or ``option`` naming the source.
+
+    The two last results are kept, so that the runs of one process that share a data set load it once.
+    """
+    return _load(json.dumps(node_by_target("dataset", config), sort_keys=True))
+
+
+def shipped(config: dict) -> dict:
+    """The config of a data set as a run folder names it, if it is one of this package's; nothing is downloaded.
+
+    Raises UserError if it names any other code, since a folder may come from anybody.
+    """
+    if not is_shipped("dataset", config):
+        raise UserError(f"dataset={option_name(config)}: a run folder may only name a data set of effdl's")
+    check_call("dataset", config, SHARED["dataset"])
+    return {**config, "download": False} if "download" in config else config
+
+
+@lru_cache(maxsize=2)
+def _load(config: str) -> Data:
+    keys = json.loads(config)
+    target = keys.pop("_target_")
+    splitting = {key: keys.pop(key) for key in inspect.getfullargspec(split_source).kwonlyargs}
+    return split_source(locate(target)(**keys), target.rpartition(".")[2], **splitting)
+
+
+def split_source(
+    source: Source,
+    name: str,
+    *,
+    val: Fraction,
+    folds: Count | None,
+    fold: Natural,
+    subset: Count | None,
+    split_seed: Natural,
+    mirror: bool,
+    pad: Natural,
+) -> Data:
+    """Split a source: first ``subset`` of the training images, then a validation split out of those.
+
+    The validation split is the fraction ``val`` or, with ``folds``, fold number ``fold`` of that many (``val`` is
+    then ignored). All are stratified and drawn with ``split_seed``. ``mirror`` (does a mirrored image keep its
+    label?) and ``pad`` (pixels, for random crops) describe the images to the augmentations, whose files refer to
+    them as ``${dataset.mirror}``; nothing is done with them here. Raises UserError for an impossible split.
+    """
+    train, held = _split(source.train, val, folds, fold, subset, split_seed)
+    mean, std = channel_statistics(train)
+    return Data(
+        name=name,
+        train=train,
+        val=held,
+        test=source.test,
+        classes=source.classes,
+        channels=train.channels,
+        image_size=train.image_size,
+        mean=mean,
+        std=std,
+        fingerprint=fingerprint(part for part in (train, held, source.test) if part is not None),
+    )
+
+
+def _split(
+    images: Images, val: float, folds: int | None, fold: int, subset: int | None, seed: int
+) -> tuple[Images, Images | None]:
+    if subset is not None:
+        if subset > len(images):
+            raise UserError(f"dataset.subset={subset}: the data set has {len(images)} training images")
+        images = images.select(stratified_subset(images.labels, subset, seed))
+    if folds is not None:
+        return _fold(images, folds, fold, seed)
+    if val == 0:
+        return images, None
+    kept, held = stratified_holdout(images.labels, val, seed)
+    if not len(kept) or not len(held):
+        raise UserError(
+            f"dataset.val={val} of {len(images)} training images leaves {len(kept)} to train on and {len(held)} to "
+            "validate on: choose a fraction that leaves some of each, or 0 for no validation split"
+        )
+    return images.select(kept), images.select(held)
+
+
+def _fold(images: Images, folds: int, fold: int, seed: int) -> tuple[Images, Images]:
+    if not 2 <= folds <= len(images):
+        raise UserError(f"dataset.folds={folds}: must be from 2 to the number of training images, {len(images)}")
+    if fold >= folds:
+        raise UserError(f"dataset.fold={fold}: must be from 0 to {folds - 1}, as dataset.folds={folds}")
+    parts = stratified_folds(images.labels, folds, seed)
+    held = parts.pop(fold)
+    return images.select(torch.cat(parts).sort().values), images.select(held)

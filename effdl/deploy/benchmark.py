@@ -1,0 +1,133 @@
+"""``python -m effdl.deploy.benchmark FILE --shape C H W``: time one model file in this process and print JSON.
+
+A process of its own for every model: the thread pools of PyTorch and ONNX Runtime spin while they wait, and two of
+them in one process slow each other down several times. So only what needs PyTorch imports it here.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from effdl.measure.timing import latency_row, repeat
+from effdl.utils.errors import RunError
+
+WARM_UP_S, BUDGET_S, MIN_RUNS, MAX_RUNS = 0.2, 1.0, 5, 2000
+
+
+def timed(
+    path: str | Path,
+    input_shape: tuple[int, int, int],
+    *,
+    threads: int,
+    batch: int = 1,
+    channels_last: bool = False,
+    trusted: bool = False,
+) -> dict:
+    """Time a model file in a process of its own; keys and units as `effdl.measure.latency.latency`.
+
+    Args:
+        path: ``.safetensors`` (a stored model, in eager PyTorch), ``.onnx``, ``.pt2`` or ``.pte``.
+        input_shape: (C, H, W).
+        channels_last: memory layout, of an eager model only.
+        trusted: also build a stored model whose code is not part of effdl.
+
+    Raises:
+        RunError: the process failed.
+    """
+    flags = [flag for flag, on in (("--channels-last", channels_last), ("--trust", trusted)) if on]
+    shape = [str(size) for size in input_shape]
+    command = [sys.executable, "-m", "effdl.deploy.benchmark", str(path), "--shape", *shape]
+    command += ["--threads", str(threads), "--batch", str(batch), *flags]
+    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        return json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError) as error:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise RunError(f"{path} could not be timed: {last}") from error
+
+
+def time_file(args: argparse.Namespace) -> dict:
+    """The latency of a file in its runtime, in this process."""
+    if args.file.suffix == ".safetensors":
+        return time_eager(args)
+    images = np.random.default_rng(0).standard_normal((args.batch, *args.shape), np.float32)
+    run, runtime = RUNTIMES[args.file.suffix](args.file, images, args.threads)
+    repeat(run, at_least=1, at_most=MAX_RUNS, budget_s=WARM_UP_S)
+    times = repeat(lambda: seconds(run), at_least=MIN_RUNS, at_most=MAX_RUNS, budget_s=BUDGET_S)
+    return latency_row(times, args.threads, args.batch, runtime)
+
+
+def time_eager(args: argparse.Namespace) -> dict:
+    """A stored model in eager PyTorch, on the CPU."""
+    import torch
+
+    from effdl.measure.latency import latency
+    from effdl.models.stored import load_model
+
+    layout = torch.channels_last if args.channels_last else torch.contiguous_format
+    model = load_model(args.file, trusted=args.trust).to(memory_format=layout)
+    settings = {"warmup_s": WARM_UP_S, "budget_s": BUDGET_S, "min_runs": MIN_RUNS, "max_runs": MAX_RUNS}
+    return latency(model, args.shape, device="cpu", batch=args.batch, threads=args.threads, **settings)
+
+
+def onnx_runtime(path: Path, images: np.ndarray, threads: int) -> tuple[Callable[[], object], str]:
+    """One inference of an ONNX file, and the runtime's name."""
+    from effdl.deploy.onnx_runtime import runtime_name, session
+
+    loaded = session(path, threads)
+    feed = {loaded.get_inputs()[0].name: images}
+    return lambda: loaded.run(None, feed), runtime_name()
+
+
+def exported_program(path: Path, images: np.ndarray, threads: int) -> tuple[Callable[[], object], str]:
+    """One inference of a ``torch.export`` program."""
+    import torch
+
+    from effdl.deploy.torch_export import load
+
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+    program, x = load(path), torch.from_numpy(images)
+    return lambda: program(x), f"torch.export {torch.__version__}"
+
+
+def executorch_program(path: Path, images: np.ndarray, threads: int) -> tuple[Callable[[], object], str]:
+    """One inference of an ExecuTorch program."""
+    import torch
+
+    from effdl.deploy.executorch import load, runtime_name
+
+    forward, x = load(path, threads), torch.from_numpy(images)
+    return lambda: forward(x), runtime_name()
+
+
+RUNTIMES = {".onnx": onnx_runtime, ".pt2": exported_program, ".pte": executorch_program}
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """How long a call takes."""
+    start = perf_counter()
+    run()
+    return perf_counter() - start
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The arguments of the process."""
+    parser = argparse.ArgumentParser(prog="python -m effdl.deploy.benchmark")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--shape", type=int, nargs=3, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--trust", action="store_true")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    print(json.dumps(time_file(parse(sys.argv[1:]))))

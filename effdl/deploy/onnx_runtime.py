@@ -1,0 +1,92 @@
+"""What ONNX Runtime does with an ONNX file: its logits, its speed, and the kernels that really run."""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from effdl.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+INTEGER = {"QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "MatMulInteger"}
+FLOATING = {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
+
+
+def onnxruntime():
+    """The library.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError("ONNX Runtime is not installed: pip install 'effdl[onnx]'") from error
+    return onnxruntime
+
+
+def runtime_name() -> str:
+    """Name and version."""
+    return f"ONNX Runtime {onnxruntime().__version__}"
+
+
+def session(path: Path, threads: int, profile: Path | None = None):
+    """An inference session on the CPU with all optimizations; `profile` is where it writes what it ran."""
+    library = onnxruntime()
+    options = library.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3  # errors only
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
+    return library.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def ort_logits(path: Path, batches: Iterable[tuple["Tensor", "Tensor"]], threads: int = 1) -> "Tensor":
+    """Logits, float32 (N, classes), of all images of batches (images, labels), normalized float32 (n, C, H, W)."""
+    import torch
+
+    loaded = session(path, threads)
+    name = loaded.get_inputs()[0].name
+    outputs = [loaded.run(None, {name: images.float().cpu().numpy()})[0] for images, _ in batches]
+    return torch.from_numpy(np.concatenate(outputs))
+
+
+def ort_accuracy(path: Path, batches: Iterable[tuple["Tensor", "Tensor"]], threads: int = 1) -> float:
+    """Fraction of images (as for `ort_logits`) whose label has the highest logit."""
+    batches = list(batches)
+    labels = np.concatenate([labels.cpu().numpy() for _, labels in batches])
+    return float((ort_logits(path, batches, threads).numpy().argmax(1) == labels).mean())
+
+
+def kernels(path: Path, input_shape: tuple[int, int, int]) -> Counter[tuple[str, str]]:
+    """The kernels that one inference runs, by operator and type of the first input: ``("Conv", "float")``.
+
+    Read from the runtime's own profile, after its optimizations: ``("QLinearConv", "uint8")`` computes on integers.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = session(path, 1, profile=Path(folder) / "profile")
+        loaded.run(None, {loaded.get_inputs()[0].name: np.zeros((1, *input_shape), np.float32)})
+        events = json.loads(Path(loaded.end_profiling()).read_bytes())
+    ran = [event["args"] for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
+    return Counter((args["op_name"], first_type(args["input_type_shape"])) for args in ran)
+
+
+def describe_arithmetic(ran: Counter[tuple[str, str]]) -> str:
+    """In which arithmetic the convolutions and matrix products of `kernels` ran: ``"8 of 9 layers in int8"``."""
+    layers: Counter[str] = Counter()
+    for (operator, kind), count in ran.items():
+        if operator in INTEGER or operator in FLOATING:
+            layers["int8" if operator in INTEGER else {"float": "fp32", "float16": "fp16"}.get(kind, kind)] += count
+    total = sum(layers.values())
+    return ", ".join(f"{count} of {total} layers in {kind}" for kind, count in layers.most_common())
+
+
+def first_type(inputs: list[dict]) -> str:
+    """The type of the first input in a profile's ``[{"float": [1, 3, 8, 8]}, ...]``."""
+    return next(iter(inputs[0])) if inputs else ""

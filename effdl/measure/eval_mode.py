@@ -1,0 +1,35 @@
+"""The state in which every measurement is taken."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put `model` in eval mode without gradients; every module's own mode is restored afterwards.
+
+    Parametrizations (masks, quantizers) are computed once, not at every forward pass: the stored model has them
+    made permanent, so neither its latency nor its MACs include them.
+    """
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad(), parametrize.cached():
+            yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag  # not .train(): a frozen norm inside a training model stays frozen
+
+
+def example_input(model: nn.Module, shape: tuple[int, ...], device: torch.device | str | None = None) -> torch.Tensor:
+    """A fixed standard normal tensor of this shape, in the model's dtype; on `device`, by default the model's.
+
+    Drawn from a generator of its own, so the global random state is untouched.
+    """
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return values.to(device=like.device if device is None else device, dtype=like.dtype)

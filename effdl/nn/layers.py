@@ -1,0 +1,52 @@
+"""Which tensors of a model are its *weights*: those of convolutions, linear layers and attention projections.
+
+Compression acts on these and `weight_sparsity` counts them; biases, norms and embeddings are neither.
+"""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from effdl.utils.errors import UserError
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def weights(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
+    """Yield ``(layer name, module, attribute)`` of every weight tensor, in the order of ``named_modules``.
+
+    ``getattr(module, attribute)`` is the tensor as the forward pass sees it, parametrizations applied.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
+            yield name, module, "weight"
+        elif isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
+            yield name, module, "in_proj_weight"  # out_proj is a Linear of its own
+
+
+def plain_type(module: nn.Module) -> type[nn.Module]:
+    """A module's class, as it was before it was parametrized: PyTorch then makes a subclass."""
+    return type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)
+
+
+def excluded(names: list[str], patterns: list[str]) -> set[str]:
+    """The names that fit any of the patterns (``*``, ``?``, ``[...]``).
+
+    Raises:
+        UserError: a pattern that fits none.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UserError(f"exclude={pattern}: fits no layer (layers: {', '.join(names)})")
+    return {name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+
+
+def check_exclude(model: nn.Module, exclude: list[str]) -> None:
+    """Make sure that every pattern fits a layer.
+
+    Raises:
+        UserError: one does not.
+    """
+    excluded([name for name, _, _ in weights(model)], exclude)

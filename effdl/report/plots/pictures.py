@@ -1,0 +1,128 @@
+"""Pictures of many runs: accuracy against every cost, pruning rate against accuracy, training curves."""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from effdl.report.plots.figure import height, new_figure, png
+from effdl.report.plots.marks import marks
+from effdl.report.plots.points import Point, labels, points, with_energy_so_far
+from effdl.report.plots.pruning import pruning
+from effdl.report.plots.scatter import legend_of, name_points, points_with, scatter
+from effdl.report.plots.trainings import trainings
+from effdl.utils.files import write_atomic
+
+ACCURACY = "top1"
+COSTS = {
+    "params": "params_nonzero",
+    "size": "size_bytes",
+    "macs": "macs",
+    "latency": "latency_ms",
+    "energy": "energy_so_far_kwh",
+}
+
+
+def pictures(rows: list[dict], folder: Path) -> list[Path]:
+    """Draw all pictures that the rows have numbers for; returns the files written.
+
+    ``accuracy_params.png``, ``..._size``, ``..._macs``, ``..._latency``, ``..._energy`` and one per score; ``overview``
+    of them all; ``pruning`` and ``training``. With several data sets each has its own, ``accuracy_size-mnist.png``:
+    accuracies on different test images have no common front.
+
+    Args:
+        rows: as `effdl.report.gather.rows` makes them.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, part in by_dataset(with_energy_so_far(rows)).items():
+        for stem, data in drawn(part).items():
+            written.append(folder / f"{stem}{f'-{name}' if name else ''}.png")
+            write_atomic(written[-1], data)
+    return written
+
+
+def by_dataset(rows: list[dict]) -> dict[str, list[dict]]:
+    """The rows by the name of their data set, which is empty if all have the same."""
+    groups: dict[str, list[dict]] = {}
+    for row in rows:
+        groups.setdefault(str(row["config"].get("dataset.option", "")), []).append(row)
+    return groups if len(groups) > 1 else {"": rows}
+
+
+def drawn(rows: list[dict]) -> dict[str, bytes]:
+    """PNGs of rows of one data set, by name."""
+    known = [row for row in rows if row.get(ACCURACY) is not None]
+    found, styles = points(known), marks(known)
+    scores = sorted({key for row in known for key in row if key.endswith("_score")})
+    costs = COSTS | {key.removesuffix("_score"): key for key in scores}
+    costs = {name: key for name, key in costs.items() if points_with(found, key)}
+    made: dict[str, bytes | None] = {f"accuracy_{name}": against(found, styles, key) for name, key in costs.items()}
+    if len(costs) > 1:
+        made["overview"] = overview(found, styles, list(costs.values()))
+    made |= {"pruning": pruning(rows, ACCURACY), "training": trainings(rows)}
+    return {name: data for name, data in made.items() if data}
+
+
+def against(found: list[Point], styles: dict, key: str) -> bytes:
+    """PNG of one panel, with the names of the points on the front."""
+    shown = points_with(found, key)
+    figure = new_figure(8, height(len({point.kind for point in shown})))
+    axes = figure.subplots()
+    best = scatter(axes, shown, styles, key, ACCURACY)
+    if key == "course_score":
+        target_line(axes)
+    legend(figure, shown, styles)
+    figure.draw_without_rendering()  # makes the layout, which then stays: the names have to know where they are
+    figure.set_layout_engine("none")
+    names = dict(zip(map(id, shown), labels(shown), strict=True))
+    name_points(axes, best, [names[id(point)] for point in best], shown, key, ACCURACY)
+    return png(figure)
+
+
+def target_line(axes: Axes) -> None:
+    """The accuracy that the course asks for, where it is among those shown."""
+    low, high = axes.get_ylim()
+    if low < 90 < high:
+        axes.axhline(90, color="0.5", linestyle="--", linewidth=1, zorder=1)
+        axes.text(
+            0.99,
+            90,
+            "asked for on CIFAR-10",
+            transform=axes.get_yaxis_transform(),
+            ha="right",
+            va="bottom",
+            fontsize=7.5,
+            color="0.35",
+        )
+
+
+def overview(found: list[Point], styles: dict, keys: list[str]) -> bytes:
+    """PNG of all panels side by side, without names."""
+    columns = min(3, len(keys))
+    lines = -(-len(keys) // columns)
+    figure = new_figure(4 * columns + 1.6, 3.4 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False, sharey=True)
+    for i, axes in enumerate(panels.flat):
+        if i < len(keys):
+            scatter(axes, found, styles, keys[i], ACCURACY)
+            axes.set_ylabel(axes.get_ylabel() if i % columns == 0 else "")
+        else:
+            axes.remove()
+    legend(figure, found, styles)
+    return png(figure)
+
+
+def legend(figure: Figure, found: list[Point], styles: dict) -> None:
+    """The kinds of points, outside the panels, and what the error bars are if there are any."""
+    seeds = [len(point.values(ACCURACY)) for point in found]
+    counts = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else f"{max(seeds)}"
+    figure.legend(
+        handles=legend_of(styles, {point.kind for point in found}),
+        loc="outside right upper",
+        fontsize=8,
+        frameon=False,
+        title=f"mean and standard\ndeviation of {counts} seeds" if max(seeds) > 1 else None,
+        title_fontsize=7.5,
+    )

@@ -1,0 +1,147 @@
+"""The rows of many runs as points to draw: one per config and stage, the mean over its seeds."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from effdl.report.plots.marks import kind
+
+LEVELS = ("prune", "factorize", "quantize", "distill")
+FIRST = ("model.option", "model.name", "dataset.option", *LEVELS)
+SHOWN = 3  # the most settings in a name
+
+
+@dataclass(frozen=True)
+class Point:
+    """One stage of one config with any number of seeds."""
+
+    kind: str
+    config: dict
+    rows: list[dict]
+
+    def values(self, key: str) -> list[float]:
+        """One number per seed that it was measured with; the mean where a seed ran more than once."""
+        seeds = defaultdict(list)
+        for row in self.rows:
+            if row.get(key) is not None:
+                seeds[row.get("seed")].append(row[key])
+        return [fmean(found) for found in seeds.values()]
+
+    def mean(self, key: str) -> float | None:
+        """Mean over the seeds; None if it was measured with none."""
+        return fmean(values) if (values := self.values(key)) else None
+
+    def spread(self, key: str) -> float:
+        """Standard deviation over the seeds (n - 1 in the denominator); 0 for a single one, which has no error bar."""
+        values = self.values(key)
+        return stdev(values) if len(values) > 1 else 0.0
+
+
+def points(rows: list[dict]) -> list[Point]:
+    """The rows grouped by stage and by the settings that had an effect on it, the seed apart."""
+    groups = defaultdict(list)
+    configs = {}
+    for row, config in zip(rows, effective(rows), strict=True):
+        config.pop("seed", None)
+        key = json.dumps([kind(row), row["stage"], config], sort_keys=True)
+        groups[key].append(row)
+        configs[key] = config
+    return [Point(kind(group[0]), configs[key], group) for key, group in groups.items()]
+
+
+def effective(rows: list[dict]) -> list[dict]:
+    """For each row its config without steps that are off, and without those that came after it in its run."""
+    runs = defaultdict(list)
+    for row in rows:
+        runs[row["run"]].append(row)
+    found = []
+    for row in rows:
+        run = runs[row["run"]]
+        before, after = run[: run.index(row) + 1], run[run.index(row) + 1 :]
+        stages, methods = (
+            {later[key] for later in after} - {done[key] for done in before} for key in ("stage", "method")
+        )
+        config = row["config"]
+        off = {key.split(".")[1] for key in config if key.endswith(".level") and config[key] is None}
+        off |= methods
+        found.append(
+            {
+                key: value
+                for key, value in config.items()
+                if not (key in LEVELS and (value is None or key in stages))
+                and not (key.startswith("compression.") and key.split(".")[1] in off)
+            }
+        )
+    return found
+
+
+def with_energy_so_far(rows: list[dict]) -> list[dict]:
+    """The rows with ``energy_so_far_kwh``: all that their run had spent, evaluations too; None if a part is unknown."""
+    spent: dict[object, float | None] = {}
+    found = []
+    for row in rows:
+        parts = (spent.get(row["run"], 0.0), row.get("energy_kwh"), row.get("evaluate_energy_kwh"))
+        spent[row["run"]] = None if None in parts else sum(parts)
+        found.append({**row, "energy_so_far_kwh": spent[row["run"]]})
+    return found
+
+
+def telling(configs: list[dict]) -> list[str]:
+    """A few keys that tell flat configs apart as well as all of them do: the known ones first, then what helps most."""
+    keys = sorted({key for config in configs for key in config if not silent(key)}, key=familiarity)
+    columns = {key: [repr(config.get(key)) for config in configs] for key in keys}
+    chosen: list[str] = []
+    apart = 1
+    while True:
+        gains = {key: len(set(zip(*(columns[name] for name in [*chosen, key]), strict=True))) for key in keys}
+        helpful = [key for key in keys if gains[key] > apart]
+        if not helpful:
+            return sorted(chosen, key=familiarity)
+        best = helpful[0] if helpful[0] in FIRST else max(helpful, key=gains.__getitem__)
+        chosen.append(best)
+        keys, apart = [key for key in helpful if key != best], gains[best]
+
+
+def familiarity(key: str) -> tuple:
+    """What sorts the keys of a config: those that everyone knows first, then the short ones."""
+    return (FIRST.index(key) if key in FIRST else len(FIRST), key.count("."), len(key), key)
+
+
+def silent(key: str) -> bool:
+    """Whether a key says nothing that a name needs: it repeats the top-level levels, or the method."""
+    return key.startswith("compression.") and key.rpartition(".")[2] in (
+        "level",
+        "stage",
+        "option",
+        "_target_",
+        "_partial_",
+    )
+
+
+def labels(points: list[Point]) -> list[str]:
+    """A short name for each point: its method, if there are several, and what tells it from the others of its kind."""
+    names = {}
+    methods = {point.kind for point in points} - {"dense"}
+    for name in {point.kind for point in points}:
+        head = [name.rpartition(": ")[2]] if name != "dense" and len(methods) > 1 else []
+        group = [point for point in points if point.kind == name]
+        configs = [point.config for point in group]
+        keys = telling(configs)
+        for point, config in zip(group, configs, strict=True):
+            names[id(point)] = ", ".join([*head, *told(keys, config)]) or name
+    return [names[id(point)] for point in points]
+
+
+def told(keys: list[str], config: dict) -> list[str]:
+    """The first settings of these in a few letters: ``lenet5`` for a target, ``lr=0.1`` for a value."""
+    found = []
+    for key in keys:
+        if (value := config.get(key)) is None:
+            continue
+        target = key.endswith(".option") or key == "model.name"
+        short = str(value).rpartition("." if target else "/")[2]  # a path by its last part
+        end = key.rpartition(".")[2]
+        unique = [other.rpartition(".")[2] for other in keys].count(end) == 1
+        found.append(short if target else f"{end if unique else '.'.join(key.split('.')[-2:])}={short}")
+    return found[:SHOWN]

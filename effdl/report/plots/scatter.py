@@ -1,0 +1,170 @@
+"""Accuracy against a cost as one panel: a mark per point, the Pareto front, and names where they fit."""
+
+import math
+from statistics import median
+from textwrap import wrap
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
+from matplotlib.transforms import Bbox
+
+from effdl.measure.pareto import MAX, MIN, front
+from effdl.report.plots.marks import BASELINE
+from effdl.report.plots.points import Point
+from effdl.report.plots.ticks import plain_ticks
+from effdl.report.quantities import axis
+
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "triangle": "^",
+    "plus": "P",
+    "cross": "X",
+    "wedge": "v",
+    "star": "*",
+    "diamond": "D",
+}
+RING = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "markeredgecolor": "0.2", "markeredgewidth": 0.9}
+WIDE = 8  # a logarithmic axis from this ratio of the largest to the smallest value
+MANY = 10  # fewer points than that are all on the axis
+FAR = 8  # an accuracy is off the axis if it is this many times as far from the best one as the median is
+ASIDE = [(0, 9), (0, -9), (9, 7), (-9, 7), (9, -7), (-9, -7), (0, 19), (0, -19), (18, 15), (-18, 15), (13, 0), (-13, 0)]
+
+
+def style(mark: tuple[str, str]) -> dict:
+    """What `matplotlib.lines.Line2D` calls a colour and shape of `effdl.report.plots.marks`; baselines are hollow."""
+    colour, shape = mark
+    hollow = mark == BASELINE
+    return {
+        "marker": MARKERS[shape],
+        "markersize": 9 if shape == "star" else 7,
+        "markerfacecolor": "white" if hollow else colour,
+        "markeredgecolor": "0.25" if hollow else "white",
+        "markeredgewidth": 1.5 if hollow else 0.5,
+    }
+
+
+def points_with(points: list[Point], *keys: str) -> list[Point]:
+    """The points that have all these values."""
+    return [point for point in points if None not in map(point.mean, keys)]
+
+
+def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> list[Point]:
+    """Draw the points that have both values, and the Pareto front; returns the points on it."""
+    chosen = points_with(points, x, y)
+    horizontal, vertical = axis(x, [point.mean(x) for point in chosen]), axis(y, [])
+    at = [(point.mean(x) * horizontal.scale, point.mean(y) * vertical.scale) for point in chosen]
+    for kind, mark in marks.items():
+        group = [i for i, point in enumerate(chosen) if point.kind == kind]
+        axes.errorbar(
+            [at[i][0] for i in group],
+            [at[i][1] for i in group],
+            xerr=[chosen[i].spread(x) * horizontal.scale or math.nan for i in group],
+            yerr=[chosen[i].spread(y) * vertical.scale or math.nan for i in group],
+            linestyle="",
+            **style(mark),
+            ecolor=mark[0],
+            elinewidth=1,
+            capsize=2,
+            zorder=4 if mark == BASELINE else 3,
+        )
+    best = front(at, (horizontal.better or MIN, vertical.better or MAX))
+    xs, ys = zip(*(at[i] for i in best), strict=True)
+    axes.plot(xs, ys, drawstyle="steps-post", color="0.35", linewidth=1.2, zorder=2)
+    axes.plot(xs, ys, linestyle="", **RING, zorder=5)
+    runtimes = {row.get("latency_runtime") for point in chosen for row in point.rows if x == "latency_ms"} - {None}
+    axes.set_xlabel(
+        "\n".join(
+            [
+                horizontal.label,
+                *wrap(
+                    ", ".join(sorted(runtimes)).replace(" ", "\N{NO-BREAK SPACE}").replace(",\N{NO-BREAK SPACE}", ", "),
+                    60,
+                ),
+            ]
+        )
+    )
+    axes.set_ylabel(vertical.label)
+    axes.grid(alpha=0.25)
+    spread_x(axes, [across for across, _ in at])
+    cut_y(axes, at, [point.mean(y) * vertical.scale for point in points_with(points, y)])
+    return [chosen[i] for i in best]
+
+
+def spread_x(axes: Axes, values: list[float]) -> None:
+    """A logarithmic axis with plain numbers where the values span much, else few ticks, whose numbers may be long."""
+    axes.margins(0.08)
+    axes.locator_params("x", nbins=5)
+    if min(values) > 0 and max(values) / min(values) >= WIDE:
+        axes.set_xscale("log")
+        plain_ticks(axes.xaxis, values)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def cut_y(axes: Axes, at: list[tuple[float, float]], accuracies: list[float]) -> None:
+    """Leave out accuracies so low that the others could not be told apart: a wedge at the edge says where they are."""
+    best = max(accuracies)
+    lowest = best - FAR * (best - median(accuracies)) - 1
+    low = [point for point in at if point[1] < lowest]
+    kept = [accuracy for accuracy in accuracies if accuracy >= lowest]
+    gain = (best - min(accuracies)) / max(best - min(kept), 1)
+    if not low or len(accuracies) < MANY or gain < 2:
+        return
+    room = 0.08 * (best - min(kept)) + 0.1
+    axes.set_ylim(min(kept) - 1.5 * room, best + room)
+    axes.plot(
+        [x for x, _ in low],
+        [0.015] * len(low),
+        "v",
+        color="0.35",
+        markersize=6,
+        transform=axes.get_xaxis_transform(),
+        zorder=6,
+    )
+    said = f"{len(low)} below the axis, down to {min(y for _, y in low):.1f} %"
+    axes.text(0.99, 0.03, said, transform=axes.transAxes, ha="right", va="bottom", fontsize=7.5, color="0.35")
+
+
+def name_points(axes: Axes, points: list[Point], names: list[str], taken: list[Point], x: str, y: str) -> None:
+    """Names beside the points, each where it covers no mark and no other name, or not at all; the layout is final.
+
+    Args:
+        names: one for each point; of equal ones the first is written.
+        taken: the points that no name may cover.
+    """
+    renderer = axes.figure.canvas.get_renderer()
+    inside = axes.get_window_extent(renderer)
+    scales = axis(x, [point.mean(x) for point in taken]).scale, axis(y, []).scale
+
+    def place(point: Point) -> tuple[float, float]:
+        return point.mean(x) * scales[0], point.mean(y) * scales[1]
+
+    boxes = [Bbox.from_bounds(a - 10, b - 10, 20, 20) for a, b in axes.transData.transform([place(p) for p in taken])]
+    boxes += [text.get_window_extent(renderer) for text in axes.texts]
+    for i, (point, name) in enumerate(zip(points, names, strict=True)):
+        for right, up in () if name in names[:i] else ASIDE:
+            text = axes.annotate(
+                name,
+                place(point),
+                (right, up),
+                textcoords="offset points",
+                fontsize=7.5,
+                ha="left" if right > 0 else "right" if right < 0 else "center",
+                va="bottom" if up > 0 else "top" if up < 0 else "center",
+                bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5},
+                zorder=6,
+                parse_math=False,
+            )
+            box = text.get_window_extent(renderer)
+            fits = inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1)
+            if fits and not any(map(box.overlaps, boxes)):
+                boxes.append(box)
+                break
+            text.remove()
+
+
+def legend_of(marks: dict[str, tuple[str, str]], kinds: set[str]) -> list[Line2D]:
+    """What a legend shows: each kind of points, and the front."""
+    shown = [Line2D([], [], linestyle="", label=name, **style(mark)) for name, mark in marks.items() if name in kinds]
+    return [*shown, Line2D([], [], color="0.35", linewidth=1.2, label="Pareto front", **RING)]

@@ -1,0 +1,232 @@
+"""What an experiment reports, against what runs of it measured: pure functions on plain values.
+
+The key ``reported`` of an experiment's file is a list of sources, each with its values::
+
+    reported:
+      - source: Han et al. 2015, table 1
+        paper: true
+        values:
+          - {stage: prune, metric: top1, value: 0.9841}
+      - source: effdl 0.4.0, 2026-11-21, AMD EPYC, 2 threads, PyTorch 2.15.0
+        seeds: [0, 1, 2]
+        values:
+          - {stage: prune, metric: top1, value: 0.9852, tolerance: 0.0036}
+          - {with: [prune=0.5], stage: prune, metric: top1, relative_to: dense, value: -0.001, tolerance: 0.003}
+
+A value is of a stage of the run (or of its ``total``), as a difference if it is `relative_to` another stage, with the
+overrides `with` on top of the file. One with a `tolerance` is held against the mean over the `seeds`; one without is
+only shown. What a paper says is shown beside ours.
+"""
+
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from effdl.config.identity import INCIDENTAL, essential
+from effdl.utils.errors import UserError, nearest
+
+SOURCE = {"source": str, "values": list, "paper": bool, "seeds": list}
+VALUE = {
+    "stage": str,
+    "metric": str,
+    "value": (int, float),
+    "tolerance": (int, float),
+    "relative_to": str,
+    "with": list,
+}
+TOTAL = "total"
+HOLDS, FAILS, NO_RUN, SHOWN = "holds", "FAILS", "NO RUN", "-"
+
+# What may differ between a run and the experiment that it reproduces, besides the seed and where files are.
+FREE = (
+    *INCIDENTAL,
+    "seed",
+    "energy",
+    "topk",
+    "eval_batch_size",
+    "dataset.workers",
+    "dataset.memory_gb",
+    "device.name",
+    "device.threads",
+    "device.compile",
+    "device.channels_last",
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One reported value."""
+
+    source: str
+    paper: bool
+    seeds: tuple[int, ...]
+    overrides: tuple[str, ...]
+    stage: str
+    metric: str
+    relative_to: str | None
+    value: float
+    tolerance: float | None
+
+    @property
+    def subject(self) -> tuple:
+        """What it is about: equal for two claims that can be compared."""
+        return self.overrides, self.stage, self.metric, self.relative_to
+
+
+def claims(reported: Any, where: str) -> list[Claim]:
+    """The values that an experiment's file states.
+
+    Args:
+        reported: the key of that name.
+        where: the file, for messages.
+
+    Raises:
+        UserError: it is not of the form above; names the key, its value and what is allowed.
+    """
+    if not isinstance(reported, list):
+        raise UserError(f"{where}: reported={reported}: allowed is a list of sources with their values")
+    found = []
+    for group in reported:
+        checked(group, SOURCE, ("source", "values"), where)
+        for row in group["values"]:
+            checked(row, VALUE, ("stage", "metric", "value"), where)
+            found.append(
+                Claim(
+                    source=group["source"],
+                    paper=group.get("paper", False),
+                    seeds=tuple(group.get("seeds", [])),
+                    overrides=tuple(row.get("with", [])),
+                    stage=row["stage"],
+                    metric=row["metric"],
+                    relative_to=row.get("relative_to"),
+                    value=row["value"],
+                    tolerance=row.get("tolerance"),
+                )
+            )
+    return found
+
+
+def checked(node: Any, types: dict[str, Any], required: tuple[str, ...], where: str) -> None:
+    """Refuse (UserError) what is not a mapping with these keys and types."""
+    if not isinstance(node, dict):
+        raise UserError(f"{where}: reported: {node!r}: allowed is a mapping with the keys {', '.join(types)}")
+    for key, value in node.items():
+        if key not in types:
+            raise UserError(f"{where}: reported: {key} is not a key{nearest(key, types)} (allowed: {', '.join(types)})")
+        if not isinstance(value, types[key]) or (isinstance(value, bool) and types[key] is not bool):
+            allowed = types[key] if isinstance(types[key], tuple) else (types[key],)
+            raise UserError(
+                f"{where}: reported: {key}={value!r}: allowed is {' or '.join(t.__name__ for t in allowed)}"
+            )
+    for key in required:
+        if key not in node:
+            raise UserError(f"{where}: reported: {key} is missing in {node}")
+
+
+def points(found: list[Claim]) -> list[tuple[str, ...]]:
+    """The overrides under which values are reported, each once: one run, per seed, for each."""
+    return list(dict.fromkeys(claim.overrides for claim in found))
+
+
+def seeds_of(found: list[Claim]) -> list[int]:
+    """The seeds over which the values are means; 0 if none says."""
+    return sorted({seed for claim in found for seed in claim.seeds}) or [0]
+
+
+def differing(config: dict, other: dict) -> list[str]:
+    """What makes two configs different experiments, apart from the keys in `FREE` and from where files are.
+
+    Keys; of a node that only one of the two has, its name.
+    """
+    mine, theirs = essential(config), essential(other)
+    nodes = [{".".join(key.split(".")[:2]) for key in flat} for flat in (mine, theirs)]
+    found = []
+    for key in mine | theirs:
+        node = ".".join(key.split(".")[:2])
+        free = any(f"{key}.".startswith(f"{name}.") for name in FREE)
+        equal = (key in mine) == (key in theirs) and mine[key] == theirs[key]
+        if not (free or equal or (is_path(mine.get(key)) and is_path(theirs.get(key)))):
+            found.append(key if all(node in names for names in nodes) else node)
+    return list(dict.fromkeys(found))
+
+
+def is_path(value: Any) -> bool:
+    """Whether a value of a config says where a file is."""
+    return isinstance(value, str) and "/" in value
+
+
+def measured(claim: Claim, result: dict) -> float | None:
+    """What a run's ``result.json`` says about a claim; None if it was not measured.
+
+    Raises:
+        UserError: the run has no such stage or metric.
+    """
+    value = metric(result, claim.stage, claim.metric)
+    if claim.relative_to is None:
+        return value
+    base = metric(result, claim.relative_to, claim.metric)
+    return None if value is None or base is None else value - base
+
+
+def metric(result: dict, stage: str, name: str) -> float | None:
+    """One number of a result, as `measured` reads it."""
+    stages = {row["stage"]: row for row in result["stages"]} | {TOTAL: result["total"]}
+    if stage not in stages:
+        raise UserError(
+            f"reported: stage={stage} is no stage of the run{nearest(stage, stages)} (allowed: {', '.join(stages)})"
+        )
+    numbers = {key: value for key, value in stages[stage].items() if not isinstance(value, (str, dict))}
+    if name not in numbers:
+        raise UserError(f"reported: metric={name} is not a metric of {stage}{nearest(name, numbers)} "
+                        f"(allowed: {', '.join(numbers)})")  # fmt: skip
+    return numbers[name]
+
+
+def compare(found: list[Claim], results: dict[tuple[str, ...], list[dict]]) -> list[dict]:
+    """One row per subject: what is reported, what was measured (the mean over the runs), and whether it holds.
+
+    A paper's value without a tolerance joins the row of our own about the same subject.
+
+    Args:
+        results: for the overrides of each point, the ``result.json`` of its runs; none: it was not run.
+    """
+    papers = {claim.subject: claim for claim in found if claim.paper}
+    own = {claim.subject for claim in found if not claim.paper}
+    shown = [c for c in found if not (c.paper and c.tolerance is None and c.subject in own)]
+    return [row(claim, papers.get(claim.subject), results.get(claim.overrides, [])) for claim in shown]
+
+
+def row(claim: Claim, paper: Claim | None, results: list[dict]) -> dict:
+    """One claim held against the results of its runs."""
+    values = [measured(claim, result) for result in results]
+    value = None if not values or None in values else fmean(values)
+    return {
+        "with": list(claim.overrides),
+        "stage": claim.stage,
+        "metric": claim.metric,
+        "relative_to": claim.relative_to,
+        "reported": claim.value,
+        "measured": value,
+        "std": stdev(values) if value is not None and len(values) > 1 else None,
+        "runs": len(values),
+        "difference": None if value is None else value - claim.value,
+        "tolerance": claim.tolerance,
+        "verdict": verdict(claim, value, bool(values)),
+        "source": claim.source,
+        "paper": paper and paper.value,
+        "paper_source": paper and paper.source,
+    }
+
+
+def verdict(claim: Claim, value: float | None, was_run: bool) -> str:
+    """Whether a value is within the tolerance of a claim; what was not measured does not hold."""
+    if claim.tolerance is None:
+        return SHOWN
+    if not was_run:
+        return NO_RUN
+    return HOLDS if value is not None and abs(value - claim.value) <= claim.tolerance else FAILS
+
+
+def holds(rows: list[dict]) -> bool:
+    """Whether every value that is held against a tolerance is within it."""
+    return all(row["verdict"] in (HOLDS, SHOWN) for row in rows)

@@ -1,0 +1,105 @@
+"""A run carried out in its folder, which records how it ended."""
+
+import logging
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from effdl.measure.energy import EnergyMeter
+from effdl.runs.folder import DONE, FAILED, INTERRUPTED, STOPPED, RunFolder
+from effdl.runs.prepare import PreparedRun
+from effdl.runs.provenance import provenance
+from effdl.runs.runner import Runner
+from effdl.training.callbacks import Callbacks
+from effdl.training.loggers import loggers_of
+from effdl.utils.distributed import Followed, ending_together, from_main, is_main, world_size
+from effdl.utils.errors import RunError, TrialPruned, UserError
+from effdl.utils.files import read_rows, write_json, write_rows
+from effdl.utils.logs import logging_to
+
+log = logging.getLogger(__name__)
+
+
+class Outcome(NamedTuple):
+    """How a run ended: a status of `effdl.runs.folder`, and why unless it is done.
+
+    `told`: another process of the run has said why.
+    """
+
+    status: str
+    reason: str | None = None
+    told: bool = False
+
+
+def execute(prepared: PreparedRun, folder: RunFolder, meter: EnergyMeter, callbacks: Iterable[object] = ()) -> Outcome:
+    """Run in a folder that `RunFolder.check_free` let pass, and record how it ended.
+
+    Raises:
+        RunError, UserError: it is another run's folder by now; nothing in it is touched.
+        KeyboardInterrupt: it was interrupted, which is recorded; so is any error that is a mistake of the program.
+    """
+    folder.claim(prepared.config)
+    told = Callbacks([*callbacks, *loggers_of(prepared.config, folder.path)])
+    with logging_to(folder.log_file, told.message):
+        try:
+            with ending_together():
+                _run(Runner(prepared, folder, meter, told))
+        except KeyboardInterrupt:
+            _end(folder, INTERRUPTED, "by the user")
+            raise
+        except TrialPruned as error:
+            _end(folder, STOPPED, str(error))
+            return Outcome(STOPPED, str(error))
+        except (RunError, UserError, torch.OutOfMemoryError) as error:
+            _end(folder, FAILED, str(error))
+            return Outcome(FAILED, str(error), told=isinstance(error, Followed))
+        except BaseException as error:
+            log.exception("the run failed")
+            _end(folder, FAILED, repr(error))
+            raise
+        finally:
+            told.run_end(folder.run.get("status", FAILED))
+    return Outcome(DONE)
+
+
+def follow(prepared: PreparedRun, folder: RunFolder, meter: EnergyMeter) -> None:
+    """What the other processes do while the first one executes the run: the same work, and no trace of it."""
+    with logging_to(Path(os.devnull), lambda text: None):
+        _run(Runner(prepared, folder, meter))
+
+
+def _run(run: Runner) -> None:
+    """Carry out all stages, between the first and the last record of the run."""
+    device = run.prepared.device.torch_device
+    sources = {"data_fingerprint": run.prepared.data.fingerprint, **provenance(device)}
+    sources |= {"seed": run.prepared.config["seed"], "world_size": world_size()}
+    if is_main():
+        _begin(run, sources)
+    run.run_stages()
+    from_main(lambda: _finish(run))
+
+
+def _begin(run: Runner, sources: dict) -> None:
+    """Mark the run as running, and make good what an earlier process of it left."""
+    run.folder.start(run.prepared.config, sources)
+    for file in (run.folder.stages_file, run.folder.layers_file):
+        write_rows(file, read_rows(file))  # without a row that a kill cut short
+
+
+def _finish(run: Runner) -> None:
+    """Write what a finished run leaves behind."""
+    for path in run.folder.path.glob("checkpoint.*.previous.pt"):
+        path.unlink()
+    write_json(run.folder.result_file, {"stages": read_rows(run.folder.stages_file), "total": run.total()})
+    run.folder.end(DONE)
+
+
+def _end(folder: RunFolder, status: str, reason: str) -> None:
+    """Record how a run ended, as well as a full disk allows."""
+    log.info("%s: %s", status, reason)
+    with suppress(RunError):
+        folder.end(status, reason)

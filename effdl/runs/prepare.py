@@ -1,0 +1,159 @@
+"""From a checked config to the parts of a run: everything that can be wrong with them is found out here."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import nn
+
+from effdl.compression.method import check_fits, kind_of
+from effdl.compression.pipeline import check_during, check_order, steps_on
+from effdl.config.identity import node_by_option
+from effdl.config.instantiate import instantiate, locate
+from effdl.config.naming import option_name
+from effdl.data.build import Data, load
+from effdl.models.build import build, dry_run
+from effdl.models.stored import load_model, read_description
+from effdl.models.structure import changes
+from effdl.training.device import Device, select_device
+from effdl.training.recipe import Recipe
+from effdl.utils.data_parallel import check_shares
+from effdl.utils.errors import UserError
+from effdl.utils.seeding import derive_seed
+
+
+@dataclass
+class PreparedRun:
+    """The parts of a run that are ready before its folder exists; its data are on the device."""
+
+    config: dict
+    device: Device
+    data: Data
+    model: nn.Module
+    teachers: dict[str, nn.Module] = field(default_factory=dict)
+    parameters: int = field(init=False)  # of the model before any step
+
+    def __post_init__(self) -> None:
+        self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
+
+    def fresh_model(self) -> nn.Module:
+        """An untrained model of the config, drawn from the global random numbers."""
+        return _untrained(self.config["model"], self.data)
+
+    def recipe(self) -> Recipe:
+        """How the run trains."""
+        return recipe_of(self.config, len(self.data.classes))
+
+    def model_description(self, stage: str, model: nn.Module) -> dict:
+        """What a stored model says of itself: its stage, and enough to build its architecture again."""
+        config = self.config["teacher" if stage == "teacher" else "model"]
+        return {
+            "stage": stage,
+            "config": {key: value for key, value in node_by_option("model", config).items() if key != "weights"},
+            "channels": self.data.channels,
+            "image_size": self.data.image_size,
+            "classes": len(self.data.classes),
+            "structure": changes(model, _untrained(config, self.data)),
+        }
+
+    def describe(self) -> str:
+        """What is about to run, in one line."""
+        data, config = self.data, self.config
+        images = f"{len(data.train):,} training, {len(data.val or []):,} validation and {len(data.test):,} test images"
+        shape = f"{data.channels}x{data.image_size}x{data.image_size}"
+        return (
+            f"{option_name(config['model'])} ({self.parameters:,} parameters) "
+            f"on {option_name(config['dataset'])} ({images}, {shape}), "
+            f"{self.device.torch_device}, {torch.get_num_threads()} threads"
+        )
+
+
+def prepare_run(config: dict) -> PreparedRun:
+    """Select the device, load the data and build the model of a checked config; nothing is written.
+
+    Raises:
+        UserError: a device, data set, model or file that is not there or does not fit the others.
+    """
+    device = select_device(config["device"])
+    data = load(config["dataset"])
+    steps = [(name, locate(node["_target_"]), node) for name, node in steps_on(config)]
+    check_order([(name, kind_of(function)) for name, function, _ in steps])
+    check_during(config)
+    check_shares(config["batch_size"], len(data.train))
+    torch.manual_seed(derive_seed(config["seed"], "model"))
+    model = build(config["model"], data.channels, data.image_size, len(data.classes))
+    for _, function, node in steps:
+        check_fits(function, model, node)
+        if kind_of(function) == "structure":
+            break  # what follows meets other layers
+    return PreparedRun(config, device, data.to(device.torch_device), model, _teachers_of(config, data))
+
+
+def recipe_of(config: dict, classes: int) -> Recipe:
+    """The recipe that a config describes."""
+    return Recipe(
+        epochs=config["epochs"],
+        batch_size=config["batch_size"],
+        optimizer=instantiate(config["optimizer"]),
+        schedule=instantiate(config["scheduler"]),
+        augment=tuple(_with_classes(instantiate(node), classes) for node in config["augment"].values()),
+        label_smoothing=config["label_smoothing"],
+        clip_norm=config["clip_norm"],
+        ema=config["ema"],
+        early_stop=config["early_stop"],
+        keep_epoch=_rewind_epoch(config),
+        eval_batch_size=config["eval_batch_size"],
+    )
+
+
+def _untrained(model: dict, data: Data) -> nn.Module:
+    """A model of a config's node with new weights."""
+    return build({**model, "weights": None}, data.channels, data.image_size, len(data.classes))
+
+
+def _teachers_of(config: dict, data: Data) -> dict[str, nn.Module]:
+    """The teachers that distillation methods name as a run folder or as "teacher", by that name.
+
+    Raises:
+        UserError: no such run, or it is for other images or classes.
+    """
+    levels = {node["level"] for _, node in steps_on(config) if node.get("stage") == "distill"}
+    found = {}
+    for level in sorted(levels - {"self", "peer", "born_again"}):
+        if level == "teacher":
+            torch.manual_seed(derive_seed(config["seed"], "teacher"))
+            found[level] = build(config["teacher"], data.channels, data.image_size, len(data.classes))
+            continue
+        try:
+            teacher, description = load_model(level), read_description(level)
+        except UserError as error:
+            raise UserError(
+                f"distill={level}: {error} (allowed: a run folder, self, peer, born_again, teacher)"
+            ) from error
+        for key, own in (("classes", len(data.classes)), ("channels", data.channels)):
+            if description[key] != own:
+                raise UserError(f"distill={level}: the teacher is for {description[key]} {key}, {data.name} has {own}")
+        dry_run(teacher, f"distill={level}", data.channels, data.image_size, len(data.classes))
+        found[level] = teacher
+    return found
+
+
+def _with_classes(augment: Callable, classes: int) -> Callable:
+    """Bind the number of classes to an augmentation that makes class probabilities of labels."""
+    return partial(augment, classes=classes) if "classes" in inspect.signature(augment).parameters else augment
+
+
+def _rewind_epoch(config: dict) -> int | None:
+    """The epoch of the first training to whose weights a step goes back, if one does.
+
+    Raises:
+        UserError: two steps go back to different ones, or the training is not that long.
+    """
+    epochs = {node["rewind_epoch"] for _, node in steps_on(config) if node.get("retrain") == "rewind_weights"}
+    if len(epochs) > 1:
+        raise UserError(f"rewind_epoch: all steps must go back to the same epoch, not to {sorted(epochs)}")
+    if epochs and max(epochs) > config["epochs"]:
+        raise UserError(f"rewind_epoch={max(epochs)}: allowed is a whole number <= {config['epochs']} (epochs)")
+    return next(iter(epochs), None)

@@ -1,0 +1,67 @@
+"""A run of a folder, with its data set loaded and its device selected again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from effdl.config.identity import by_target
+from effdl.config.naming import option_name
+from effdl.data.build import Data, load, shipped
+from effdl.runs.folder import RunFolder
+from effdl.training.device import select_device
+from effdl.utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class ReopenedRun:
+    """A run's folder with its data set on its device. `same_data`: whether it is the data set of the run."""
+
+    folder: RunFolder
+    config: dict
+    data: Data
+    device: torch.device
+    same_data: bool
+
+
+def stored_run(path: Path) -> RunFolder:
+    """A folder that holds a run with a stored model.
+
+    Raises:
+        UserError: it does not.
+    """
+    folder = RunFolder(path)
+    if not folder.run:
+        raise UserError(f"{path}: not a run folder (there is no run.json in it)")
+    if not folder.model_file.exists():
+        raise UserError(f"{path}: no model is stored there yet (status {folder.run['status']})")
+    return folder
+
+
+def reopen(
+    folder: RunFolder, *, root: Path | None = None, device: str | None = None, trusted: bool = False
+) -> ReopenedRun:
+    """The run of a folder by its own config.
+
+    Args:
+        root: where the data set is, if it has moved.
+        device: instead of the run's own.
+        trusted: also run a data set's code that is not part of effdl.
+
+    Raises:
+        UserError: its data or device are not there.
+    """
+    run = folder.run
+    config = by_target(run["config"])
+    if not trusted:
+        config["dataset"] = shipped(config["dataset"])
+    if root:
+        if "root" not in config["dataset"]:
+            raise UserError(f"--root {root}: {option_name(config['dataset'])} comes with effdl and has no root")
+        config["dataset"] = {**config["dataset"], "root": str(root.expanduser().absolute())}
+    selected = select_device({**config["device"], **({"name": device} if device else {})})
+    if not config["device"]["threads"] and selected.torch_device.type == "cpu":
+        select_device({**config["device"], "name": "cpu", "threads": run["threads"]})
+    data = load(config["dataset"])
+    same = data.fingerprint == run["data_fingerprint"]
+    return ReopenedRun(folder, config, data.to(selected.torch_device), selected.torch_device, same)

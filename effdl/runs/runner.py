@@ -1,0 +1,160 @@
+"""A run under way: everything it holds, and its steps from top to bottom."""
+
+import logging
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from effdl.compression.pipeline import Stage, distillation_losses_of, stages_of, train_fully
+from effdl.deploy.speedup import verdict
+from effdl.measure.energy import EnergyMeter
+from effdl.models import storage
+from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
+from effdl.runs.evaluate import evaluate
+from effdl.runs.folder import COSTS, RunFolder
+from effdl.runs.prepare import PreparedRun
+from effdl.runs.stage import check_loss, evaluation_cost, keep_layers, recorded, sum_or_none, training_cost
+from effdl.training.callbacks import Callbacks
+from effdl.training.checkpoint import Checkpoint
+from effdl.training.epoch_log import EpochLog
+from effdl.training.loop import fit
+from effdl.training.recipe import Recipe
+from effdl.training.trainer import Trainer
+from effdl.utils.distributed import from_main
+from effdl.utils.files import append_row, read_rows
+from effdl.utils.hardware import cpu_flags
+from effdl.utils.seeding import derive_seed
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Runner:
+    """What a run holds while it goes on."""
+
+    prepared: PreparedRun
+    folder: RunFolder
+    meter: EnergyMeter
+    callbacks: Callbacks = field(default_factory=Callbacks)
+    trainer: Trainer = field(init=False)  # what the methods are given
+
+    def __post_init__(self) -> None:
+        self.trainer = Trainer(
+            self.prepared.data,
+            self.prepared.recipe(),
+            self.prepared.device,
+            self.train,
+            self.prepared.fresh_model,
+            self.early_weights,
+            self.prepared.teachers,
+            distillation_losses_of(self.prepared.config),
+        )
+
+    def run_stages(self) -> None:
+        """Train, then apply every compression step in order, measuring after each."""
+        self.callbacks.message(self.prepared.describe())
+        self.prepare_teachers()
+        model = self.prepared.model
+        for stage in stages_of(self.prepared.config):
+            model = self.run_stage(stage, model)
+            if stage.name == "dense":
+                self.trainer.dense = materialize_parametrizations(model).eval().requires_grad_(False)
+
+    def prepare_teachers(self) -> None:
+        """Make the teachers ready; one that has no weights is trained first, by the run's own recipe."""
+        for name, teacher in self.prepared.teachers.items():
+            self.prepared.device.move(teacher)
+            if name == "teacher" and not self.prepared.config["teacher"]["weights"]:
+                self.run_stage(Stage("teacher", "train", train_fully), teacher)
+            teacher.eval().requires_grad_(False)
+
+    def run_stage(self, stage: Stage, model: nn.Module) -> nn.Module:
+        """One step, and the measures of what it made, unless they were taken before the run was cut off."""
+        self.callbacks.stage_begin(stage.name)
+        self.trainer.stage = stage.name
+        torch.manual_seed(derive_seed(self.prepared.config["seed"], "step", stage.name))
+        model = stage.step(model, self.trainer)
+        from_main(lambda: self.record(stage, model))  # nobody disturbs what is timed
+        return model
+
+    def record(self, stage: Stage, model: nn.Module) -> None:
+        """Store and measure what a step made, unless it was measured before, and tell the callbacks."""
+        row = recorded(self.folder, stage.name)
+        if row is None:
+            log.info("%s: storing and measuring", stage.name)
+            self.store(stage.name, model)
+            costs = training_cost(self.folder, stage.name, self.meter)
+            row = {"stage": stage.name, "method": stage.method, **self.evaluate(stage.name), **costs}
+            append_row(self.folder.stages_file, row)
+            log.info("%s: %s", stage.name, row)
+        self.callbacks.stage_end(row)
+
+    def store(self, stage: str, model: nn.Module) -> None:
+        """Write the model as it will be deployed, its parametrizations materialized."""
+        plain = materialize_parametrizations(model)
+        description = self.prepared.model_description(stage, plain)
+        storage.write(self.folder.model_file, plain.state_dict(), description, quant_grids(model))
+
+    def evaluate(self, stage: str) -> dict:
+        """All measures of the stored model, and what measuring cost."""
+        config = self.prepared.config
+        with self.meter.phase() as used:
+            row = evaluate(
+                self.folder.model_file,
+                self.prepared.data,
+                self.prepared.device.torch_device,
+                topk=config["topk"],
+                batch_size=config["eval_batch_size"],
+                trusted=True,
+            )
+        check_loss(row)
+        layers = row.pop("layers")
+        keep_layers(self.folder, stage, layers)
+        if dense := recorded(self.folder, "dense"):
+            row["speed"] = verdict(dense, row, {"cpu_flags": cpu_flags(), "layers": len(layers)})
+        size_fp32 = 4 * self.prepared.parameters
+        sizes = {"size_fp32_bytes": size_fp32, "compression_ratio": size_fp32 / row["size_bytes"]}
+        return row | sizes | evaluation_cost(used)
+
+    def train(self, model: nn.Module, recipe: Recipe, stage: str, number: int) -> nn.Module:
+        """Carry out a training of a stage, or restore it if it was finished before."""
+        seed = self.prepared.config["seed"]
+        trained = fit(
+            model,
+            self.prepared.data,
+            recipe,
+            self.prepared.device,
+            seed=derive_seed(seed, "fit", number),
+            checkpoint=Checkpoint(self.folder.path, str(number)),
+            meter=self.meter,
+            callbacks=self.callbacks,
+            log=EpochLog(self.folder.epochs_file, stage, number),
+        )
+        torch.manual_seed(derive_seed(seed, "after", number))  # the same whether it was trained now or before
+        return trained
+
+    def early_weights(self) -> dict[str, Tensor]:
+        """The weights that the run's first training had after `Recipe.keep_epoch` epochs."""
+
+        def stored() -> dict[str, Tensor]:
+            dense = next(row["fit"] for row in read_rows(self.folder.epochs_file) if row["stage"] == "dense")
+            return Checkpoint(self.folder.path, str(dense)).load()["early"]
+
+        device = self.prepared.device.torch_device
+        return {name: tensor.to(device) for name, tensor in from_main(stored).items()}
+
+    def total(self) -> dict:
+        """Sums over all stages and their evaluation, and what the energy figures rest on.
+
+        With `resumed` above 0 the sums leave out what was lost to the interruptions: epochs that were cut off.
+        """
+        rows = read_rows(self.folder.stages_file)
+        sums = {key: sum_or_none(row[part + key] for row in rows for part in ("", "evaluate_")) for key in COSTS}
+        return {
+            "epochs": sum(row["epochs"] for row in rows),
+            **sums,
+            "resumed": self.folder.run["resumed"],
+            "source": self.meter.sources(),
+            "energy": self.meter.describe(),
+        }

@@ -1,0 +1,97 @@
+"""One job of a sweep, in whichever process the launcher starts it."""
+
+import os
+import time
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from effdl.config.compose import plain_values, settings
+from effdl.config.validation import active, check_targets
+from effdl.measure.energy import energy_meter
+from effdl.report.outcome import CurvesPicture
+from effdl.runs.folder import COSTS, DONE, FAILED, INTERRUPTED, RunFolder, is_under_way
+from effdl.sweep.folder import JOBS_FILE, SKIPPED, JobLog
+from effdl.utils.errors import UserError
+
+WAIT_S = 1.0
+
+
+def job(config: DictConfig) -> dict:
+    """Execute a run and return ``{"status", "reason", "folder", "row"}``; a run that fails does not raise.
+
+    ``row`` holds the measures of the last stage and the totals of the run, or is None.
+    """
+    hydra = HydraConfig.get()
+    folder = RunFolder(hydra.runtime.output_dir)
+    report = JobLog(Path(os.environ[JOBS_FILE]), hydra.job.num, list(hydra.overrides.task), folder.path)
+    report.start()
+    try:
+        status, reason = attempt(config, folder)
+    except KeyboardInterrupt:
+        report.end(result(folder, INTERRUPTED, "by the user"))
+        raise
+    except Exception as error:  # its traceback is in train.log
+        status, reason = FAILED, f"{type(error).__name__}: {error}"
+    ended = result(folder, status, reason)
+    report.end(ended)
+    return ended
+
+
+def result(folder: RunFolder, status: str, reason: str | None) -> dict:
+    """What a job returns."""
+    found = folder.result if status in (DONE, SKIPPED) else {}
+    total = {f"total_{key}": found["total"][key] for key in COSTS} if found else {}
+    row = {**found["stages"][-1], **total} if found else None
+    return {"status": status, "reason": reason, "folder": str(folder.path), "row": row}
+
+
+def attempt(config: DictConfig, folder: RunFolder) -> tuple[str, str | None]:
+    """Run, if there is something to do; returns the status and its reason."""
+    try:
+        plain = settings(config)
+        check_targets(plain)
+        if done_before(folder, plain):
+            return SKIPPED, "done before"
+        return execute_run(plain, folder)
+    except UserError as error:
+        if folder.run.get("status") in (None, FAILED):
+            folder.refuse(active(plain_values(config)), str(error))
+        return FAILED, str(error)
+
+
+def done_before(folder: RunFolder, config: dict) -> bool:
+    """Whether there is nothing left to do in a folder; a process that is still at its run is waited for.
+
+    Raises:
+        UserError: the folder is not this run's, or the sweep is not resumed.
+    """
+    while config["resume"] and is_under_way(folder.run, folder.path):
+        time.sleep(WAIT_S)
+    folder.check_free(config, bool(config["resume"]))
+    return folder.run.get("status") == DONE
+
+
+def execute_run(plain: dict, folder: RunFolder) -> tuple[str, str | None]:
+    """Run with nothing on the terminal: what launched the sweep shows it."""
+    from effdl.runs.execute import execute
+    from effdl.runs.prepare import prepare_run
+    from effdl.sweep.gpu_lock import own_gpu
+
+    with own_gpu(plain["device"]["name"], folder.path.parent):
+        prepared = prepare_run(plain)
+        folder.check_data(prepared.data.fingerprint)
+        outcome = execute(prepared, folder, energy_meter(plain), [CurvesPicture(folder), *sweeper_callbacks()])
+    return outcome.status, outcome.reason
+
+
+def sweeper_callbacks() -> list:
+    """What the sweeper wants to be told."""
+    hydra = HydraConfig.get()
+    if "n_trials" not in hydra.sweeper:
+        return []
+    from effdl.sweep.optuna_sweeper import trial_pruner
+
+    pruner = trial_pruner(hydra)
+    return [pruner] if pruner else []

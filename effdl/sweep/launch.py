@@ -1,0 +1,103 @@
+"""Launching a sweep: its checks before the first run, its folder, and its jobs (see `effdl.sweep.job`)."""
+
+import math
+import shlex
+from argparse import Namespace
+from pathlib import Path
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from effdl.config.compose import settings, variants
+from effdl.config.hydra_app import call_hydra, register
+from effdl.config.options import config_folder
+from effdl.config.overrides import parse, quote, value_of, values_of, without
+from effdl.config.validation import check_targets
+from effdl.measure.energy import energy_meter
+from effdl.sweep.folder import JOBS_FILE, Sweep, find, identity
+from effdl.sweep.job import job
+from effdl.utils.errors import RunError
+
+
+def check_sweep(first: DictConfig, args: Namespace, *folders: Path) -> None:
+    """Check what the sweeper is asked and every value of every swept key, with the meter starting behind the imports.
+
+    Args:
+        first: config of the first job.
+        folders: of the configs, the shipped ones last.
+
+    Raises:
+        UserError: names the key, its value and what is allowed.
+    """
+    # Not imported before Hydra has looked for its plugins, since that loads the classes that these are made of.
+    from effdl.sweep.grid_sweeper import GridSweeper
+    from effdl.sweep.optuna_sweeper import check_sweeper_options
+
+    register(GridSweeper)
+    check_sweeper_options(first.hydra.sweeper, parse(args.overrides))
+    *own, configs = folders
+    config_dir = str(own[0]) if own else None
+    plain = [settings(config) for config in variants(args.overrides, config_dir, configs)]
+    energy_meter(plain[0])
+    for config in plain:
+        check_targets(config)
+
+
+def sweep_folder(config: DictConfig, args: Namespace, resume: bool) -> tuple[Sweep, bool]:
+    """Where the sweep goes: where it is told to, to the sweep that it resumes, or to a new folder; if it is new."""
+    name = identity(args.overrides, args.config_dir)
+    path = Path(config.hydra.sweep.dir)
+    found = find(path.parent.parent, name) if resume and value_of(args.overrides, "hydra.sweep.dir") is None else path
+    return Sweep(found or path, name), found is None
+
+
+def config_folders(sweep: Sweep, args: Namespace, resume: bool) -> list[Path]:
+    """Where the configs are: in the copies that a resumed sweep was launched with, or the user's and the shipped."""
+    own = [Path(args.config_dir)] if args.config_dir else []
+    return (sweep.frozen() if resume else []) or [*own, config_folder()]
+
+
+def launch(sweep: Sweep, jobs_file: Path, copies: list[Path], flags: list[str], args: Namespace) -> int:
+    """Let Hydra's sweeper and launcher run the jobs; returns the exit code.
+
+    Raises:
+        RunError: the launcher gave up.
+    """
+    *own, configs = copies
+    flags = [*_without_config_dir(flags), *(["--config-dir", str(own[0])] if own else [])]
+    # These overrides tell every job where it is, in whichever process and folder it runs.
+    places = [
+        f"hydra.sweep.dir={quote(sweep.path.absolute())}",
+        f"++hydra.job.env_set.{JOBS_FILE}={quote(jobs_file.absolute())}",
+    ]
+    try:
+        return call_hydra(flags, [*args.overrides, *places], job, configs)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # a launcher whose worker was killed, or a cluster that refused
+        raise RunError(f"the launcher gave up: {type(error).__name__}: {error}") from error
+
+
+def number_of_jobs(swept: list[Override], config: DictConfig) -> int:
+    """How many jobs there will be."""
+    if "n_trials" in config.hydra.sweeper:
+        return config.hydra.sweeper.n_trials
+    return math.prod(sum(1 for _ in values_of(override)) for override in swept)
+
+
+def command(args: Namespace, path: Path) -> str:
+    """What to type to continue the sweep."""
+    own = without(args.overrides, "resume")
+    named = [] if value_of(own, "hydra.sweep.dir") is not None else [f"hydra.sweep.dir={path}"]
+    config_dir = ["--config-dir", args.config_dir] if args.config_dir else []
+    return shlex.join(["effdl", "train", "-m", *config_dir, *own, *named, "resume=true"])
+
+
+def _without_config_dir(flags: list[str]) -> list[str]:
+    """The flags without ``--config-dir DIR``."""
+    kept, skip = [], False
+    for flag in flags:
+        if not skip and not flag.startswith(("--config-dir", "-cd")):
+            kept.append(flag)
+        skip = flag in ("--config-dir", "-cd")
+    return kept

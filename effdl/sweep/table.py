@@ -1,0 +1,67 @@
+"""How the jobs of a sweep ended, as a table."""
+
+from rich.table import Table
+from rich.text import Text
+
+from effdl.report.table import UNKNOWN, percent, si, size, tops, watt_hours
+from effdl.runs.folder import DONE, FAILED, INTERRUPTED, STOPPED
+from effdl.sweep.folder import SKIPPED
+
+CUT_OFF = "cut off"  # a job that began and of which nothing more was heard
+STYLES = {DONE: "green", SKIPPED: "dim", STOPPED: "yellow", FAILED: "red", INTERRUPTED: "yellow", CUT_OFF: "red"}
+
+
+def status_of(job: dict) -> str:
+    """How a job stands, by its newest row."""
+    return job.get("status", CUT_OFF)
+
+
+def label(job: dict, keys: list[str]) -> str:
+    """What tells a job from the others: its overrides of the swept keys."""
+    own = [text for text in job["overrides"] if text.partition("=")[0].lstrip("+~") in keys]
+    return " ".join(own) or UNKNOWN
+
+
+def accuracy(row: dict) -> str:
+    """Top-1, or what was measured instead of it."""
+    key = tops(row)[0]
+    return ("" if key == "top1" else f"top-{key[3:]} ") + percent(row[key])
+
+
+def sweep_table(jobs: list[dict], keys: list[str]) -> Table:
+    """One row per job; `keys` are those that are swept."""
+    table = Table(title="Sweep", title_justify="left")
+    table.add_column("job", justify="right")
+    table.add_column("with", overflow="fold")
+    table.add_column("status")
+    for column in ("top-1", "size", "MACs", "time", "energy"):
+        table.add_column(column, justify="right")
+    table.add_column("reason, or folder", overflow="fold")
+    for job in sorted(jobs, key=lambda job: job["job"]):
+        row, status = job.get("row") or {}, status_of(job)
+        cells = [accuracy(row) if row else UNKNOWN] + [
+            write(row[key]) if row.get(key) is not None else UNKNOWN
+            for key, write in (
+                ("size_bytes", size),
+                ("macs", si),
+                ("total_duration_s", "{:.1f} s".format),
+                ("total_energy_kwh", watt_hours),
+            )
+        ]
+        end = job["folder"].rpartition("/")[2] if status in (DONE, SKIPPED) else job.get("reason") or UNKNOWN
+        table.add_row(str(job["job"]), label(job, keys), Text(status, STYLES.get(status, "")), *cells, end)
+    return table
+
+
+def summary(jobs: list[dict], total: int | None) -> str:
+    """The jobs counted, and what those of this launch cost."""
+    counts = {status: sum(status_of(job) == status for job in jobs) for status in STYLES}
+    counts["not begun"] = (total or 0) - len(jobs)
+    ran = [job["row"] for job in jobs if status_of(job) == DONE]
+    text = ", ".join(f"{count} {status}" for status, count in counts.items() if count > 0) or "no job began"
+    energy = [row["total_energy_kwh"] for row in ran]
+    if ran:
+        text += f"; {sum(row['total_duration_s'] for row in ran):.1f} s"
+        text += f", {watt_hours(sum(energy))}" if None not in energy else ", energy not measured"
+        text += " of training and evaluation in the runs that are done"
+    return text

@@ -1,0 +1,37 @@
+"""The rows of ``epochs.jsonl`` that one training writes."""
+
+import logging
+from pathlib import Path
+
+from effdl.utils.files import append_row, read_rows, write_rows
+
+log = logging.getLogger(__name__)
+
+
+class EpochLog:
+    """The rows that one training writes to ``epochs.jsonl``, each marked with the stage and number of the training."""
+
+    def __init__(self, path: Path, stage: str, fit: int):
+        self.path, self.mark = path, {"stage": stage, "fit": fit}
+
+    def restore(self, rows: list[dict]) -> list[dict]:
+        """Go back to a checkpoint's rows, and return them: later ones, and one that a kill cut short, are dropped."""
+        earlier = [row for row in read_rows(self.path) if row["fit"] < self.mark["fit"]]
+        restored = [{**self.mark, **row} for row in rows]
+        write_rows(self.path, earlier + restored)
+        return restored
+
+    def append(self, row: dict) -> dict:
+        """Add the row of an epoch; returns it as it was written."""
+        marked = {**self.mark, **row}
+        append_row(self.path, marked)
+        log.info("%s: epoch %s %s", self.mark["stage"], row["epoch"], describe(row))
+        return marked
+
+
+def describe(row: dict) -> str:
+    """An epoch's row in one line."""
+    text = f"loss {row['loss']:.4f} top-1 {row['top1']:.4f}"
+    if "val_top1" in row:
+        text += f" | val loss {row['val_loss']:.4f} top-1 {row['val_top1']:.4f}"
+    return f"{text} | {row['images_per_s']:,.0f} img/s {row['duration_s']:.1f} s"

@@ -1,0 +1,173 @@
+"""The training loop: there is only this one; first training and fine-tuning after a step both call `fit`.
+
+::
+
+    restore the checkpoint, if there is one
+    until all epochs are done, or early stopping has run out of patience:
+        for every batch: augment, forward, loss (labels, distillation losses, penalty), backward, step, after_update
+        validate
+        append the epoch's row, save a checkpoint
+    return the weights that are kept: the last, the averaged, or those of the lowest validation loss
+"""
+
+import math
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from effdl.data.build import Data
+from effdl.data.loader import batches, normalize, normalized_batches
+from effdl.measure.accuracy import accuracy, sum_dtype
+from effdl.measure.energy import EnergyMeter
+from effdl.measure.memory import peak_memory
+from effdl.training.callbacks import Batch, Callbacks
+from effdl.training.checkpoint import Checkpoint
+from effdl.training.device import Device
+from effdl.training.epoch_log import EpochLog
+from effdl.training.recipe import Recipe
+from effdl.training.state import TrainingState
+from effdl.utils.data_parallel import mean, share, sync_batch_statistics, unified
+from effdl.utils.distributed import from_main, gathered, is_main, world_size
+from effdl.utils.errors import RunError
+from effdl.utils.seeding import derive_seed
+
+READ_INTERVAL_S = 0.25
+
+
+def fit(
+    model: nn.Module,
+    data: Data,
+    recipe: Recipe,
+    device: Device,
+    *,
+    seed: int,
+    checkpoint: Checkpoint,
+    meter: EnergyMeter,
+    callbacks: Callbacks,
+    log: EpochLog,
+) -> nn.Module:
+    """Train a model in place, from its checkpoint if there is one, and return it.
+
+    The validation split decides what is kept: with `early_stop`, the epoch of the lowest validation loss, else the
+    last. With `ema`, the averaged weights are validated and kept. Every epoch ends with a row in `log` and a
+    checkpoint. Of several processes each trains on its part of every batch, and the first validates and writes; the
+    energy is that of all, the peak memory that of the process that needed most.
+
+    Args:
+        seed: everything random follows from it, epoch by epoch.
+        checkpoint: where this training stands; a finished one is restored instead of repeated.
+
+    Raises:
+        RunError: the loss is not finite.
+    """
+    torch.manual_seed(derive_seed(seed, "guides"))  # the distillation losses' own; the word decides the numbers
+    state = TrainingState(device.move(model), recipe, device)
+    try:
+        rows = state.restore(from_main(checkpoint.load))
+        if is_main():
+            for row in log.restore(rows):
+                callbacks.epoch_end(row)
+        callbacks.training_begin(recipe.length, len(rows))
+        while not state.finished(rows):
+            epoch, began = recipe.first_epoch + len(rows), perf_counter()
+            torch.manual_seed(derive_seed(seed, epoch))
+            with meter.phase() as used, peak_memory(device.torch_device) as memory, sync_batch_statistics():
+                row = train_epoch(state, data, epoch, [r["val_loss"] for r in rows if "val_loss" in r], callbacks)
+                if data.val is not None:
+                    row |= from_main(lambda: validate(state.kept, data, recipe, device))
+            used, peak = sum(gathered(used)), largest(gathered(memory.bytes))
+            cost = {"duration_s": perf_counter() - began, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
+            rows = [*rows, {"epoch": len(rows) + 1, **row, **cost, "memory_peak_bytes": peak}]
+            state.remember(rows)
+            if is_main():
+                row = log.append(rows[-1])
+                checkpoint.save(state.snapshot(rows))
+                callbacks.epoch_end(row)  # at the end: what is told can be resumed
+    except BaseException:
+        callbacks.training_end([])
+        raise
+    finally:
+        state.close()
+    callbacks.training_end(rows)
+    return unified(state.result())
+
+
+def train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float], callbacks: Callbacks) -> dict:
+    """One pass over the training split; returns its mean loss, accuracy, speed and last learning rate."""
+    recipe, device = state.recipe, state.device
+    state.model.train()
+    order = torch.randperm(len(data.train))
+    drop_last = len(order) >= recipe.batch_size  # a last batch of one image would upset batch norm
+    steps = len(order) // recipe.batch_size if drop_last else 1
+    dtype = sum_dtype(device.torch_device)
+    sums = torch.zeros(2, dtype=dtype, device=device.torch_device)  # loss, correct: read only now and then
+    seen, began = 0, perf_counter()
+    due = began  # reading the sums makes a GPU wait
+    loader = batches(
+        data.train, recipe.batch_size, order=order, device=device.torch_device, drop_last=drop_last, train=True
+    )
+    for index, (images, labels) in enumerate(loader):
+        targets = labels
+        for augment in recipe.augment:
+            images, targets = augment(images, targets)
+        images, targets, labels = share(images), share(targets), share(labels)
+        factor = recipe.schedule(epoch + (index + 0.5) / steps, recipe.epochs, losses)
+        with device.autocast():
+            images = normalize(images, data.mean, data.std)
+            logits = state.forward(images)
+            loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+            for distillation_loss in state.losses:
+                loss = distillation_loss(images, targets, logits, loss)
+        if recipe.penalty:
+            loss = loss + recipe.penalty(state.model)
+        state.update(loss, factor)
+        if recipe.after_update:
+            with torch.no_grad():
+                recipe.after_update(state.model, (epoch - recipe.first_epoch + (index + 1) / steps) / recipe.length)
+        with torch.no_grad():
+            sums += torch.stack([loss.to(dtype) * len(labels), (logits.argmax(1) == labels).sum()])
+        seen += len(labels)
+        if perf_counter() >= due:
+            callbacks.batch_end(batch_of(sums, seen, index + 1, steps, perf_counter() - began))
+            due = perf_counter() + READ_INTERVAL_S
+    last = batch_of(mean(sums), seen, steps, steps, perf_counter() - began)
+    callbacks.batch_end(last)
+    return {
+        "loss": last.loss,
+        "top1": last.top1,
+        "lr": state.lr * factor,
+        "images": world_size() * seen,
+        "images_per_s": world_size() * seen / (perf_counter() - began),
+    }
+
+
+def largest(values: list[int | None]) -> int | None:
+    """The largest value, unknown if one is."""
+    return None if None in values else max(values)
+
+
+def batch_of(sums: Tensor, seen: int, step: int, steps: int, seconds: float) -> Batch:
+    """Where the epoch stands after the batch `step` of `steps`.
+
+    Args:
+        sums: of the loss and of the correct answers over the images seen, (2,).
+
+    Raises:
+        RunError: the loss is no longer a number.
+    """
+    loss, correct = sums.tolist()
+    if not math.isfinite(loss):
+        raise RunError(
+            f"the loss is {loss} at batch {step} of {steps}: lower optimizer.lr, or set clip_norm or warm-up"
+        )
+    return Batch(step, steps, loss / seen, correct / seen, world_size() * seen / seconds)
+
+
+def validate(model: nn.Module, data: Data, recipe: Recipe, device: Device) -> dict:
+    """Loss and top-1 accuracy on the validation split."""
+    found = accuracy(model, normalized_batches(data.val, data, recipe.eval_batch_size, device.torch_device), (1,))
+    if not math.isfinite(found["loss"]):
+        raise RunError(f"the validation loss is {found['loss']}: lower optimizer.lr, or set clip_norm or warm-up")
+    return {"val_loss": found["loss"], "val_top1": found["top1"]}

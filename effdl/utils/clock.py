@@ -1,0 +1,8 @@
+"""The time as files hold it."""
+
+from datetime import UTC, datetime
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

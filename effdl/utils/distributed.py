@@ -1,0 +1,165 @@
+"""Several processes as one run: what ``torchrun`` started does the same work in step, and the first one speaks and
+writes for all.
+
+A program that does not come from ``torchrun`` is a group of one, in which every function here does the obvious. torch
+is imported only where there are several.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from datetime import timedelta
+from typing import TypeVar
+
+from effdl.utils.errors import RunError
+
+T = TypeVar("T")
+PATIENCE = timedelta(days=7)  # for the first process to measure, in which time the others sleep
+
+
+class Followed(RunError):
+    """The run ended because another of its processes did, which has said why."""
+
+
+class Group:
+    """The processes of this run; `store` is the memory that they share."""
+
+    rank, size, local_rank, local_size = 0, 1, 0, 1
+    store = None
+
+
+def launched() -> bool:
+    """Whether ``torchrun`` started this process, and others beside it."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
+
+
+def world_size() -> int:
+    """The number of processes."""
+    return Group.size
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return Group.rank
+
+
+def is_main() -> bool:
+    """Whether this is the process that speaks and writes for all."""
+    return Group.rank == 0
+
+
+def from_main(function: Callable[[], T]) -> T:
+    """What `function` returns in the first process, in all of them; the others only wait, without using the CPU."""
+    if Group.size == 1:
+        return function()
+    from torch import distributed
+
+    found = [function() if is_main() else None]
+    distributed.broadcast_object_list(found, device="cpu")  # by Gloo, which sleeps while it waits; NCCL would spin
+    return found[0]
+
+
+def main_first(function: Callable[[], T]) -> T:
+    """What `function` returns, called in the others when the first process is done: it fills the caches for all."""
+    if Group.size == 1:
+        return function()
+    found = function() if is_main() else None
+    from_main(lambda: None)
+    return found if is_main() else function()
+
+
+def gathered(value: T) -> list[T]:
+    """The values of all processes, in their order."""
+    if Group.size == 1:
+        return [value]
+    from torch import distributed
+
+    values = [None] * Group.size
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def threads() -> int:
+    """CPU threads of each process by default: an equal part of the cores.
+
+    ``torchrun`` sets OMP_NUM_THREADS to 1 where it is not set; only another number is somebody's choice.
+    """
+    chosen = os.environ.get("OMP_NUM_THREADS", "1")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return int(chosen) if chosen.isdigit() and chosen != "1" else max(1, cores // Group.local_size)
+
+
+def join() -> None:
+    """Meet the other processes that ``torchrun`` started."""
+    import torch
+    from torch import distributed
+
+    store, Group.rank, Group.size = next(distributed.rendezvous("env://"))
+    Group.store = store
+    Group.local_rank, Group.local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, store=store, rank=Group.rank, world_size=Group.size, timeout=PATIENCE)
+
+
+def together(command: Callable[[], int]) -> int:
+    """Carry out a command in all processes that ``torchrun`` started, of which only the first is heard.
+
+    Whatever ends one process ends all: the first to fail says why, the others are silent.
+    """
+    join()
+    with open(os.devnull, "w") as nowhere, nullcontext() if is_main() else redirect_stdout(nowhere):
+        try:
+            with ending_together():
+                code = command()
+        except Followed:
+            return 1
+    if code:
+        ended_by(RunError("it failed"))
+    else:
+        from torch import distributed
+
+        distributed.destroy_process_group()
+    return code
+
+
+@contextmanager
+def ending_together() -> Iterator[None]:
+    """Turn the error by which a process notices that another one is gone into what that one ended of.
+
+    Raises:
+        Followed: another process failed first.
+        KeyboardInterrupt: one was interrupted first.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if Group.size == 1 or isinstance(error, Followed):
+            raise
+        process, interrupted, reason = ended_by(error)
+        if process != Group.rank:
+            raise (KeyboardInterrupt() if interrupted else Followed(f"process {process}: {reason}")) from error
+        if is_lost_connection(error):
+            raise RunError(reason) from error
+        raise
+
+
+def ended_by(error: BaseException) -> tuple[int, bool, str]:
+    """Which process ended first, whether it was interrupted, and why: this one of this error, if no other did."""
+    mine = json.dumps([Group.rank, isinstance(error, KeyboardInterrupt), last_words(error)])
+    try:
+        return tuple(json.loads(Group.store.compare_set("end", "", mine)))
+    except RuntimeError:  # the process that kept the shared memory is gone
+        return tuple(json.loads(mine))
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether Gloo or NCCL raised this because another process is gone."""
+    return type(error).__name__.startswith("Dist") or (type(error) is RuntimeError and "onnection" in str(error))
+
+
+def last_words(error: BaseException) -> str:
+    """Why a process ends."""
+    if is_lost_connection(error):
+        return "another process of this run was killed, or cannot be reached"
+    return str(error) or repr(error)

@@ -1,0 +1,103 @@
+"""The command, on small runs."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from effdl.utils.files import read_rows
+
+
+@pytest.fixture
+def run(effdl, tmp_path):
+    """A folder with a trained LeNet-5."""
+    assert effdl("train", "model=lenet5", "epochs=2", "hydra.run.dir=run", "device.threads=1")[0] == 0
+    return tmp_path / "run"
+
+
+def top1_by_onnxruntime_alone(path):
+    """Accuracy on the test digits from what the file itself says about normalization."""
+    from effdl.data.build import load
+
+    config = json.loads((path / "run.json").read_text())["config"]
+    test = load(config["dataset"]).test
+    told = {entry.key: json.loads(entry.value) for entry in onnx.load(path / "model.onnx").metadata_props}
+    session = onnxruntime.InferenceSession(str(path / "model.onnx"), providers=["CPUExecutionProvider"])
+    mean, std = (np.array(told[key], np.float32).reshape(1, -1, 1, 1) for key in ("mean", "std"))
+    logits = session.run(None, {"images": (test.images.numpy().astype(np.float32) - mean) / std})[0]
+    return (logits.argmax(1) == test.labels.numpy()).mean()
+
+
+def test_onnx_and_torch_export_of_a_run(effdl, run):
+    code, output, error = effdl("export", "run")
+    assert code == 0, error
+    recorded = read_rows(run / "stages.jsonl")[-1]
+    kept = json.loads((run / "export.json").read_text())["onnx"]
+    assert kept["top1"] == kept["top1_pytorch"] == recorded["top1"]
+    assert kept["images"] == recorded["images"] == 360
+    assert kept["top1"] == pytest.approx(top1_by_onnxruntime_alone(run), abs=1e-12)
+    assert kept["file"] == "model.onnx"
+    assert kept["precision"] == "fp32"
+    assert kept["size_bytes"] == (run / "model.onnx").stat().st_size
+    assert kept["logit_difference_max"] < 1e-3 * kept["logit_max"]
+    assert kept["latency_threads"] == 1
+    assert kept["latency_runtime"] == f"ONNX Runtime {onnxruntime.__version__} fp32"
+    assert (
+        "instead of pytorch-eager" in kept["verdict"] or "predicted" in kept["verdict"] or "too much" in kept["verdict"]
+    )
+    for shown in ("top-1", "largest logit difference", "latency, 1 image", f"top1 = {kept['top1']!r}", kept["verdict"]):
+        assert shown in output
+
+    assert effdl("export", "run", "format=torch_export", "threads=2")[0] == 0
+    both = json.loads((run / "export.json").read_text())
+    assert both["onnx"] == kept
+    assert both["torch_export"]["latency_threads"] == 2
+    assert both["torch_export"]["verdict"] == "not comparable: timed with 1 and 2 threads"
+    assert {path.name for path in run.iterdir() if path.name.startswith("model.")} == {
+        "model.onnx",
+        "model.pt2",
+        "model.safetensors",
+    }
+    assert not list(run.glob(".export.*"))
+
+
+def test_an_export_that_differs_is_an_error_and_leaves_no_file(effdl, run, monkeypatch):
+    monkeypatch.setattr("effdl.deploy.export.ort_logits", lambda *_: torch.zeros(360, 10))
+    code, _, error = effdl("export", "run")
+    assert code == 1
+    assert "the exported model's logits differ by up to" in error
+    assert not (run / "model.onnx").exists()
+    assert not (run / "export.json").exists()
+    assert not list(run.glob(".export.*"))
+
+
+def test_what_cannot_be_exported_is_refused(effdl, run):
+    for arguments, message in {
+        ("precision=int8",): "quantize=int8",
+        ("format=torch_export", "precision=fp16"): "format=torch_export is written in float32 (allowed: fp32)",
+    }.items():
+        code, _, error = effdl("export", "run", *arguments)
+        assert code == 2
+        assert message in error
+    (run / "export.json").write_text("{")
+    code, _, error = effdl("export", "run")
+    assert code == 2
+    assert "export.json is damaged" in error
+
+
+def test_mistakes_are_named(effdl, tmp_path):
+    for argument, message in {
+        "format=onxx": "format=onxx; did you mean 'onnx'? (allowed: onnx, torch_export, executorch)",
+        "precision=int4": "precision=int4; did you mean 'int8'? (allowed: fp32, fp16, int8)",
+        "threads=0": "threads=0: allowed is a whole number >= 1",
+        "fromat=onnx": "did you mean 'format'?",
+        "onnx": "onnx is not a KEY=VALUE",
+    }.items():
+        code, _, error = effdl("export", "nothing", argument)
+        assert code == 2
+        assert message in error, error
+    code, _, error = effdl("export", "nothing")
+    assert (code, "not a run folder" in error) == (2, True)

@@ -1,0 +1,163 @@
+"""The command on small experiments of one's own, the shipped ones' files, and the script that states results."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from effdl.config.experiments import config_of, experiments, stated
+from effdl.report.reproduction.claims import claims, points
+from effdl.utils.errors import UserError
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "state_results.py"
+HEAD = "# @package _global_\n# Small\ndefaults:\n  - override /model: mlp\n\nepochs: 1\nprune: 0.5\n"
+DENSE = {"stage": "dense", "metric": "top1", "value": 0.6, "tolerance": 0.39}
+
+
+def write(name, groups, head=HEAD):
+    """An experiment of one's own that reports something, if anything."""
+    file = Path("mine/experiment") / f"{name}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(head + (f"\nreported:\n{yaml.safe_dump(groups)}" if groups is not None else ""))
+    return file
+
+
+@pytest.fixture(scope="module")
+def script():
+    """The script that writes results into an experiment's file."""
+    spec = importlib.util.spec_from_file_location("state_results", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+def test_run_compare_state_and_falsify(effdl, script):
+    paper = {"source": "a paper", "paper": True, "values": [{**DENSE, "value": 0.1}]}
+    del paper["values"][0]["tolerance"]
+    point = {"with": ["prune=0.9"], "stage": "prune", "metric": "weight_sparsity", "value": 0.9, "tolerance": 1e-3}
+    file = write("tiny", [paper, {"source": "here", "seeds": [0, 1], "values": [DENSE, point]}])
+    code, output, _ = effdl("reproduce", "tiny", "--config-dir", "mine", "device.threads=1")
+    assert code == 0
+    assert "tiny holds (2 with a tolerance)" in output
+    folders = sorted(path.parent for path in Path("outputs").rglob("result.json"))
+    below = ["prune=0.9/seed-0", "prune=0.9/seed-1", "seed-0", "seed-1"]
+    assert folders == [Path("outputs/reproduce/tiny") / name for name in below]
+    stored = json.loads((folders[0] / "reproduction.json").read_text())
+    assert stored["holds"] is True
+    assert [row["stage"] for row in stored["rows"]] == ["prune"]
+    assert stored["runs"] == [str(folder) for folder in folders[:2]]
+    config = json.loads((folders[0] / "run.json").read_text())["config"]
+    assert "reported" not in config
+
+    times = {folder: (folder / "run.json").stat().st_mtime_ns for folder in folders}
+    assert effdl("reproduce", "tiny", "--config-dir", "mine", "device.threads=1")[0] == 0
+    assert times == {folder: (folder / "run.json").stat().st_mtime_ns for folder in folders}  # nothing ran again
+
+    assert script.main(["--config-dir", "mine", "tiny", "outputs/reproduce/tiny"]) == 0
+    text = file.read_text()
+    assert text.startswith(HEAD)
+    ours = [claim for claim in claims(stated(file), "file") if not claim.paper]
+    assert [claim.value for claim in claims(stated(file), "file") if claim.paper] == [0.1]
+    top1 = [json.loads((folder / "result.json").read_text())["stages"][0]["top1"] for folder in folders[2:]]
+    dense = next(c for c in ours if (c.overrides, c.stage, c.metric) == ((), "dense", "top1"))
+    assert dense.value == sum(top1) / 2
+    assert dense.seeds == (0, 1)
+    assert dense.tolerance == pytest.approx(3 * (dense.value * (1 - dense.value) / 360) ** 0.5, abs=1e-4)
+    assert {claim.tolerance for claim in ours if claim.stage == "total"} == {None}
+    script.main(["--config-dir", "mine", "tiny", "outputs/reproduce/tiny"])
+    assert file.read_text() == text
+    assert effdl("reproduce", "tiny", "--config-dir", "mine", "--from", "outputs")[0] == 0
+
+    file.write_text(text.replace(f"metric: top1, value: {dense.value}", "metric: top1, value: 0.3"))
+    code, output, _ = effdl("reproduce", "tiny", "--config-dir", "mine", "--from", "outputs")
+    assert code == 1
+    assert any("dense" in line and "30.00 %" in line and "FAILS" in line for line in output.splitlines())
+    assert "tiny does NOT hold" in output
+
+
+def test_only_our_own_values_are_replaced(script):
+    paper = "  - source: a paper  # its table 1\n    paper: true\n    values:\n      - {stage: dense}  # of 3\n"
+    ours, rest = "  - source: old\n    values:\n      - {stage: dense}\n", "\nseed: 0  # stays\n"
+    new = "- source: new\n  values: []"
+    expected = f"{HEAD}\nreported:\n{paper}  - source: new\n    values: []\n"
+    assert script.replaced(f"{HEAD}\nreported:\n{paper}{ours}{rest}", new) == expected + rest
+    assert script.replaced(f"{HEAD}\nreported:\n{ours}{paper}", new) == expected
+    assert script.replaced(HEAD, new) == expected.replace(paper, "")
+
+
+def test_tolerances(script):
+    assert script.accuracy_tolerance(0.9998, 10_000, False) == 0.003
+    assert script.accuracy_tolerance(0.84, 10_000, False) == 0.0110  # 3 sqrt(0.84 0.16 / 10,000) = 0.010998
+    assert script.accuracy_tolerance(0.84, 10_000, True) == 0.0156  # times sqrt 2 = 0.015554
+
+
+def test_a_run_of_another_experiment_is_refused(effdl, script):
+    write("tiny", [{"source": "here", "values": [DENSE]}])
+    assert effdl("train", "model=mlp", "epochs=2", "hydra.run.dir=other")[0] == 0
+    code, _, error = effdl("reproduce", "tiny", "--config-dir", "mine", "--from", "other")
+    assert code == 2
+    assert "other is not a run of tiny: other" in error
+    assert "epochs" in error
+    assert "compression.magnitude" in error
+    with pytest.raises(UserError, match="other is not a run of tiny"):
+        script.main(["--config-dir", "mine", "tiny", "other"])
+
+
+def test_a_run_that_begins_with_another_experiments_model(effdl):
+    head = HEAD.replace("prune: 0.5\n", "")
+    write("base", [{"source": "here", "values": [DENSE]}], head)
+    head += "prune: 0.9\nmodel:\n  weights: outputs/reproduce/base/seed-${seed}\n"
+    head = head.replace("epochs: 1", "epochs: 0\ncompression:\n  magnitude:\n    epochs: 1")
+    value = {"stage": "prune", "metric": "top1", "relative_to": "dense", "value": 0.0, "tolerance": 0.9}
+    write("pruned", [{"source": "here", "values": [value]}], head)
+    assert effdl("reproduce", "pruned", "--config-dir", "mine", "--seeds", "3")[0] == 0
+    base, pruned = (
+        json.loads(Path(f"outputs/reproduce/{n}/seed-3/result.json").read_text()) for n in ("base", "pruned")
+    )
+    dense, prune = pruned["stages"]
+    assert (dense["epochs"], dense["duration_s"], prune["epochs"]) == (0, 0.0, 1)
+    for key in ("top1", "loss", "params", "size_fp32_bytes"):
+        assert dense[key] == base["stages"][0][key]
+    assert pruned["total"]["epochs"] == 1
+
+
+def test_a_failing_experiment_does_not_stop_the_others(effdl):
+    write("good", [{"source": "here", "values": [DENSE]}])
+    write("bad", [{"source": "here", "values": [{**DENSE, "metric": "topp"}]}])
+    code, output, _ = effdl("reproduce", "bad", "good", "--config-dir", "mine")
+    assert code == 2
+    assert "bad: reported: metric=topp is not a metric of dense" in output
+    assert "good holds" in output
+
+
+def test_mistakes_are_named_before_anything_runs(effdl):
+    write("tiny", [{"source": "here", "values": [DENSE]}])
+    write("silent", None)
+    for arguments, message in {
+        (): "name experiments",
+        ("tiny", "--all"): "one of the two",
+        ("tinny",): "tinny is not an experiment; did you mean 'tiny'?",
+        ("silent",): "silent reports nothing that could be checked",
+        ("tiny", "epochs=3"): "epochs=3 makes tiny another experiment: it changes epochs",
+        ("tiny", "seed=1"): "reproduce sets seed itself",
+        ("tiny", "epoch=1"): "epoch is not a key",
+        ("tiny", "--from", "nothing"): "no run there",
+        ("tiny", "--from", "nothing", "--seeds", "1"): "--from trains nothing",
+    }.items():
+        code, _, error = effdl("reproduce", *arguments, "--config-dir", "mine")
+        assert code == 2, arguments
+        assert message in error, error
+    assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize("name", list(experiments(None)))
+def test_what_the_shipped_experiments_report_is_well_formed(name):
+    found = claims(stated(experiments(None)[name]) or [], name)
+    stages = {"dense", "total"}
+    for point in points(found):
+        config = config_of(name, list(point), None)
+        stages |= {node["stage"] for node in config["compression"].values()}
+        assert {claim.stage for claim in found if claim.overrides == point} <= stages
+    assert all(0 < claim.value < 1 for claim in found if claim.metric == "top1" and not claim.relative_to)

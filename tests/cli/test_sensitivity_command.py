@@ -1,0 +1,46 @@
+"""The command, on a small run."""
+
+import json
+
+from effdl.utils.files import read_rows
+
+
+def test_table_picture_rows_and_amounts_for_a_later_run(effdl, tmp_path):
+    assert effdl("train", "model=mlp", "epochs=3", "hydra.run.dir=run")[0] == 0
+    code, output, _ = effdl("sensitivity", "run", "prune=0.5,0.95", "quantize=2")
+    assert code == 0
+    assert "-95 %" in output
+    assert "2 bits" in output
+    rows = read_rows(tmp_path / "run" / "sensitivity.jsonl")
+    layers = list(dict.fromkeys(row["layer"] for row in rows))
+    assert len(rows) == 3 * len(layers)
+    assert {row["split"] for row in rows} == {"val"}
+    assert (tmp_path / "run" / "sensitivity.png").read_bytes().startswith(b"\x89PNG")
+    amounts = json.loads((tmp_path / "run" / "amounts.json").read_text())
+    assert list(amounts) == layers
+    assert set(amounts.values()) <= {0.0, 0.5, 0.95}
+
+    assert effdl("sensitivity", "run", "prune=0.5,0.95,0.3", "quantize=")[0] == 0
+    assert len(read_rows(tmp_path / "run" / "sensitivity.jsonl")) == 4 * len(layers)
+
+    (tmp_path / "own.json").write_text(json.dumps({layers[0]: 0.9, layers[1]: 0.3}))
+    arguments = ("train", "model=mlp", "epochs=1", "prune=0.5", "compression.magnitude.amounts=own.json")
+    assert effdl(*arguments, "hydra.run.dir=pruned")[0] == 0
+    found = {row["name"]: row for row in read_rows(tmp_path / "pruned" / "layers.jsonl") if row["stage"] == "prune"}
+    assert found[layers[0]]["weight_sparsity"] > found[layers[1]]["weight_sparsity"] > 0
+
+
+def test_mistakes_are_named(effdl, tmp_path):
+    code, _, error = effdl("sensitivity", "nothing")
+    assert (code, "not a run folder" in error) == (2, True)
+    for argument, message in {
+        "prun=0.5": "did you mean 'prune'?",
+        "prune=half": "allowed are numbers with commas between them",
+        "prune": "is not a KEY=VALUE",
+        "prune=1.5": "prune=1.5: allowed are numbers >= 0 and < 1",
+        "quantize=2.5": "quantize=2.5: allowed are whole numbers of bits",
+        "tolerance=": "tolerance=: allowed is one number",
+    }.items():
+        code, _, error = effdl("sensitivity", "nothing", argument)
+        assert code == 2
+        assert message in error, error

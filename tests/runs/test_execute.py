@@ -1,0 +1,231 @@
+"""One run from the command line to its folder, killed, resumed, and measured again."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from effdl.models.stored import load_model, read_description
+from effdl.utils.files import read_rows
+
+QUICK = ("model=mlp", "prune=0.5", "epochs=3")
+
+
+def result(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text())
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "effdl", "train", *QUICK, "hydra.run.dir=run", *arguments]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(process: subprocess.Popen, text: str) -> None:
+    """Read the output until a line holds the text."""
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"the process ended without {text!r}")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Path:
+    """A run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("reference")
+    output = start(folder).communicate(timeout=120)[0]
+    assert "folder: run" in output
+    return folder / "run"
+
+
+def test_the_folder_holds_what_it_should(reference):
+    files = {path.name for path in reference.iterdir()}
+    expected = {"run.json", "epochs.jsonl", "stages.jsonl", "result.json", "model.safetensors", "train.log", ".hydra"}
+    assert expected | {"curves.png", "layers.jsonl", "checkpoint.0.pt", "checkpoint.1.pt"} == files
+    run = json.loads((reference / "run.json").read_text())
+    assert run["status"] == "done"
+    assert run["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+    assert (run["resumed"], run["seed"], run["config"]["prune"]) == (0, 0, 0.5)
+    assert len(run["data_fingerprint"]) == len(run["config_fingerprint"]) == 64
+    assert [row["epoch"] for row in read_rows(reference / "epochs.jsonl")] == [1, 2, 3, 1, 2]
+    assert read_rows(reference / "stages.jsonl") == result(reference)["stages"]
+
+
+def test_numbers_agree_with_an_independent_count(reference):
+    dense, pruned = result(reference)["stages"]
+    assert (dense["stage"], pruned["stage"]) == ("dense", "prune")
+    weights = 64 * 300 + 300 * 100 + 100 * 10
+    biases = 300 + 100 + 10
+    assert dense["params"] == pruned["params"] == weights + biases
+    assert dense["macs"] == weights
+    assert pruned["macs_nonzero"] == weights // 2
+    assert pruned["weight_sparsity"] == 0.5
+    assert pruned["size_bytes"] == (reference / "model.safetensors").stat().st_size
+    assert pruned["size_fp32_bytes"] == 4 * (weights + biases)
+    assert pruned["compression_ratio"] == pruned["size_fp32_bytes"] / pruned["size_bytes"]
+    zeros = sum(int((p == 0).sum()) for p in load_model(reference).parameters())
+    assert zeros == pruned["params"] - pruned["params_nonzero"] >= weights // 2
+    assert pruned["bops"] == pruned["macs_nonzero"] * 32 * 32
+    assert pruned["latency_q1_ms"] <= pruned["latency_ms"] <= pruned["latency_q3_ms"]
+
+
+def test_energy_adds_up(reference):
+    stages, total = result(reference)["stages"], result(reference)["total"]
+    rows = read_rows(reference / "epochs.jsonl")
+    assert stages[0]["energy_kwh"] == pytest.approx(sum(r["energy_kwh"] for r in rows if r["stage"] == "dense"))
+    parts = [stage[key] for stage in stages for key in ("energy_kwh", "evaluate_energy_kwh")]
+    assert total["energy_kwh"] == pytest.approx(sum(parts))
+    assert total["co2eq_g"] == pytest.approx(total["energy_kwh"] * total["energy"]["grid_g_per_kwh"])
+    assert set(total["source"].values()) <= {"measured", "estimated", "unavailable"}
+
+
+def test_the_stored_file_is_safetensors_of_bytes(reference):
+    with safe_open(reference / "model.safetensors", "pt") as file:
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.uint8}  # noqa: SIM118
+        assert json.loads(file.metadata()["effdl"])["format"] == "model-2"
+    assert read_description(reference)["classes"] == 10
+
+
+@pytest.mark.parametrize("moment", ["dense: epoch 1/3", "dense: epoch 3/3", "prune: epoch 2/2"])
+def test_a_killed_run_resumes_to_the_identical_file(reference, tmp_path, moment):
+    process = start(tmp_path)
+    wait_for(process, moment)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "running"
+    output = start(tmp_path, "resume=true").communicate(timeout=120)[0]
+    assert "folder: run" in output
+    assert (tmp_path / "run/model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes()
+    assert [s["top1"] for s in result(tmp_path / "run")["stages"]] == [s["top1"] for s in result(reference)["stages"]]
+    assert len(read_rows(tmp_path / "run/epochs.jsonl")) == 5
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    assert run["resumed"] == result(tmp_path / "run")["total"]["resumed"] == 1
+    assert len(run["starts"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(8))
+def test_a_run_killed_at_a_random_moment_resumes_to_the_identical_file(reference, tmp_path, attempt):
+    process = start(tmp_path)
+    time.sleep(random.Random(attempt).uniform(2.0, 7.0))
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "folder: run" in start(tmp_path, "resume=true").communicate(timeout=120)[0]
+    assert (tmp_path / "run/model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes()
+
+
+def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(reference, tmp_path):
+    process = start(tmp_path, "epochs=2000")
+    wait_for(process, "dense: epoch 2/")
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130
+    assert "interrupted; to continue: effdl train resume=run" in output
+    assert "Traceback" not in output
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "interrupted"
+
+
+def test_evaluate_says_the_same_from_the_folder_alone(reference, effdl):
+    shutil.copytree(reference, "moved")
+    code, output, _ = effdl("evaluate", "moved", "--layers")
+    assert code == 0
+    assert f"top1 = {result(reference)['stages'][-1]['top1']!r}" in output
+    assert "the same as recorded, to the last digit" in output
+    assert "300x64" in output
+
+
+def test_evaluate_notices_a_wrong_record(reference, effdl):
+    shutil.copytree(reference, "copy")
+    rows = read_rows(Path("copy/stages.jsonl"))
+    rows[-1]["top1"] += 0.01
+    Path("copy/stages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, output, _ = effdl("evaluate", "copy")
+    assert code == 1
+    assert "when the run measured it" in output
+
+
+def test_evaluate_runs_no_code_that_a_folder_names(reference, effdl):
+    for target in ("os.system", "effdl.data.build.load", "effdl.data.image_folder.Path"):
+        shutil.rmtree("copy", ignore_errors=True)
+        shutil.copytree(reference, "copy")
+        run = json.loads(Path("copy/run.json").read_text())
+        run["config"]["dataset"] |= {"_target_": target, "command": "touch hacked"}
+        Path("copy/run.json").write_text(json.dumps(run))
+        code, _, error = effdl("evaluate", "copy")
+        assert code == 2
+        assert "a run folder may only name a data set of effdl's" in error
+        assert not Path("hacked").exists()
+
+
+def test_evaluate_without_a_record_says_so(reference, effdl):
+    shutil.copytree(reference, "copy")
+    rows = read_rows(Path("copy/stages.jsonl"))
+    Path("copy/stages.jsonl").write_text(json.dumps(rows[0]) + "\n")  # as if killed before the last row
+    code, output, _ = effdl("evaluate", "copy")
+    assert code == 0
+    assert "cut off before it measured this model" in output
+    code, _, error = effdl("evaluate", "copy", "--root", "somewhere")
+    assert code == 2
+    assert "--root somewhere: digits comes with effdl and has no root" in error
+
+
+def test_a_stage_without_training_spent_nothing_and_one_without_meter_is_unknown(effdl):
+    assert effdl("train", "model=mlp", "epochs=0", "hydra.run.dir=a")[0] == 0
+    assert effdl("train", "model=mlp", "epochs=0", "energy.enabled=false", "hydra.run.dir=b")[0] == 0
+    assert result(Path("a"))["stages"][0]["energy_kwh"] == 0
+    assert result(Path("b"))["stages"][0]["energy_kwh"] is None
+    assert result(Path("b"))["total"]["energy_kwh"] is None
+    assert result(Path("b"))["stages"][0]["memory_peak_bytes"] is None
+
+
+def test_two_runs_at_once_do_not_share_a_folder(tmp_path):
+    commands = [[sys.executable, "-m", "effdl", "train", "model=mlp", "epochs=1", f"seed={seed}"] for seed in (0, 1)]
+    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for command in commands]
+    folders = {process.communicate(timeout=120)[0].splitlines()[-1] for process in both}
+    assert len(folders) == 2
+    seeds = [json.loads(file.read_text())["seed"] for file in tmp_path.rglob("run.json")]
+    assert sorted(seeds) == [0, 1]
+
+
+def test_same_seed_same_file_other_seed_other_file(effdl):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert effdl("train", "model=mlp", "epochs=1", f"seed={seed}", f"hydra.run.dir={name}")[0] == 0
+    files = [Path(name, "model.safetensors").read_bytes() for name in "abc"]
+    assert files[0] == files[1] != files[2]
+
+
+def test_weights_of_a_run_start_another(effdl):
+    assert effdl("train", "model=mlp", "epochs=5", "hydra.run.dir=first")[0] == 0
+    assert effdl("train", "model=mlp", "model.weights=first", "epochs=0", "hydra.run.dir=second")[0] == 0
+    assert result(Path("first"))["stages"][0]["top1"] == result(Path("second"))["stages"][0]["top1"]
+
+
+def test_a_loss_that_is_not_finite_fails_the_run(effdl):
+    code, output, error = effdl("train", "model=mlp", "optimizer.lr=1e20", "hydra.run.dir=run")
+    assert code == 1
+    assert "the loss is" in output
+    assert "Traceback" not in output + error
+    run = json.loads(Path("run/run.json").read_text())
+    assert run["status"] == "failed"
+    assert "lower optimizer.lr" in run["reason"]
+
+
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(reference, tmp_path):
+    process = start(tmp_path)
+    wait_for(process, "dense: epoch 3/3")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    checkpoint = tmp_path / "run/checkpoint.0.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    output = start(tmp_path, "resume=true").communicate(timeout=120)[0]
+    assert "checkpoint.0.pt is damaged" in output
+    assert (tmp_path / "run/model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes()

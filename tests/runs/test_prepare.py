@@ -1,0 +1,57 @@
+"""From a config to the parts of a run."""
+
+import pytest
+import torch
+
+from effdl.config.compose import composed, settings
+from effdl.runs.prepare import prepare_run, recipe_of
+from effdl.utils.errors import UserError
+
+
+def config(*overrides: str) -> dict:
+    return settings(composed(list(overrides), None))
+
+
+def test_the_same_seed_builds_the_same_model_and_another_another():
+    first, again, other = (prepare_run(config(f"seed={seed}", "model=mlp")).model.state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_the_description_rebuilds_the_architecture_only():
+    prepared = prepare_run(config("model=mlp", "model.hidden=[5]"))
+    found = prepared.model_description("dense", prepared.model)
+    assert (found["channels"], found["image_size"], found["classes"]) == (1, 8, 10)
+    assert (found["stage"], found["config"]["hidden"]) == ("dense", [5])
+    assert "weights" not in found["config"]
+    assert found["structure"] == []
+
+
+def test_the_recipe_is_what_the_config_says():
+    recipe = recipe_of(config("augment=[flip_crop,mixup]", "epochs=7", "optimizer.lr=0.3", "ema=0.5"), 10)
+    assert (recipe.epochs, recipe.ema, recipe.lr_scale) == (7, 0.5, 1.0)
+    assert recipe.optimizer(torch.nn.Linear(2, 2)).param_groups[0]["lr"] == 0.3
+    images, targets = torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([1, 2, 3, 4])
+    for augment in recipe.augment:
+        images, targets = augment(images, targets)
+    assert targets.shape == (4, 10)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["prune=2:5"], "5 does not divide the inputs of 3.conv1 (16)"),
+        (["prune=0.5", "compression.magnitude.exclude=[layer9.*]"], "exclude=layer9.*: fits no layer"),
+        (["factorize=0.5", "compression.lowrank.exclude=[x]"], "exclude=x: fits no layer"),
+        (["prune=0.5", "compression=[filters]", "compression.filters.exclude=[x]"], "exclude=x: fits no layer"),
+        (["quantize=int8", "compression=[int8,int8_aware]"], "int8_aware cannot come after int8"),
+        (["prune=0.5", "factorize=0.5", "compression=[magnitude,lowrank]"], "lowrank cannot come after magnitude"),
+        (["distill=nowhere"], "distill=nowhere: nowhere: no such model file"),
+        (["distill=self"], "distill=self: no training follows the first"),
+        (["distill=self", "compression.logits.during=[prun]"], "prun is no stage of this run (allowed: dense)"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_training(overrides, message):
+    with pytest.raises(UserError) as caught:
+        prepare_run(config(*overrides))
+    assert message in str(caught.value)

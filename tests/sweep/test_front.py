@@ -1,0 +1,49 @@
+"""What an optimization found, as a table and a picture."""
+
+import matplotlib.image
+import numpy as np
+import pytest
+from rich.console import Console
+
+from effdl.sweep.front import front_picture, front_table
+
+
+def found(objectives, values, best):
+    rows = [
+        {"trial": n, "state": "COMPLETE" if v else "FAIL", "overrides": [f"prune=0.{n}"], "values": v}
+        for n, v in enumerate(dict(zip(objectives, each, strict=True)) if each else None for each in values)
+    ]
+    return {"objectives": objectives, "best": best, "trials": rows}
+
+
+TWO = found({"top1": "maximize", "size_bytes": "minimize"}, [(0.9, 90e3), (0.8, 20e3), None, (0.7, 50e3)], [1, 0])
+
+
+def test_the_table_shows_the_front_in_units_for_people():
+    console = Console(width=100, record=True, file=None, quiet=False)
+    with console.capture() as capture:
+        console.print(front_table(TWO))
+    text = capture.get()
+    assert "Pareto front of 4 trials (3 complete, 1 fail)" in text
+    rows = [line.replace("│", " ").split() for line in text.splitlines() if "prune=" in line]
+    assert rows == [["1", "80", "20", "prune=0.1"], ["0", "90", "90", "prune=0.0"]]
+    assert "top-1 accuracy (%)" in text
+    assert "size on disk (KB)" in text
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.filterwarnings("error:.*layout")
+def test_a_panel_for_every_further_objective(count, tmp_path):
+    names = ["top1", "size_bytes", "total_co2eq_g", "latency_ms"][:count]
+    values = [(0.9, 90e3, 2.0, 1.0)[:count], (0.8, 20e3, 1.0, 2.0)[:count], None]
+    png = front_picture(found(dict.fromkeys(names, "minimize"), values, [0, 1]), "/a/$b/$c")
+    (tmp_path / "x.png").write_bytes(png)
+    pixels = matplotlib.image.imread(tmp_path / "x.png")
+    assert pixels.shape[:2] == (504, round(5.6 * (count - 1) * 120))
+    blue = np.isclose(pixels[..., :3], (31 / 255, 119 / 255, 180 / 255), atol=0.02).all(-1)
+    thirds = np.array_split(blue, count - 1, axis=1)
+    assert all(part.sum() > 50 for part in thirds)  # the front is in each panel
+
+
+def test_one_trial_only():
+    assert front_picture(found({"top1": "maximize", "macs": "minimize"}, [(0.5, 10.0)], [0]), "x")[:4] == b"\x89PNG"

@@ -1,0 +1,107 @@
+"""What is shown while a sweep goes on and when it is over."""
+
+import io
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from effdl.sweep.progress import SweepProgress, duration, where
+from effdl.sweep.table import accuracy, label, summary, sweep_table
+from effdl.utils.files import append_row
+
+MEASURED = {
+    "top1": 0.975,
+    "size_bytes": 12345,
+    "macs": 50200,
+    "total_duration_s": 2.0,
+    "total_energy_kwh": 1e-6,
+    "total_co2eq_g": 0.1,
+}
+
+
+def job(number, status=None, **more):
+    end = {} if status is None else {"event": "end", "status": status, "reason": None, "row": None}
+    overrides = ["model=mlp", f"prune=0.{number}"]
+    return {"job": number, "overrides": overrides, "folder": f"sweep/run{number}", "event": "start", **end, **more}
+
+
+JOBS = [
+    job(2, "failed", reason="the loss is nan"),
+    job(1, "done", row=MEASURED),
+    job(3, "skipped", row=MEASURED),
+    job(4),
+]
+
+
+def shown(renderable) -> str:
+    console = Console(width=140, file=io.StringIO(), markup=False)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_the_table_has_a_row_per_job_in_order():
+    lines = [line.split("│")[1:-1] for line in shown(sweep_table(JOBS, ["prune"])).splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in line] for line in lines]
+    assert [row[:3] for row in cells] == [
+        ["1", "prune=0.1", "done"],
+        ["2", "prune=0.2", "failed"],
+        ["3", "prune=0.3", "skipped"],
+        ["4", "prune=0.4", "cut off"],
+    ]
+    assert cells[0][3:] == ["97.50 %", "12.3 KB", "50.2 k", "2.0 s", "1 mWh", "run1"]
+    assert cells[1][3:] == ["-", "-", "-", "-", "-", "the loss is nan"]
+
+
+def test_another_accuracy_than_top_1_says_so():
+    assert accuracy({"top1": 0.5, "top5": 0.9}) == "50.00 %"
+    assert accuracy({"top5": 0.9, "top10": 1.0}) == "top-5 90.00 %"
+
+
+def test_only_swept_keys_are_in_a_label():
+    assert label(JOBS[0], ["prune"]) == "prune=0.2"
+    assert label({**JOBS[0], "overrides": ["+a.b=1", "model=mlp"]}, ["a.b"]) == "+a.b=1"
+    assert label(JOBS[0], []) == "-"
+
+
+def test_the_summary_counts_and_adds_what_this_launch_did():
+    assert summary(JOBS, 6) == (
+        "1 done, 1 skipped, 1 failed, 1 cut off, 2 not begun; "
+        "2.0 s, 1 mWh of training and evaluation in the runs that are done"
+    )
+    unknown = job(5, "done", row={**MEASURED, "total_energy_kwh": None})
+    assert "energy not measured" in summary([*JOBS, unknown], None)
+    assert summary([], None) == "no job began"
+
+
+def test_each_ended_job_is_told_once(tmp_path):
+    file, console = tmp_path / "jobs.jsonl", Console(file=io.StringIO(), width=200, markup=False)
+    with SweepProgress(console, file, 3, ["prune"]):
+        for row in JOBS[:2]:
+            append_row(file, row)
+    assert console.file.getvalue().splitlines() == [
+        "1/3 failed prune=0.2: the loss is nan",
+        "2/3 done prune=0.1: 97.50 %, 2.0 s",
+    ]
+
+
+def test_a_terminal_shows_the_running_jobs_the_energy_and_the_time_left(tmp_path):
+    console = Console(file=io.StringIO(), width=120, force_terminal=True, markup=False)
+    progress = SweepProgress(console, tmp_path / "jobs.jsonl", 6, ["prune"])
+    running = job(4, folder=str(tmp_path))
+    (tmp_path / "epochs.jsonl").write_text(
+        json.dumps({"stage": "dense", "epoch": 3, "loss": 0.5, "top1": 0.8, "val_top1": 0.75}) + "\n"
+    )
+    progress.began -= 100
+    text = shown(progress._picture([*JOBS[:3], running]))
+    assert "3/6 jobs, 1 failed, 1 mWh so far, 0:02:30 left" in text  # two jobs in 100 s, three to go
+    assert "prune=0.4: dense, epoch 3, loss 0.500, top-1 75.00 %" in text
+
+
+def test_a_run_without_an_epoch_is_starting(tmp_path):
+    assert where(tmp_path) == "starting"
+    assert where(Path("/nowhere")) == "starting"
+
+
+def test_durations():
+    assert [duration(seconds) for seconds in (5, 65, 3725)] == ["0:00:05", "0:01:05", "1:02:05"]

@@ -1,0 +1,43 @@
+"""Where a run computes."""
+
+import pytest
+import torch
+
+from effdl.config.compose import composed, settings
+from effdl.training.device import DEFAULT_THREADS, select_device
+from effdl.utils.errors import UserError
+
+
+def config(*overrides: str) -> dict:
+    return settings(composed(list(overrides), None))
+
+
+@pytest.fixture
+def restored_threads():
+    yield
+    torch.set_num_threads(DEFAULT_THREADS)
+
+
+def test_threads_of_one_run_do_not_stay_for_the_next(restored_threads):
+    select_device(config("device.threads=1")["device"])
+    assert torch.get_num_threads() == 1
+    select_device(config()["device"])
+    assert torch.get_num_threads() == DEFAULT_THREADS
+
+
+def test_defaults_of_the_device():
+    device = select_device(config("device=cpu")["device"])
+    assert (device.torch_device.type, device.precision, device.channels_last, device.compile) == (
+        "cpu",
+        "fp32",
+        True,
+        False,
+    )
+    assert select_device(config("device=cpu", "device.channels_last=false")["device"]).channels_last is False
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there():
+    with pytest.raises(UserError, match=r"device=cuda: there is none here \(found: .*cpu\)"):
+        select_device(config("device=cuda")["device"])

@@ -1,0 +1,28 @@
+"""Rows of epochs, also after a kill."""
+
+from effdl.training.epoch_log import EpochLog
+from effdl.utils.files import read_rows
+
+
+def row(epoch):
+    return {"epoch": epoch, "loss": 1.0, "top1": 0.5, "images_per_s": 1.0, "duration_s": 1.0}
+
+
+def test_the_epoch_log_goes_back_to_the_checkpoint(tmp_path):
+    path = tmp_path / "epochs.jsonl"
+    first = EpochLog(path, "dense", 0)
+    for epoch in (1, 2):
+        first.append(row(epoch))
+    second = EpochLog(path, "prune", 1)
+    second.restore([])
+    for epoch in (1, 2, 3):
+        second.append(row(epoch))
+    path.write_bytes(path.read_bytes()[:-5])  # killed within epoch 3's row
+    assert second.restore([row(1)]) == [{"stage": "prune", "fit": 1, **row(1)}]
+    assert second.append(row(2))["fit"] == 1
+    assert [(row["stage"], row["fit"], row["epoch"]) for row in read_rows(path)] == [
+        ("dense", 0, 1),
+        ("dense", 0, 2),
+        ("prune", 1, 1),
+        ("prune", 1, 2),
+    ]
