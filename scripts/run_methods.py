@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from readme import markdown, replace_part
+from pages import markdown, replace_part
 
 from effdl.report.table import percent, si, size
 from effdl.runs.folder import DONE, RunFolder
@@ -139,7 +139,7 @@ def main() -> int:
     args = parser.parse_args()
     folders = {name: run(name, args.output.absolute()) for name in args.only or METHODS}
     if not args.only:
-        replace_part("methods", markdown(COLUMNS, [row(name, folder) for name, folder in folders.items()]))
+        replace_part("README.md", "methods", markdown(COLUMNS, [row(name, folder) for name, folder in folders.items()]))
     return 0
 
 

@@ -8,7 +8,7 @@ checks them. One row per accuracy; a difference in points where the file reports
 
 import sys
 
-from readme import markdown, replace_part
+from pages import markdown, replace_part
 
 from effdl.config.experiments import experiments, stated
 from effdl.report.reproduction.claims import TOTAL, Claim, claims
@@ -62,7 +62,7 @@ def main() -> int:
             sources |= own
             papers += [f"{name}: {claim.source}" for claim in found if claim.paper]
     conditions = f"Measured {'; '.join(sorted(sources))}. Papers: {'; '.join(dict.fromkeys(papers))}."
-    replace_part("experiments", f"{markdown(COLUMNS, lines)}\n\n{conditions}")
+    replace_part("README.md", "experiments", f"{markdown(COLUMNS, lines)}\n\n{conditions}")
     return 0
 
 

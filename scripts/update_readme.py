@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from omegaconf import OmegaConf
-from readme import markdown, replace_part
+from pages import markdown, replace_part
 
 from effdl.report.table import grams, milliseconds, percent, si, size, watt_hours
 from effdl.runs.folder import RunFolder
