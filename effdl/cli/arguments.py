@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from effdl.config.instantiate import allow_code_of
 from effdl.utils.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def folder_parser(command: str, description: str, epilog: str) -> argparse.Argum
     parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
     parser.add_argument("--root", type=Path, help="where the data set is, if it has moved")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="instead of the run's own")
-    parser.add_argument("--trust", action="store_true", help="run model code that is not part of effdl")
+    parser.add_argument("--trust", action="store_true", help="run code of the run's config that is not part of effdl")
+    parser.add_argument("--config-dir", metavar="DIR", help="where such code is")
     return parser
 
 
@@ -46,6 +48,8 @@ def opened(args: argparse.Namespace, console: Console) -> "ReopenedRun":
     """
     from effdl.runs.reopen import reopen, stored_run
 
+    if args.config_dir:
+        allow_code_of(args.config_dir)
     run = reopen(stored_run(args.folder), root=args.root, device=args.device, trusted=args.trust)
     if not run.same_data:
         console.print("warning: the data set is not the one of the run: its fingerprint differs")

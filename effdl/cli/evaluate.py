@@ -35,6 +35,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def evaluate(args: argparse.Namespace, console: Console) -> int:
     """Measure, show, and say whether the accuracy is the one that the run recorded."""
     run = opened(args, console)
+    from effdl.config.instantiate import instantiate
     from effdl.config.naming import title
     from effdl.models.stored import read_description
     from effdl.report.table import layers_table, stages_table
@@ -48,6 +49,7 @@ def evaluate(args: argparse.Namespace, console: Console) -> int:
         run.device,
         topk=run.config["topk"],
         batch_size=run.config["eval_batch_size"],
+        metrics={key: instantiate(node) for key, node in run.config.get("metric", {}).items() if args.trust},
         split=args.split,
         trusted=args.trust,
     )

@@ -20,6 +20,7 @@ GROUPS = {
     "augmentations": "augment",
     "devices": "device",
     "energy": "energy",
+    "metrics": "metric",
     "loggers": "logger",
     "sweepers": "hydra/sweeper",
 }

@@ -4,7 +4,6 @@ import itertools
 import signal
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
@@ -19,13 +18,10 @@ from effdl.config.overrides import quote, resume_folder, stored_overrides, value
 from effdl.config.validation import check_targets
 from effdl.measure.energy import energy_meter
 from effdl.report.outcome import CurvesPicture, show_result
-from effdl.runs.folder import DONE, STOPPED, RunFolder, find_unfinished
+from effdl.runs.folder import DONE, FAILED, STOPPED, Outcome, RunFolder, find_unfinished
 from effdl.training.progress import Progress
 from effdl.utils.distributed import from_main, is_main, launched, main_first, together
-from effdl.utils.errors import UserError
-
-if TYPE_CHECKING:
-    from effdl.runs.execute import Outcome
+from effdl.utils.errors import RunError, UserError
 
 
 def main(arguments: list[str]) -> int:
@@ -52,8 +48,45 @@ def refuse(message: str) -> None:
     raise UserError(f"train: {message} (flags: `effdl train --help` and --hydra-help)")
 
 
+def train(overrides: list[str], *, config_dir: str | Path | None = None, quiet: bool = False) -> Path:
+    """One run, from Python: what ``effdl train OVERRIDES`` does.
+
+    Args:
+        overrides: as on the command line: ``["model=mlp", "prune=0.5"]``.
+        config_dir: a folder of your own configs and code.
+        quiet: show nothing.
+
+    Returns:
+        The run folder; with ``resume=true`` that of the run that was continued or found complete.
+
+    Raises:
+        UserError: a mistake in the overrides, found before anything is written.
+        RunError: the run failed; the folder says why, too.
+    """
+    flags = [] if config_dir is None else ["--config-dir", str(config_dir)]
+    args = get_args_parser().parse_args([*flags, *overrides])
+    folder, outcome = run_one(flags, args, Console(quiet=True) if quiet else terminal())
+    if outcome.status not in (DONE, STOPPED):
+        raise RunError(f"{folder.path}: {outcome.reason}")
+    return folder.path
+
+
 def single(flags: list[str], args: Namespace, console: Console) -> int:
-    """One run: everything that can be wrong with it is found before its folder exists."""
+    """One run, and what is shown at its end; returns the exit code."""
+    folder, outcome = run_one(flags, args, console)
+    if outcome.told or not is_main():
+        return 0 if outcome.status == DONE else 1
+    if outcome.status == DONE:
+        show_result(folder, console)
+    elif outcome.status == STOPPED:
+        console.print(f"stopped: {outcome.reason}", highlight=False, soft_wrap=True)
+    else:
+        console.print(f"effdl: {outcome.reason}", style="red", highlight=False, soft_wrap=True)
+    return 0 if outcome.status in (DONE, STOPPED) else 1
+
+
+def run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFolder, Outcome]:
+    """Prepare and execute a run: everything that can be wrong with it is found before its folder exists."""
     if args.multirun:
         raise UserError("-m: torchrun starts the processes of one run (a sweep calls it once for every run)")
     overrides = args.overrides
@@ -65,11 +98,8 @@ def single(flags: list[str], args: Namespace, console: Console) -> int:
     run_folder, status = from_main(lambda: free_folder(config, plain, overrides))
     if status == DONE:
         console.print(f"{run_folder.path} is complete")
-        if is_main():
-            show_result(run_folder, console)
-        return 0
-    new = status is None
-    if plain["resume"] and new:
+        return run_folder, Outcome(DONE)
+    if plain["resume"] and status is None:
         console.print("resume: no unfinished run of this config, starting a new one")
     check_targets(plain)
     from effdl.runs.execute import execute, follow
@@ -78,9 +108,9 @@ def single(flags: list[str], args: Namespace, console: Console) -> int:
     prepared = main_first(lambda: prepare_run(plain))
     if not is_main():
         follow(prepared, run_folder, meter)
-        return 0
+        return run_folder, Outcome(DONE)
     run_folder.check_data(prepared.data.fingerprint)
-    if new and value_of(overrides, "hydra.run.dir") is None:
+    if status is None and value_of(overrides, "hydra.run.dir") is None:
         run_folder = reserved(run_folder.path)
     outcomes = []
 
@@ -92,19 +122,8 @@ def single(flags: list[str], args: Namespace, console: Console) -> int:
             console.print(resume, highlight=False, soft_wrap=True)
             raise
 
-    code = call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
-    return code or show_outcome(outcomes[0], run_folder, console)
-
-
-def show_outcome(outcome: "Outcome", folder: RunFolder, console: Console) -> int:
-    """Say how a run ended; returns the exit code."""
-    if outcome.status == DONE:
-        show_result(folder, console)
-    elif outcome.status == STOPPED:
-        console.print(f"stopped: {outcome.reason}", highlight=False, soft_wrap=True)
-    elif not outcome.told:
-        console.print(f"effdl: {outcome.reason}", style="red", highlight=False, soft_wrap=True)
-    return 0 if outcome.status in (DONE, STOPPED) else 1
+    call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
+    return run_folder, outcomes[0] if outcomes else Outcome(FAILED, "it broke off", told=True)
 
 
 def free_folder(config: DictConfig, plain: dict, overrides: list[str]) -> tuple[RunFolder, str | None]:

@@ -1,7 +1,6 @@
 """From command-line overrides to a checked config, and from Hydra's errors to messages for people."""
 
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -16,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from effdl.config import naming
 from effdl.config.hydra_app import search_path
 from effdl.config.identity import flatten
+from effdl.config.instantiate import allow_code_of
 from effdl.config.options import config_folder
 from effdl.config.overrides import check_lists, key_of, parse, variations
 from effdl.config.schema import NODES
@@ -66,19 +66,6 @@ def composed(overrides: list[str], config_dir: str | None, configs: Path | None 
             raise UserError(explain(error, overrides)) from error
 
 
-def allow_code_of(config_dir: str) -> None:
-    """Let config files name code that lies beside them: `_target_: module.function` for ``config_dir/module.py``.
-
-    Raises:
-        UserError: there is no such folder.
-    """
-    folder = Path(config_dir).resolve()
-    if not folder.is_dir():
-        raise UserError(f"--config-dir {config_dir}: no such folder")
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
-
-
 def settings(config: DictConfig) -> dict:
     """The run's part of a composed config as plain values, its own keys checked and its paths made absolute.
 
@@ -92,6 +79,7 @@ def settings(config: DictConfig) -> dict:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(first_line(error)) from error
+    plain.setdefault("metric", {})  # copies of configs that an earlier version froze have no such group
     check_settings(plain, OmegaConf.to_container(config, resolve=False))
     if "root" in plain["dataset"]:
         plain["dataset"]["root"] = str(Path(plain["dataset"]["root"]).expanduser().absolute())

@@ -54,9 +54,11 @@ def call_hydra(flags: list[str], overrides: list[str], job: Callable, configs: P
     Args:
         configs: the folder to compose from; None: the shipped configs.
     """
-    sys.argv = ["effdl", *flags, *overrides]
+    before, sys.argv = sys.argv, ["effdl", *flags, *overrides]
     try:
         hydra.main(version_base="1.3", config_path=str(configs or config_folder()), config_name="train")(job)()
     except SystemExit as stop:  # after --help
         return int(stop.code or 0)
+    finally:
+        sys.argv = before
     return 0

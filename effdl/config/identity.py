@@ -13,7 +13,7 @@ from effdl.config.schema import HYDRA_KEYS
 from effdl.utils.errors import UserError
 
 # Keys that change neither the data nor the arithmetic: two runs that differ only here are the same experiment.
-INCIDENTAL = ("resume", "dataset.root", "dataset.download", "logger")
+INCIDENTAL = ("resume", "dataset.root", "dataset.download", "logger", "metric")
 SINGLE = {
     "dataset": "dataset",
     "model": "model",

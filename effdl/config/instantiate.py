@@ -2,23 +2,28 @@
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from effdl.config.schema import RUN_KEYS
 from effdl.utils.errors import UserError
 
 
-def keywords(function: Callable) -> dict[str, Any]:
-    """Annotations of a function's keyword-only parameters (of all its named ones if it has no keyword-only ones).
+def keywords(function: Callable, supplied: int | tuple[str, ...] = 0) -> dict[str, Any]:
+    """Annotations of the parameters that are keys of a config, by name.
 
-    Of a class, such as another library's, also those of the parameters with a default.
+    Those of a function are its keyword-only parameters, or if it has none all that the run does not give; those of a
+    class all that the run does not give.
+
+    Args:
+        supplied: what the run gives: so many positional arguments, or those of these names.
     """
-    parameters, of_class = inspect.signature(function).parameters.values(), inspect.isclass(function)
-    named = [p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    own = [p.name for p in named if p.kind is p.KEYWORD_ONLY or (of_class and p.default is not p.empty)]
-    keys = own or [p.name for p in named]
+    of_class = inspect.isclass(function)
+    named = _own_parameters(function, supplied)
+    keys = [p.name for p in named if p.kind is p.KEYWORD_ONLY or of_class] or [p.name for p in named]
     annotated = function.__init__ if of_class else function
     try:
         hints = get_type_hints(annotated, include_extras=True) if inspect.isfunction(annotated) else {}
@@ -27,10 +32,20 @@ def keywords(function: Callable) -> dict[str, Any]:
     return {key: hints.get(key, inspect.Parameter.empty) for key in keys}
 
 
-def required(function: Callable) -> list[str]:
-    """Names of the keyword-only parameters without a default."""
-    parameters = inspect.signature(function).parameters.values()
-    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+def required(function: Callable, supplied: int | tuple[str, ...] = 0) -> list[str]:
+    """Names of the keys without a default."""
+    keys = keywords(function, supplied)
+    return [p.name for p in _own_parameters(function, supplied) if p.name in keys and p.default is p.empty]
+
+
+def _own_parameters(function: Callable, supplied: int | tuple[str, ...]) -> list[inspect.Parameter]:
+    """The named parameters that the run does not give."""
+    parameters = list(inspect.signature(function).parameters.values())
+    named = [p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if isinstance(supplied, tuple):
+        return [p for p in named if p.name not in supplied]
+    positional = [p.name for p in named if p.kind is p.POSITIONAL_OR_KEYWORD][:supplied]
+    return [p for p in named if p.name not in positional]
 
 
 def locate(target: str) -> Callable:
@@ -58,3 +73,16 @@ def instantiate(node: dict, *supplied: Any) -> Any:
     }
     function = partial(locate(node["_target_"]), **arguments)
     return function if node.get("_partial_") else function(*supplied)
+
+
+def allow_code_of(config_dir: str | Path) -> None:
+    """Let config files name code that lies beside them: ``_target_: module.function`` for ``config_dir/module.py``.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    folder = Path(config_dir).resolve()
+    if not folder.is_dir():
+        raise UserError(f"--config-dir {config_dir}: no such folder")
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))

@@ -13,7 +13,7 @@ from pydantic import Field
 from effdl.config.types import Bits, Count, Fraction, Natural, Pattern, Positive, SpeedUp
 
 HYDRA_KEYS = ("_target_", "_partial_")
-RUN_KEYS = (*HYDRA_KEYS, "stage", "during")
+RUN_KEYS = (*HYDRA_KEYS, "stage", "during")  # keys that are the run's, not of the function that a node names
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,29 @@ SHARED = {
     "dataset": "effdl.data.build.split_source",
     "compression": {"stage": str, "during": list[str] | None},
 }
-GROUPS = ("dataset", "model", "optimizer", "scheduler", "augment", "compression", "device", "energy", "logger")
+# What the run gives to the functions of a group, which are therefore no keys: so many positional arguments, or those
+# of these names that a function has.
+SUPPLIED: dict[str, int | tuple[str, ...]] = {
+    "model": ("channels", "image_size", "classes", "pretrained"),
+    "teacher": ("channels", "image_size", "classes", "pretrained"),
+    "optimizer": 1,
+    "scheduler": 3,
+    "augment": 2,
+    "compression": 2,
+    "logger": 2,
+    "metric": 2,
+}
+GROUPS = (
+    "dataset",
+    "model",
+    "optimizer",
+    "scheduler",
+    "augment",
+    "compression",
+    "metric",
+    "device",
+    "energy",
+    "logger",
+)
 NODES = (*GROUPS, "teacher")  # keys whose values are no single values
 LEVELS = ("prune", "factorize", "quantize", "distill")

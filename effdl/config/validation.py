@@ -5,7 +5,7 @@ from typing import Any, get_type_hints
 
 from effdl.config.annotations import conforms, describe, show
 from effdl.config.instantiate import keywords, locate, required
-from effdl.config.schema import HYDRA_KEYS, LEVELS, NODES, SHARED, DeviceSettings, Settings
+from effdl.config.schema import HYDRA_KEYS, LEVELS, NODES, SHARED, SUPPLIED, DeviceSettings, Settings
 from effdl.utils.errors import UserError, nearest
 
 
@@ -56,6 +56,8 @@ def check_targets(config: dict) -> None:
         check_call(f"augment.{name}", node, {})
     for name, node in config["logger"].items():
         check_call(f"logger.{name}", node, {})
+    for name, node in config["metric"].items():
+        check_call(f"metric.{name}", node, {})
     for name, node in config["compression"].items():
         check_level(config, name, node)
         check_call(f"compression.{name}", node, SHARED["compression"])
@@ -70,7 +72,11 @@ def check_level(config: dict, name: str, node: dict) -> None:
     """Check the level of a step, and call it by the name under which it was set."""
     if not isinstance(node, dict) or "_target_" not in node or "level" not in node:
         return
-    hint, level, stage = keywords(locate(node["_target_"])).get("level", Any), node["level"], node.get("stage")
+    hint, level, stage = (
+        keywords(locate(node["_target_"]), SUPPLIED["compression"]).get("level", Any),
+        node["level"],
+        node.get("stage"),
+    )
     if not conforms(level, hint):
         key = stage if level == config.get(stage) else f"compression.{name}.level"
         raise UserError(f"{key}={show(level)}: allowed is {describe(hint)} (for {name})")
@@ -78,14 +84,15 @@ def check_level(config: dict, name: str, node: dict) -> None:
 
 def check_call(path: str, node: dict, shared: dict[str, Any] | str) -> None:
     """Check a node with a ``_target_`` against its function's keyword-only parameters and the group's shared keys."""
+    group = path.partition(".")[0]
     if not isinstance(node, dict) or "_target_" not in node:
-        group = path.partition(".")[0]
         raise UserError(f"{path}={node}: allowed is one of the options that `effdl list {group}` shows")
     hints = {}
     for target in (node["_target_"], *([shared] if isinstance(shared, str) else [])):
         function = locate(target)
-        check_present(f"{path}.", node, required(function))
-        hints |= keywords(function)
+        supplied = SUPPLIED.get(group, 0) if target == node["_target_"] else 0
+        check_present(f"{path}.", node, required(function, supplied))
+        hints |= keywords(function, supplied)
     hints |= shared if isinstance(shared, dict) else {}
     nested = {key: value for key, value in node.items() if isinstance(value, dict) and "_target_" in value}
     for key, value in nested.items():

@@ -16,29 +16,40 @@ from effdl.models.weights import load_weights
 from effdl.utils.errors import UserError
 
 log = logging.getLogger(__name__)
-SUPPLIED = ["channels", "image_size", "classes"]  # what every family is given
 
 
 def build(config: dict, channels: int, image_size: int, classes: int, *, trusted: bool = True) -> nn.Module:
-    """The model of ``config`` for (N, channels, image_size, image_size) images and (N, classes) logits, in train mode.
+    """The model of a config's node for (N, channels, image_size, image_size) images and (N, classes) logits.
 
-    ``config`` has the function's path in ``_target_``, its options, and ``weights``: None, "pretrained" (models of
-    other libraries) or a path (see `load_weights`). With ``trusted=False``, for configs that come out of a file, only
-    the families of this package are made, and no weights are loaded. Raises UserError.
+    Args:
+        config: the function or class, its keys, and ``weights``: None, "pretrained" (models of other libraries) or a
+            path (see `load_weights`). A function is given those of ``channels``, ``image_size`` and ``classes`` that
+            it has parameters for.
+        trusted: False for configs that come out of a file: only families of this package are made, and no weights
+            are loaded.
+
+    Returns:
+        The model in train mode.
+
+    Raises:
+        UserError: the config names something else, or the model does not fit the images and classes.
     """
     config = node_by_target("model", config)
     family = locate(config["_target_"]) if trusted else _shipped_family(config)
     options = {key: value for key, value in config.items() if key not in ("_target_", "weights")}
     weights = config.get("weights") if trusted else None
+    parameters = inspect.signature(family).parameters
+    supplied = {"channels": channels, "image_size": image_size, "classes": classes}
+    supplied = {key: value for key, value in supplied.items() if key in parameters}
     if weights == "pretrained":
-        if "pretrained" not in inspect.signature(family).parameters:
+        if "pretrained" not in parameters:
             raise UserError(
                 f"model.weights=pretrained: {family.__name__} has none; allowed: null, or the path of a run folder or"
                 " of a .safetensors file (pretrained is for model=torchvision and model=timm)"
             )
         options["pretrained"] = True
     try:
-        model = family(channels, image_size, classes, **options)
+        model = family(**supplied, **options)
     except OSError as error:  # pretrained weights come over the network
         raise UserError(f"model.weights={weights}: cannot be fetched: {error}") from error
     if weights not in (None, "pretrained"):

@@ -3,9 +3,11 @@
 The model is always the one that was read back from its file, so every number is that of the file.
 """
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from effdl.data.build import Data
 from effdl.data.loader import normalized_batches
@@ -13,12 +15,17 @@ from effdl.data.source import Images
 from effdl.deploy.latency import deployed_latency
 from effdl.measure.accuracy import accuracy
 from effdl.measure.bits import summary
+from effdl.measure.eval_mode import eval_mode
 from effdl.measure.latency import throughput
 from effdl.measure.layers import per_layer
 from effdl.measure.macs import macs
 from effdl.measure.size import count, file_bytes
 from effdl.models import storage
 from effdl.models.stored import load_model
+from effdl.utils.errors import RunError
+
+Batches = Iterable[tuple[Tensor, Tensor]]  # normalized float images (n, C, H, W) and labels (n,)
+Metric = Callable[[nn.Module, Batches], float | None]
 
 
 def evaluate(
@@ -28,10 +35,20 @@ def evaluate(
     *,
     topk: list[int],
     batch_size: int,
+    metrics: dict[str, Metric] | None = None,
     split: str = "test",
     trusted: bool = False,
 ) -> dict:
-    """Everything there is to say about a stored model; accuracy on a split of the data set, ``layers`` a row each."""
+    """Everything there is to say about a stored model.
+
+    Args:
+        metrics: the user's own, by the key that they get; each is given the model and the batches of the split.
+        split: of the data set, for the accuracy.
+        trusted: also build a model whose code is not part of effdl.
+
+    Returns:
+        The keys of a stage's row, and ``layers``, a row each.
+    """
     model = load_model(path, trusted=trusted).to(device)
     shape, threads = data.input_shape, torch.get_num_threads()
     stored = storage.breakdown(path)
@@ -40,6 +57,7 @@ def evaluate(
     images: Images = getattr(data, split)
     return {
         **accuracy(model, normalized_batches(images, data, batch_size, device), topk),
+        **own_metrics(model, metrics or {}, lambda: normalized_batches(images, data, batch_size, device)),
         **count(model),
         **operations,
         **summary(layers, operations["macs_nonzero"], float_bits),
@@ -48,3 +66,22 @@ def evaluate(
         **throughput(model, shape, device=device, threads=threads),
         "layers": layers,
     }
+
+
+def own_metrics(
+    model: nn.Module, metrics: dict[str, Metric], batches: Callable[[], Batches]
+) -> dict[str, float | None]:
+    """What the user's own metrics say of a model, in eval mode and without gradients.
+
+    Raises:
+        RunError: one gives something else than a number or None.
+    """
+    found = {}
+    for key, metric in metrics.items():
+        with eval_mode(model):
+            value = metric(model, batches())
+        try:
+            found[key] = None if value is None else float(value)
+        except (TypeError, ValueError) as error:
+            raise RunError(f"metric={key} gives {value!r}: it must be a number or None") from error
+    return found

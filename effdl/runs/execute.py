@@ -5,12 +5,11 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
 from effdl.measure.energy import EnergyMeter
-from effdl.runs.folder import DONE, FAILED, INTERRUPTED, STOPPED, RunFolder
+from effdl.runs.folder import DONE, FAILED, INTERRUPTED, STOPPED, Outcome, RunFolder
 from effdl.runs.prepare import PreparedRun
 from effdl.runs.provenance import provenance
 from effdl.runs.runner import Runner
@@ -22,17 +21,6 @@ from effdl.utils.files import read_rows, write_json, write_rows
 from effdl.utils.logs import logging_to
 
 log = logging.getLogger(__name__)
-
-
-class Outcome(NamedTuple):
-    """How a run ended: a status of `effdl.runs.folder`, and why unless it is done.
-
-    `told`: another process of the run has said why.
-    """
-
-    status: str
-    reason: str | None = None
-    told: bool = False
 
 
 def execute(prepared: PreparedRun, folder: RunFolder, meter: EnergyMeter, callbacks: Iterable[object] = ()) -> Outcome:

@@ -21,6 +21,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from effdl.config.identity import by_option, essential, fingerprint, flatten
 from effdl.utils.clock import now
@@ -36,6 +37,17 @@ log = logging.getLogger(__name__)
 
 # What the last bits of a result depend on, besides the config and the data.
 DECISIVE = ("threads", "world_size", "versions.torch", "hardware.cpu", "hardware.device", "hardware.gpu")
+
+
+class Outcome(NamedTuple):
+    """How a run ended: one of the statuses above, and why unless it is done.
+
+    `told`: another process of the run has said why.
+    """
+
+    status: str
+    reason: str | None = None
+    told: bool = False
 
 
 class RunFolder:

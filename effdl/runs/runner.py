@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from effdl.compression.pipeline import Stage, distillation_losses_of, stages_of, train_fully
+from effdl.config.instantiate import instantiate
 from effdl.deploy.speedup import verdict
 from effdl.measure.energy import EnergyMeter
 from effdl.models import storage
@@ -106,6 +107,7 @@ class Runner:
                 self.prepared.device.torch_device,
                 topk=config["topk"],
                 batch_size=config["eval_batch_size"],
+                metrics={key: instantiate(node) for key, node in config["metric"].items()},
                 trusted=True,
             )
         check_loss(row)

@@ -32,6 +32,7 @@ RAW = {
     "distill": None,
     "resume": False,
     "teacher": {},
+    "metric": {},
     "logger": {},
     "dataset": {
         "_target_": "effdl.data.digits.digits",
@@ -248,7 +249,7 @@ def test_functions_of_the_users_own(module):
     with pytest.raises(UserError, match=r"model\.size is missing"):
         check_call("model", {"_target_": f"{module}.known"}, {})
     check_call("model", {"_target_": f"{module}.half_known", "thing": 1, "size": "x"}, {})
-    assert keywords(locate(f"{module}.Network")) == {"width": Count}
+    assert keywords(locate(f"{module}.Network"), ("channels", "image_size", "classes")) == {"width": Count}
     assert keywords(locate(f"{module}.positional")) == {"root": str, "size": Count}
     assert required(locate(f"{module}.half_known")) == ["thing", "size"]
 

@@ -7,8 +7,8 @@ import pytest
 
 from effdl.config.compose import composed, settings
 from effdl.measure.energy import EnergyMeter
-from effdl.runs.execute import Outcome, execute
-from effdl.runs.folder import RunFolder
+from effdl.runs.execute import execute
+from effdl.runs.folder import Outcome, RunFolder
 from effdl.runs.prepare import prepare_run
 from effdl.training.callbacks import Callbacks
 from effdl.training.loggers import loggers_of
