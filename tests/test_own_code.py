@@ -72,6 +72,14 @@ def test_a_compression_method(mine):
     assert (pruned["stage"], pruned["method"], pruned["epochs"]) == ("prune", "every_other", 1)
 
 
+def test_a_method_that_returns_no_model_is_named(mine):
+    page = Path("mine/halving.py")
+    page.write_text(page.read_text().replace("return trainer.fit", "trainer.fit"))
+    code, output, _ = mine("train", "prune=0.5", "compression=[every_other]", *SMALL, "hydra.run.dir=a")
+    assert code == 1
+    assert "every_other is no compression method: it returned None instead of a model" in output
+
+
 def test_a_distillation_loss(mine):
     assert (
         mine("train", "distill=self", "prune=0.5", "compression=[distance,magnitude]", *SMALL, "hydra.run.dir=a")[0]

@@ -1,4 +1,4 @@
-"""A run carried out in its folder, which records how it ended."""
+"""A run executed in its folder, which records how it ended."""
 
 import logging
 import os
@@ -61,7 +61,7 @@ def follow(prepared: PreparedRun, folder: RunFolder, meter: EnergyMeter) -> None
 
 
 def _run(run: Runner) -> None:
-    """Carry out all stages, between the first and the last record of the run."""
+    """Run all stages, between the first and the last record of the run."""
     device = run.prepared.device.torch_device
     sources = {"data_fingerprint": run.prepared.data.fingerprint, **provenance(device)}
     sources |= {"seed": run.prepared.config["seed"], "world_size": world_size()}

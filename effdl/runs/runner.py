@@ -23,6 +23,7 @@ from effdl.training.loop import fit
 from effdl.training.recipe import Recipe
 from effdl.training.trainer import Trainer
 from effdl.utils.distributed import from_main
+from effdl.utils.errors import RunError
 from effdl.utils.files import append_row, read_rows
 from effdl.utils.hardware import cpu_flags
 from effdl.utils.seeding import derive_seed
@@ -76,6 +77,8 @@ class Runner:
         self.trainer.stage = stage.name
         torch.manual_seed(derive_seed(self.prepared.config["seed"], "step", stage.name))
         model = stage.step(model, self.trainer)
+        if not isinstance(model, nn.Module):
+            raise RunError(f"{stage.method} is no compression method: it returned {model!r} instead of a model")
         from_main(lambda: self.record(stage, model))  # nobody disturbs what is timed
         return model
 
@@ -120,7 +123,7 @@ class Runner:
         return row | sizes | evaluation_cost(used)
 
     def train(self, model: nn.Module, recipe: Recipe, stage: str, number: int) -> nn.Module:
-        """Carry out a training of a stage, or restore it if it was finished before."""
+        """Execute a training of a stage, or restore it if it was finished before."""
         seed = self.prepared.config["seed"]
         trained = fit(
             model,

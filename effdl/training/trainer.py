@@ -32,7 +32,7 @@ class Trainer:
         teachers: those that a run folder or a config names, by that name.
         distillation_losses: what makes them, each with the question whether it applies to the trainings of a stage.
         dense: a frozen copy of the model as the first training left it.
-        stage: the stage that is carried out.
+        stage: the stage that is being run.
         trainings: how many were asked for.
     """
 

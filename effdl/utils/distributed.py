@@ -103,7 +103,7 @@ def join() -> None:
 
 
 def together(command: Callable[[], int]) -> int:
-    """Carry out a command in all processes that ``torchrun`` started, of which only the first is heard.
+    """Run a command in all processes that ``torchrun`` started, of which only the first is heard.
 
     Whatever ends one process ends all: the first to fail says why, the others are silent.
     """

@@ -16,7 +16,7 @@ class RunError(Exception):
 
 
 class TrialPruned(RunError):
-    """A watcher stopped a run that would not end among the best: status ``stopped``."""
+    """A callback stopped a run that falls behind the other trials of its sweep: status ``stopped``."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
