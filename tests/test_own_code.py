@@ -51,8 +51,7 @@ def test_a_model(mine):
 def test_a_data_set(mine):
     code, output, error = mine("train", "dataset=blobs", *SMALL, "hydra.run.dir=a")
     assert (code, error) == (0, "")
-    assert "mlp (602 parameters) on blobs (180 training, 20 validation and 200 test images, 1x8x8)"[:20] in output
-    assert "on blobs (180 training, 20 validation and 200 test images, 1x8x8)" in output
+    assert "mlp (556 parameters) on blobs (180 training, 20 validation and 200 test images, 1x8x8)" in output
     code, _, error = mine("evaluate", "a")
     assert (code, error) == (2, "effdl: dataset=blobs: a run folder may only name a data set of effdl's\n")
     assert mine("evaluate", "a", "--trust", "--config-dir", "mine")[0] == 0
