@@ -72,8 +72,9 @@ def test_a_compression_method(mine):
 
 
 def test_a_method_that_returns_no_model_is_named(mine):
-    page = Path("mine/halving.py")
-    page.write_text(page.read_text().replace("return trainer.fit", "trainer.fit"))
+    Path("mine/nothing.py").write_text("def nothing(model, trainer, *, level, epochs): ...\n")
+    config = Path("mine/compression/every_other.yaml")
+    config.write_text(config.read_text().replace("halving.every_other", "nothing.nothing"))
     code, output, _ = mine("train", "prune=0.5", "compression=[every_other]", *SMALL, "hydra.run.dir=a")
     assert code == 1
     assert "every_other is no compression method: it returned None instead of a model" in output
