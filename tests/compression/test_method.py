@@ -69,3 +69,12 @@ def test_a_method_says_what_it_does_and_may_look_at_the_model_first():
     check_fits(print, nn.Linear(2, 2), {})
     with pytest.raises(UserError, match="layer=none"):
         check_fits(method, nn.Linear(2, 2), {"level": 0.5, "layer": "none"})
+
+
+def test_what_is_no_method_is_refused_where_it_is_marked():
+    with pytest.raises(TypeError, match=r"compression_method\('maks'\): allowed is one of structure, mask"):
+        compression_method("maks")
+    with pytest.raises(TypeError, match=r"alone is no compression method: it must take \(model, trainer, \*, keys\)"):
+
+        @compression_method("mask")
+        def alone(model, *, level): ...
