@@ -78,5 +78,5 @@ def test_a_recorded_stage_is_found(folder):
 
 def test_a_loss_that_is_not_finite_is_refused():
     check_loss({"loss": 1.0})
-    with pytest.raises(RunError, match="the loss on the test split is nan: lower optimizer.lr"):
+    with pytest.raises(RunError, match=r"the loss on the test split is nan: lower optimizer\.lr"):
         check_loss({"loss": float("nan")})
