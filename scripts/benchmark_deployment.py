@@ -20,12 +20,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-import yaml
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from effdl.config.instantiate import instantiate
+from effdl.config.options import content
 from effdl.deploy.benchmark import timed
 from effdl.deploy.onnx import to_onnx
 from effdl.deploy.speedup import speed, verdict
@@ -74,7 +74,7 @@ def compressed(*steps: dict) -> nn.Module:
     """A fresh model after steps: ``name`` in `configs/compression`, and the values that differ from those there."""
     model = fresh()
     for step in steps:
-        values = yaml.safe_load((CONFIGS / f"{step['name']}.yaml").read_text()) | step
+        values = content(CONFIGS / f"{step['name']}.yaml") | step
         del values["name"]
         model = instantiate(values)(model, trainer())
     return model.eval()

@@ -1,9 +1,6 @@
 """Tab completion: Hydra's own, with the name of the command taken out of the line."""
 
 import os
-import sys
-
-from effdl.config.options import config_folder
 
 
 def main(arguments: list[str], commands: list[str]) -> int:
@@ -20,8 +17,6 @@ def main(arguments: list[str], commands: list[str]) -> int:
         words.remove("train")
         os.environ["COMP_LINE"] = " ".join(words)
         os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
-    import hydra
+    from effdl.config.hydra_app import call_hydra
 
-    sys.argv = ["effdl", *arguments]
-    hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(lambda config: None)()
-    return 0
+    return call_hydra(arguments, [], lambda config: None)

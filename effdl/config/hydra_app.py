@@ -4,10 +4,12 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 
 import hydra
 from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
@@ -15,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from effdl.config.options import config_folder
+from effdl.config.options import BASE, config_folder
 
 
 def matching(value: str | float | None, pattern: str) -> str | float | None:
@@ -24,6 +26,21 @@ def matching(value: str | float | None, pattern: str) -> str | float | None:
 
 
 OmegaConf.register_new_resolver("matching", matching, replace=True)
+
+
+def hide_base_files() -> None:
+    """Keep the folder of base files out of the groups that ``--help`` and tab completion show."""
+    listed = ConfigLoaderImpl.get_group_options
+
+    @wraps(listed)
+    def get_group_options(self, group_name: str, *args, **more) -> list[str]:
+        found = listed(self, group_name, *args, **more)
+        return found if group_name else [name for name in found if name != BASE]
+
+    ConfigLoaderImpl.get_group_options = get_group_options
+
+
+hide_base_files()
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """The shipped config files, and what an option of a group names in code. Standard library and YAML only; no Hydra.
 
 An option is a file of a group's folder, such as ``model/resnet.yaml``. Its *code* is what it says about Python: the
-keys ``_target_`` and ``_partial_``, at any depth.
+keys ``_target_`` and ``_partial_``, at any depth. Keys that several options share are in the files of ``base/``.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 
 from effdl.config.schema import HYDRA_KEYS
 
+BASE = "base"  # the folder of keys that several options share: files that options take over, none to choose
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -36,7 +38,7 @@ def description(file: Path) -> str:
 @cache
 def shipped_code(group: str) -> dict[str, dict[str, object]]:
     """The code of every shipped option of a group, with dotted keys: ``{"resnet": {"_target_": ...}, ...}``."""
-    return {option: code_of(_content(file)) for option, file in option_files(group, config_folder()).items()}
+    return {option: code_of(content(file)) for option, file in option_files(group, config_folder()).items()}
 
 
 def code_of(node: dict, prefix: str = "") -> dict[str, object]:
@@ -50,11 +52,24 @@ def code_of(node: dict, prefix: str = "") -> dict[str, object]:
     return found
 
 
-def _content(file: Path) -> dict:
-    """A config file with the files that it takes over by ``defaults: [/base/NAME@_here_]``."""
-    content = yaml.load(file.read_bytes(), Loader) or {}
-    merged: dict = {}
-    for entry in content.pop("defaults", []):
-        if isinstance(entry, str) and entry.endswith("@_here_"):
-            merged |= _content(config_folder() / f"{entry.removesuffix('@_here_').lstrip('/')}.yaml")
-    return merged | content
+def content(file: Path) -> dict:
+    """What a config file says, with the base files that it takes over by ``defaults: [/base/NAME@_here_, _self_]``.
+
+    Keys and their order are those that Hydra composes; base files are always shipped ones.
+    """
+    own = yaml.load(file.read_bytes(), Loader) or {}
+    found: dict = {}
+    for entry in own.pop("defaults", []):
+        if isinstance(entry, str) and (match := re.fullmatch(rf"/({BASE}/\w+)@_here_", entry)):
+            found = _merged(found, content(config_folder() / f"{match[1]}.yaml"))
+    return _merged(found, own)
+
+
+def _merged(node: dict, other: dict) -> dict:
+    """A node with another's values in place of its own, at any depth; keys stay where they are."""
+    nested = {
+        key: _merged(node[key], value)
+        for key, value in other.items()
+        if isinstance(value, dict) and isinstance(node.get(key), dict)
+    }
+    return node | other | nested

@@ -22,6 +22,7 @@ def completions(effdl, monkeypatch, line: str) -> list[str]:
     [
         ("effdl ", list(COMMANDS)),
         ("effdl tr", ["train"]),
+        ("effdl train ba", ["batch_size="]),
         ("effdl train mod", ["model=", "model."]),
         ("effdl train model=res", ["model=resnet", "model=resnet18"]),
         ("effdl train model=resnet optimizer=adam", ["optimizer=adam", "optimizer=adamw"]),

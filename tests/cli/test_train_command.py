@@ -125,5 +125,6 @@ def test_hydra_flags_work(effdl):
     assert code == 0
     assert "effdl train -m" in output
     assert "model: convnet, densenet" in output
+    assert "base: " not in output
     assert "Config search path" in effdl("train", "--info", "searchpath")[1]
     assert not Path("outputs").exists()

@@ -1,5 +1,6 @@
 """Every shipped config file is composed, checked, and what it names is built and used."""
 
+import json
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from effdl.compression.pipeline import distillation_losses_of, stages_of, steps_
 from effdl.config.compose import composed, settings
 from effdl.config.identity import fingerprint
 from effdl.config.instantiate import instantiate, locate
-from effdl.config.options import config_folder
+from effdl.config.options import BASE, code_of, config_folder, content, shipped_code
 from effdl.config.schema import GROUPS
 from effdl.config.validation import check_targets
 from effdl.models.build import build
@@ -55,7 +56,7 @@ LEVELS = {
 @cache
 def turned_on(option):
     """Overrides that choose a compression method and a level that it takes."""
-    stage = yaml.safe_load((FOLDER / "compression" / f"{option}.yaml").read_text())["stage"]
+    stage = content(FOLDER / "compression" / f"{option}.yaml")["stage"]
     for level in LEVELS[stage]:
         overrides = (choice("compression", option), f"{stage}={level}")
         with suppress(UserError):
@@ -69,7 +70,12 @@ def network():
 
 
 def test_every_group_is_known():
-    assert {path.parent.as_posix() for path in FILES if len(path.parts) > 1} == {*GROUPS, "experiment", "hydra/sweeper"}
+    assert {path.parent.as_posix() for path in FILES if len(path.parts) > 1} == {
+        *GROUPS,
+        BASE,
+        "experiment",
+        "hydra/sweeper",
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -91,16 +97,58 @@ def test_a_file_of_a_list_puts_itself_under_its_own_name(path):
 
 @pytest.mark.parametrize(("group", "option"), [(group, option) for group in GROUPS for option in options(group)])
 def test_every_option_is_composed_and_checked(group, option):
-    written = yaml.safe_load((FOLDER / group / f"{option}.yaml").read_text())
+    written = content(FOLDER / group / f"{option}.yaml")
     found = config(*(turned_on(option) if group == "compression" else [choice(group, option)]))[group]
     if group in LISTS:
         assert list(found) == ([option] if written else [])
         found = found.get(option, {})
     assert list(found) == list(written)
+    assert shipped_code(group)[option] == code_of(found)
     for key, value in written.items():
         if "$" not in str(value) and key != "root":
             assert found[key] == value, key
     assert "root" not in found or Path(found["root"]).is_absolute()
+
+
+def test_what_base_files_say_is_part_of_an_option():
+    snip = content(FOLDER / "compression" / "snip.yaml")
+    assert snip["criterion"] == {
+        "_target_": "effdl.compression.prune.criteria.snip.snip",
+        "_partial_": True,
+        "images": 128,
+    }
+    assert list(shipped_code("compression")["snip"]) == [
+        "_target_",
+        "_partial_",
+        "criterion._target_",
+        "criterion._partial_",
+    ]
+    mnist = content(FOLDER / "dataset" / "mnist.yaml")
+    assert (mnist["_target_"], mnist["root"], mnist["val"]) == ("effdl.data.torchvision_sets.mnist", "data", 0.1)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] == BASE], ids=str)
+def test_every_base_file_is_taken_over_by_several_options(path):
+    entry = f"/{path.with_suffix('').as_posix()}@_here_"
+    assert sum(f"- {entry}\n  - " in (FOLDER / other).read_text() for other in FILES) > 1
+
+
+def test_two_methods_may_take_over_the_same_base_file():
+    names = ["taylor", "snip", "magnitude"]
+    found = config(f"compression=[{','.join(names)}]", "prune=0.5")["compression"]
+    assert list(found) == names
+    assert [node["criterion"]["_target_"].rpartition(".")[2] for node in found.values()] == names
+
+
+def test_no_option_has_become_another_experiment():
+    """The names of runs' folders and `resume` depend on values and order of keys: a change here orphans runs.
+
+    Where a default is meant to change, write the new start of the fingerprint into the file.
+    """
+    known = json.loads(Path(__file__).with_name("fingerprints.json").read_text())
+    assert {key: fingerprint(config(*key.split()))[:8] for key in known} == known
+    chosen = [key.split()[0] for key in known]
+    assert chosen == [choice(*path.with_suffix("").parts) for path in FILES if path.parts[0] in (*GROUPS, "experiment")]
 
 
 @pytest.mark.parametrize("option", options("model"))

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from effdl.config.instantiate import instantiate, keywords, locate, required
-from effdl.config.options import config_folder
+from effdl.config.options import config_folder, content
 from effdl.config.schema import GROUPS
 from effdl.config.types import Count
 from effdl.config.validation import check_call, check_settings, check_targets
@@ -49,10 +49,7 @@ RAW = {
     "scheduler": {"_target_": "effdl.training.schedules.step", "_partial_": True, "milestones": [0.5], "gamma": 0.1},
     "augment": {"cutout": {"_target_": "effdl.data.augment.cutout", "_partial_": True, "size": 8}},
     "compression": {
-        "magnitude": {
-            **yaml.safe_load((config_folder() / "compression" / "magnitude.yaml").read_text()),
-            "level": "${prune}",
-        }
+        "magnitude": {**content(config_folder() / "compression" / "magnitude.yaml"), "level": "${prune}"},
     },
     "device": {
         "name": "auto",

@@ -8,6 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from effdl.config.options import content
 from effdl.data.build import load, split_source
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -23,7 +24,7 @@ def function(target):
 @pytest.mark.parametrize("name", DATASETS)
 def test_dataset_keys_are_the_keywords_of_source_and_prepare(name):
     path = CONFIGS / "dataset" / f"{name}.yaml"
-    config = OmegaConf.to_container(OmegaConf.load(path))
+    config = content(path)
     source = function(config.pop("_target_"))
     assert path.read_text().startswith("# ")
     assert source.__name__ == name
@@ -46,7 +47,7 @@ def test_augment_keys_are_the_options_of_the_function(name):
 @pytest.fixture
 def composed(tmp_path):
     (tmp_path / "main.yaml").write_text("defaults:\n  - _self_\n  - dataset: digits\n  - augment: [flip_crop]\n")
-    for group in ("dataset", "augment"):
+    for group in ("base", "dataset", "augment"):
         (tmp_path / group).symlink_to(CONFIGS / group)
 
     def compose_with(*overrides):

@@ -61,13 +61,11 @@ def trainer():
 @pytest.fixture
 def pruned():
     """Prune with the defaults of the shipped file of a criterion, and what is given besides."""
-    import yaml
-
     from effdl.config.instantiate import instantiate
-    from effdl.config.options import config_folder
+    from effdl.config.options import config_folder, content
 
     def run(model, trainer, level, *, name="magnitude", **keys):
-        node = yaml.safe_load((config_folder() / "compression" / f"{name}.yaml").read_text())
+        node = content(config_folder() / "compression" / f"{name}.yaml")
         return instantiate({**node, "level": level, **keys})(model, trainer)
 
     return run
