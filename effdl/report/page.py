@@ -8,9 +8,9 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
+from effdl.report.plots.axis import axis
 from effdl.report.plots.marks import kind, marks
 from effdl.report.plots.points import with_energy_so_far
-from effdl.report.quantities import axis
 
 TEXTS = ("name", "model", "dataset", "stage", "method", "status")
 TABLE = (

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from effdl.report.quantities import axis
+from effdl.report.plots.axis import axis
 
 FOUND, PICTURE = "optimization.json", "pareto.png"  # in a sweep's folder
 

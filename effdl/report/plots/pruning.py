@@ -7,11 +7,11 @@ from textwrap import wrap
 import numpy as np
 from matplotlib.axes import Axes
 
+from effdl.report.plots.axis import axis
 from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import COLOURS, SHAPES
 from effdl.report.plots.points import Point, points, telling, told
 from effdl.report.plots.scatter import MARKERS
-from effdl.report.quantities import axis
 
 TICKS = (90, 99, 50, 99.9, 0, 80, 95, 98, 99.5, 99.8, 70, 60, 30, 20, 85, 93, 97, 96, 94, 92)  # the dearest first
 NAMED = 20  # the most lines that the legend names one by one

@@ -10,10 +10,10 @@ from matplotlib.ticker import NullFormatter
 from matplotlib.transforms import Bbox
 
 from effdl.measure.pareto import MAX, MIN, front
+from effdl.report.plots.axis import axis
 from effdl.report.plots.marks import BASELINE
 from effdl.report.plots.points import Point
 from effdl.report.plots.ticks import plain_ticks
-from effdl.report.quantities import axis
 
 MARKERS = {
     "circle": "o",
