@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from effdl.measure.metrics import metric
+from effdl.measure.metrics import Metric, metric
 
 
 class Axis(NamedTuple):
@@ -14,8 +14,12 @@ class Axis(NamedTuple):
     better: str | None
 
 
-def axis(key: str, values: Sequence[float]) -> Axis:
+def axis(key: str, values: Sequence[float] = ()) -> Axis:
     """The axis of a metric for these stored numbers, whose unit has the SI prefix that fits them."""
-    shown = metric(key)
+    return axis_of(metric(key), values)
+
+
+def axis_of(shown: Metric, values: Sequence[float] = ()) -> Axis:
+    """The axis of an entry of the registry, see `axis`."""
     symbol, scale = shown.unit.on_axis(values)
     return Axis(f"{shown.name} ({symbol})" if symbol else shown.name, scale, shown.better)
