@@ -16,20 +16,14 @@ from pathlib import Path
 
 from pages import markdown, replace_part
 
-from effdl.report.table import percent, si, size
+from effdl.measure.metrics import metric
 from effdl.runs.folder import DONE, RunFolder
 
-COLUMNS = (
-    "effdl train model=resnet ...",
-    "top-1",
-    "change",
-    "zeros",
-    "bits",
-    "MACs",
-    "size",
-    "ratio",
-    "runs in",
+METRICS = (
+    *("top1", "top1_change", "weight_sparsity", "weight_bits", "macs", "size_bytes", "compression_ratio"),
+    "latency_runtime",
 )
+COLUMNS = ("effdl train model=resnet ...", *(metric(key).heading for key in METRICS))
 TEACHER = "teacher"
 
 # Name, and what follows `effdl train model=resnet`. {teacher} is the folder of the run of that name.
@@ -117,18 +111,11 @@ def row(name: str, folder: RunFolder) -> list[str]:
     """The last stage of a run as cells, its accuracy beside that of the first training."""
     stages = folder.result["stages"]
     last = stages[-1]
-    change = f"{100 * (last['top1'] - stages[0]['top1']):+.2f}" if len(stages) > 1 else ""
-    return [
-        f"`{shown(name)}`",
-        percent(last["top1"]),
-        change,
-        percent(last["weight_sparsity"]),
-        f"{last['weight_bits']:.3g} / {last['activation_bits']:.3g}",
-        si(last["macs"]),
-        size(last["size_bytes"]),
-        f"{last['compression_ratio']:.1f} x",
-        last["latency_runtime"] or last["latency_note"],
-    ]
+    cells = {key: metric(key).cell(last.get(key)) for key in METRICS}
+    cells["top1_change"] = metric("top1_change").cell(last["top1"] - stages[0]["top1"]) if len(stages) > 1 else ""
+    cells["weight_bits"] += f" / {metric('activation_bits').cell(last['activation_bits'])}"
+    cells["latency_runtime"] = last["latency_runtime"] or last["latency_note"]
+    return [f"`{shown(name)}`", *cells.values()]
 
 
 def main() -> int:

@@ -24,8 +24,9 @@ from omegaconf import OmegaConf
 
 from effdl.config.experiments import config_of, experiment_file, stated
 from effdl.config.identity import by_target
+from effdl.measure.metrics import COSTS, accuracies
 from effdl.report.reproduction.claims import FREE, TOTAL, Claim, claims, differing, points
-from effdl.runs.folder import COSTS, RunFolder
+from effdl.runs.folder import RunFolder
 from effdl.utils.errors import UserError
 
 COUNTS = ("params_nonzero", "size_bytes")
@@ -70,7 +71,7 @@ def values(point: tuple[str, ...], folders: list[RunFolder], papers: list[Claim]
         found = [next(row for row in result["stages"] if row["stage"] == stage) for result in results]
         own = [claim for claim in papers if claim.overrides == point and claim.stage == stage]
         asked = [claim.metric for claim in own if not claim.relative_to]
-        counts = [key for key in dict.fromkeys([*COUNTS, *asked]) if not key.startswith("top")]
+        counts = [key for key in dict.fromkeys([*COUNTS, *asked]) if not accuracies([key])]
         mean = {key: fmean(row[key] for row in found) for key in ("top1", *counts)}
         entry = {"stage": stage, "metric": "top1"}
         if base := relative.get(stage):

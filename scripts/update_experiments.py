@@ -11,29 +11,35 @@ import sys
 from pages import markdown, replace_part
 
 from effdl.config.experiments import experiments, stated
+from effdl.measure.metrics import COSTS, metric
+from effdl.measure.units import UNKNOWN
 from effdl.report.reproduction.claims import TOTAL, Claim, claims
-from effdl.report.table import UNKNOWN, grams, percent, size, watt_hours
+from effdl.report.reproduction.table import shown
 
-COLUMNS = ("effdl reproduce ...", "stage", "test top-1", "paper", "size on disk", "time", "energy", "CO2eq")
+ACCURACY, SIZE = "top1", "size_bytes"
+COLUMNS = (
+    *("effdl reproduce ...", "stage", f"test {metric(ACCURACY).label}", "paper", metric(SIZE).label),
+    *(metric(key).label for key in COSTS),
+)
 
 
 def accuracy(claim: Claim) -> str:
     """An accuracy, or a difference of two."""
-    return f"{100 * claim.value:+.2f} points" if claim.relative_to else percent(claim.value)
+    return f"{shown(claim.value, ACCURACY, signed=True)} points" if claim.relative_to else shown(claim.value, ACCURACY)
 
 
 def rows(name: str, found: list[Claim]) -> list[list[str]]:
     """The rows of one experiment; what a run cost stands in the row of its last stage."""
     own = {claim.subject: claim for claim in found if not claim.paper}
     papers = {claim.subject: claim for claim in found if claim.paper}
-    tops = [claim for claim in own.values() if claim.metric == "top1"]
+    tops = [claim for claim in own.values() if claim.metric == ACCURACY]
     lines = []
     for number, claim in enumerate(tops):
         last = number + 1 == len(tops) or tops[number + 1].overrides != claim.overrides
 
-        def cell(stage: str, metric: str, write, shown: bool = True, claim: Claim = claim) -> str:
-            value = own.get((claim.overrides, stage, metric, None))
-            return write(value.value) if value and shown else ""
+        def cell(stage: str, key: str, claim: Claim = claim) -> str:
+            value = own.get((claim.overrides, stage, key, None))
+            return metric(key).cell(value.value) if value else ""
 
         paper = papers.get(claim.subject)
         lines.append(
@@ -42,10 +48,8 @@ def rows(name: str, found: list[Claim]) -> list[list[str]]:
                 claim.stage + (f" - {claim.relative_to}" if claim.relative_to else ""),
                 accuracy(claim),
                 accuracy(paper) if paper else UNKNOWN,
-                cell(claim.stage, "size_bytes", size),
-                cell(TOTAL, "duration_s", "{:,.0f} s".format, last),
-                cell(TOTAL, "energy_kwh", watt_hours, last),
-                cell(TOTAL, "co2eq_g", grams, last),
+                cell(claim.stage, SIZE),
+                *(cell(TOTAL, key) if last else "" for key in COSTS),
             ]
         )
     return lines

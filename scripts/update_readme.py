@@ -15,22 +15,13 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from pages import markdown, replace_part
 
-from effdl.report.table import grams, milliseconds, percent, si, size, watt_hours
+from effdl.measure.metrics import COSTS, metric
 from effdl.runs.folder import RunFolder
 
 EXPERIMENTS = Path(__file__).parent.parent / "configs" / "experiment"
-COLUMNS = (
-    "command",
-    "stage",
-    "test top-1",
-    "weight sparsity",
-    "size on disk",
-    "MACs non-zero",
-    "latency",
-    "time",
-    "energy",
-    "CO2eq",
-)
+RESULTS = ("top1", "weight_sparsity", "size_bytes", "macs_nonzero", "latency_ms", *COSTS)
+# Of the Deep Compression runs, whose accuracy is shown as the error, as in the paper.
+COMPRESSED = ("weight_sparsity", "weight_bits", "size_bytes", "compression_ratio", "duration_s")
 
 
 def command(folder: RunFolder) -> str:
@@ -45,14 +36,7 @@ def row(folder: RunFolder, stage: dict) -> list[str]:
     return [
         f"`{command(folder)}`" if stage["stage"] == "dense" else "",
         stage["stage"],
-        percent(stage["top1"]),
-        percent(stage["weight_sparsity"]),
-        size(stage["size_bytes"]),
-        si(stage["macs_nonzero"]),
-        milliseconds(stage["latency_ms"]),
-        f"{stage['duration_s']:.1f} s",
-        watt_hours(stage["energy_kwh"]),
-        grams(stage["co2eq_g"]),
+        *(metric(key).text(stage[key]) for key in RESULTS),
     ]
 
 
@@ -68,7 +52,8 @@ def table(folders: list[RunFolder]) -> str:
         f"by the noise of the machine only. Energy: {sources} ({energy['tracker']}). "
         f"Grid: {energy['grid_source']}, {energy['grid_g_per_kwh']:.0f} g/kWh."
     )
-    return f"{markdown(COLUMNS, rows)}\n\n{conditions}"
+    accuracy, *others = (metric(key).label for key in RESULTS)
+    return f"{markdown(('command', 'stage', f'test {accuracy}', *others), rows)}\n\n{conditions}"
 
 
 def machine(folder: RunFolder) -> str:
@@ -80,13 +65,12 @@ def machine(folder: RunFolder) -> str:
 
 def deep_compression(folders: list[RunFolder]) -> str:
     """The table of the Deep Compression runs, with what the paper reports."""
-    columns = ("command", "stage", "test error", "zeros", "bits per weight", "file", "smaller than fp32", "time")
+    columns = ("command", "stage", "test error", *(metric(key).label for key in COMPRESSED))
     rows, reported = [], []
     for folder in folders:
         for stage in folder.result["stages"]:
             cells = [f"`{command(folder)}`" if stage["stage"] == "dense" else "", stage["stage"]]
-            cells += [percent(1 - stage["top1"]), percent(stage["weight_sparsity"]), f"{stage['weight_bits']:.3g}"]
-            cells += [size(stage["size_bytes"]), f"{stage['compression_ratio']:.1f} x", f"{stage['duration_s']:.0f} s"]
+            cells += [metric("top1").text(1 - stage["top1"]), *(metric(key).text(stage[key]) for key in COMPRESSED)]
             rows.append(cells)
         name = next(word for word in command(folder).split() if word.startswith("experiment=")).partition("=")[2]
         reported.append((EXPERIMENTS / f"{name}.yaml").read_text().splitlines()[1].lstrip("# "))
@@ -102,7 +86,7 @@ def main() -> int:
     parser.add_argument("folders", nargs="+", type=RunFolder)
     parser.add_argument("--part", choices=PARTS, default="results")
     args = parser.parse_args()
-    replace_part(args.part, PARTS[args.part](args.folders))
+    replace_part("README.md", args.part, PARTS[args.part](args.folders))
     return 0
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from effdl.cli.arguments import folder_parser, opened, parse_pairs, terminal
 from effdl.deploy.speedup import verdict
-from effdl.report.table import milliseconds, percent, size
+from effdl.measure.metrics import metric
 from effdl.utils.errors import UserError, nearest
 from effdl.utils.files import read_rows, write_json
 
@@ -28,6 +28,10 @@ Examples:
 The file and export.json, which says what was found out, are left in the folder. An export whose answers differ from
 PyTorch's on the test split by more than its arithmetic explains is an error, and no file is left.
 """
+ROWS = (
+    *("top1", "top1_difference", "argmax_agreement", "logit_difference_max", "logit_max"),
+    *("size_bytes", "latency_ms", "latency_runtime"),
+)
 ALLOWED = {"format": ("onnx", "torch_export", "executorch"), "precision": ("fp32", "fp16", "int8")}
 
 
@@ -110,22 +114,27 @@ def recorded(path: Path) -> dict:
         raise UserError(f"{path} is damaged: {error} (delete it)") from error
 
 
+def cells(found: dict, key: str) -> tuple[str, str]:
+    """What an export and PyTorch have of a metric, as text."""
+    text = metric(key).text(found[key])
+    if key == "latency_ms":
+        text += f" ({metric(key).text(found['latency_q1_ms'])} to {metric(key).text(found['latency_q3_ms'])})"
+    if key == "latency_runtime":
+        count = found["latency_threads"]
+        text += f", {count} thread{'s' if count > 1 else ''}"
+    if key == "logit_max":
+        return "", text
+    return text, metric(key).text(found[f"{key}_pytorch"]) if f"{key}_pytorch" in found else ""
+
+
 def show(found: dict, title: str, console: Console) -> None:
     """The table of an export."""
     table = Table(title=title, title_justify="left")
     table.add_column("test split, every image")
     table.add_column("export", justify="right")
     table.add_column("PyTorch", justify="right")
-    table.add_row("top-1", percent(found["top1"]), percent(found["top1_pytorch"]))
-    table.add_row("top-1 difference", f"{100 * found['top1_difference']:+.2f} points", "")
-    table.add_row("same answer", percent(found["argmax_agreement"]), "")
-    table.add_row("largest logit difference", f"{found['logit_difference_max']:.3g}", "")
-    table.add_row("largest logit", "", f"{found['logit_max']:.3g}")
-    table.add_row("size", size(found["size_bytes"]), "")
-    spread = f"{milliseconds(found['latency_q1_ms'])} to {milliseconds(found['latency_q3_ms'])}"
-    table.add_row("latency, 1 image", f"{milliseconds(found['latency_ms'])} ({spread})", "")
-    count = found["latency_threads"]
-    table.add_row("runtime", f"{found['latency_runtime']}, {count} thread{'s' if count > 1 else ''}", "")
+    for key in ROWS:
+        table.add_row(metric(key).label, *cells(found, key))
     if found.get("arithmetic"):
         table.add_row("arithmetic", found["arithmetic"], "")
     console.print(table)

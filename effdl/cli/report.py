@@ -6,7 +6,7 @@ from pathlib import Path
 
 from effdl.cli.arguments import command_parser
 from effdl.cli.report_output import show
-from effdl.report.compare import COLUMNS
+from effdl.report.compare import SHORT
 from effdl.report.gather import Gathered, Run, gather, rows
 from effdl.report.scoring import SCORES, ranked, scored
 from effdl.report.select import Lookup, group, last_stages, sort, where
@@ -15,7 +15,6 @@ from effdl.runs.folder import DONE
 from effdl.utils.errors import UserError
 
 FORMATS = ("table", "csv", "markdown", "latex", "json", "html")
-SHORT = {name: column.key for name, column in COLUMNS.items()}
 EXAMPLES = f"""\
 Examples:
   effdl report                                             every run below outputs/, its last stage, and all totals
@@ -26,7 +25,7 @@ Examples:
   effdl report outputs --scores course                     one of {", ".join(SCORES)}; alone: all as columns
   effdl report outputs --plots pictures --html page.html
 
-Columns: {", ".join(COLUMNS)},
+Columns: {", ".join(SHORT)},
 or any key of result.json (macs_nonzero) or of the config (optimizer.lr, seed).
 Conditions are in stored units: fractions (top1>=0.9), bytes, kWh, seconds.
 """

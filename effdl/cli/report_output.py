@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from effdl.measure.units import TEXT
 from effdl.report.compare import SCORE_COLUMNS, VIEWS, cells, column, fitting, known_columns, table
 from effdl.report.formats import to_csv, to_json, to_latex, to_markdown
 from effdl.report.gather import Gathered
@@ -64,7 +65,7 @@ def show_table(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, tit
     console = Console(markup=False, width=None if on_terminal else 10_000, file=None)
     if on_terminal and not args.columns:
         kept = fitting(columns, texts, console.width)
-        left_out = [shown.label for shown in columns if shown not in kept]
+        left_out = [shown.heading for shown in columns if shown not in kept]
         title += f" (no room for {', '.join(left_out)}; --columns chooses)" if left_out else ""
         columns, texts = kept, cells(chosen, kept, lookup)
     shown = table(columns, texts, title)
@@ -91,7 +92,7 @@ def as_file(
     columns = [column(key) for key in keys_of(args, lookup)]
     columns = columns if args.columns else known_columns(chosen, columns, lookup)
     write = to_markdown if args.format == "markdown" else to_latex
-    header, right = [shown.label for shown in columns], [shown.write is not str for shown in columns]
+    header, right = [shown.heading for shown in columns], [shown.unit is not TEXT for shown in columns]
     return write(header, cells(chosen, columns, lookup), right)
 
 

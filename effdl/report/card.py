@@ -8,8 +8,9 @@ from typing import Any
 
 from effdl.config import naming
 from effdl.config.naming import option_name
+from effdl.measure.metrics import accuracies, metric
 from effdl.report.scrub import without_paths
-from effdl.report.table import grams, measured_rows, tops, watt_hours
+from effdl.report.table import known_rows
 
 # What the metadata say of the stored model besides its accuracies.
 METRICS = ("loss", "params", "params_nonzero", "weight_sparsity", "macs_nonzero", "weight_bits", "size_bytes")
@@ -95,7 +96,7 @@ def evaluations(run: dict, result: dict) -> list[dict[str, Any]]:
     stage = result["stages"][-1]
     dataset = option_name(run["config"]["dataset"])
     task = {"task_type": "image-classification", "dataset_type": dataset, "dataset_name": dataset}
-    named = [("accuracy", f"top-{key[3:]} accuracy", key) for key in tops(stage)] + [(key, key, key) for key in METRICS]
+    named = [("accuracy", metric(key).name, key) for key in accuracies(stage)] + [(key, key, key) for key in METRICS]
     return [
         {**task, "dataset_split": "test", "metric_type": kind, "metric_name": name, "metric_value": stage[key]}
         for kind, name, key in named
@@ -132,7 +133,7 @@ def text(run: dict, result: dict, description: dict, overrides: list[str]) -> st
 def results_table(stages: list[dict]) -> str:
     """What was measured after every stage, in Markdown."""
     lines = [["", *(row["stage"] for row in stages)], ["---", *["---:"] * len(stages)]]
-    lines += [[label, *cells] for label, cells in measured_rows(stages)]
+    lines += [[label, *cells] for label, cells in known_rows(stages)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -151,13 +152,14 @@ def reproduce(run: dict, overrides: list[str]) -> str:
 def cost(run: dict, total: dict) -> str:
     """Time, energy and CO2 of all stages and their evaluation, and what the figures rest on."""
     sources = ", ".join(f"{part} {how}" for part, how in total["source"].items())
-    energy, co2 = total["energy_kwh"], total["co2eq_g"]
-    grid = total["energy"]
+    how = total["energy"]
+    energy, co2 = (
+        "not known" if total[key] is None else metric(key).text(total[key]) for key in ("energy_kwh", "co2eq_g")
+    )
     lines = [
         f"- {total['epochs']} epochs, {total['duration_s']:.0f} s on {hardware(run)}",
-        f"- energy: {'not known' if energy is None else watt_hours(energy)} ({grid['tracker']}: {sources})",
-        f"- CO2eq: {'not known' if co2 is None else grams(co2)} (grid: {grid['grid_source']}, "
-        f"{grid['grid_g_per_kwh']} g/kWh, PUE {grid['pue']})",
+        f"- energy: {energy} ({how['tracker']}: {sources})",
+        f"- CO2eq: {co2} (grid: {how['grid_source']}, {how['grid_g_per_kwh']} g/kWh, PUE {how['pue']})",
     ]
     if run["config"]["model"].get("weights"):
         lines.append("- without what the model cost that the training began with")

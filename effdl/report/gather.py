@@ -9,14 +9,16 @@ from functools import cached_property
 from pathlib import Path
 
 from effdl.config.identity import essential
+from effdl.measure.metrics import COSTS
 from effdl.measure.scores import course_columns
 from effdl.report.naming import LISTS, differing_keys, names, settings
-from effdl.runs.folder import COSTS, DONE, RUNNING, with_options
+from effdl.runs.folder import DONE, RUNNING, with_options
 from effdl.utils.files import read_rows
 from effdl.utils.processes import is_alive
 
 KILLED = "killed"  # run.json says "running", but its process is gone
-METRICS = ("top1", "loss", "params", "params_nonzero", "macs", "weight_bits", "activation_bits")
+# What scores and changes are computed of: a run in which one of these is no number is damaged.
+NEEDED = ("top1", "loss", "params", "params_nonzero", "macs", "weight_bits", "activation_bits")
 
 
 @dataclass
@@ -150,7 +152,7 @@ def valid_stages(stages: object, file: str) -> list[dict]:
     """
     if not isinstance(stages, list) or not all(is_stage(row) for row in stages):
         raise ValueError(f"{file} is damaged: its stages are not rows with a stage and a method")
-    if not all(numeric(row, (*METRICS, *COSTS)) for row in stages):
+    if not all(numeric(row, (*NEEDED, *COSTS)) for row in stages):
         raise ValueError(f"{file} is damaged: a value that must be a number is none")
     return stages
 

@@ -1,13 +1,13 @@
 """What distinguishes runs: which keys of their configs differ, and a short name for each. Pure functions."""
 
-import json
 from collections import Counter
 
 from effdl.config.identity import essential, flatten
+from effdl.measure.units import typed
 
 LEADING = ("model", "dataset", "prune", "factorize", "quantize", "distill")  # what a name says first
 LISTS = ("compression", "augment")  # groups whose members have names of their own
-SILENT = ("_partial_", "_target_", "option")  # ends of keys that no name repeats
+SILENT = ("_partial_", "_target_")  # ends of keys that no name repeats
 
 
 def differing_keys(configs: list[dict[str, object]]) -> list[str]:
@@ -23,22 +23,30 @@ def differing_keys(configs: list[dict[str, object]]) -> list[str]:
 
 
 def settings(config: dict) -> dict[str, object]:
-    """A config as names tell it.
-
-    Options stand under their group's key (``model: resnet``), ``compression`` lists the steps that
-    are on and ``augment`` the augmentations; what is off is left out.
-    """
+    """A nested config as names tell it, see `flat_settings`; steps that are off are left out."""
     steps = {name: node for name, node in (config.get("compression") or {}).items() if is_on(node)}
     chosen = {**config, "compression": steps}
-    shown = {group: ",".join(chosen[group]) for group in LISTS if chosen.get(group)}
-    for key, value in flatten({key: node for key, node in chosen.items() if node != {}}).items():
+    return essential(flat_settings(flatten({key: node for key, node in chosen.items() if node != {}})))
+
+
+def flat_settings(config: dict[str, object]) -> dict[str, object]:
+    """A config of dotted keys as names tell it.
+
+    Options stand under their group's key (``model: resnet``); ``compression`` lists the names of the steps, and
+    ``augment`` those of the augmentations. Levels and stages of steps are left out: they repeat other keys.
+    """
+    lists: dict[str, list[str]] = {group: [] for group in LISTS}
+    shown = {}
+    for key, value in config.items():
         group, _, last = key.rpartition(".")
-        listed = group.partition(".")[0] in LISTS
-        if last == "option" and not listed:
+        root, _, name = group.partition(".")
+        if last == "option" and root in LISTS:
+            lists[root].append(name)
+        elif last == "option":
             shown[group] = value
-        elif last not in SILENT and not (listed and last in ("level", "stage")):
+        elif last not in SILENT and not (root in LISTS and last in ("level", "stage")):
             shown[key] = value
-    return essential(shown)
+    return {group: ",".join(members) for group, members in lists.items() if members} | shown
 
 
 def is_on(node: object) -> bool:
@@ -47,28 +55,43 @@ def is_on(node: object) -> bool:
 
 
 def names(runs: list[dict[str, object]], without: tuple[str, ...] = ()) -> list[str]:
-    """For the `settings` of each run, those that tell it from the others.
+    """A name for the `settings` of each run: what tells it from the others, else its model and data set.
 
-    `LEADING` ones are named wherever they differ, others as needed; where none is, the model and the data set are.
+    `LEADING` settings are named wherever they differ, so that the names of a table are alike; others as needed.
 
     Args:
         without: keys left out of the names.
     """
+    told = distinctions(runs, without, always=LEADING)
+    return [name or label(run) for run, name in zip(runs, told, strict=True)]
+
+
+def distinctions(
+    runs: list[dict[str, object]], without: tuple[str, ...] = (), always: tuple[str, ...] = ()
+) -> list[str]:
+    """For the `settings` of each run those that tell it from the others, such as ``prune=0.5 lr=0.1``; may be empty.
+
+    Settings are told in the order of `LEADING`, then that of the configs, then the seed, each only of the runs that
+    nothing told so far tells apart.
+
+    Args:
+        without: keys that are not told.
+        always: keys that are told wherever they differ.
+    """
     shown = dict.fromkeys([*LEADING, *(key for run in runs for key in run if key != "seed"), "seed"])
     short = shortened(set(shown))
     told: list[dict[str, object]] = [{} for _ in runs]
-    alike = [list(range(len(runs)))]  # runs that nothing said so far tells apart
+    alike = [list(range(len(runs)))]  # runs that nothing told so far tells apart
     for key in [key for key in shown if key not in without]:
         values = [repr(run.get(key)) for run in runs]
         parts = [split(group, values) for group in alike]
-        differs = key in LEADING and len(set(values)) > 1
+        differs = key in always and len(set(values)) > 1
         for part in parts:
             for i in (i for group in part for i in group if differs or len(part) > 1):
                 told[i][key] = runs[i].get(key)
         alike = [group for part in parts for group in part]
     return [
-        " ".join(f"{short[key]}={text(value)}" for key, value in said.items() if value is not None) or label(run)
-        for run, said in zip(runs, told, strict=True)
+        " ".join(f"{short[key]}={typed(value)}" for key, value in said.items() if value is not None) for said in told
     ]
 
 
@@ -78,13 +101,6 @@ def split(group: list[int], values: list[str]) -> list[list[int]]:
     for i in group:
         parts.setdefault(values[i], []).append(i)
     return list(parts.values())
-
-
-def text(value: object) -> str:
-    """A value as one types it; a folder by its last part."""
-    if isinstance(value, str):
-        return value.rstrip("/").rpartition("/")[2] or value
-    return json.dumps(value)
 
 
 def label(run: dict[str, object]) -> str:

@@ -8,9 +8,10 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
+from effdl.report.naming import flat_settings
+from effdl.report.plots.axis import axis
 from effdl.report.plots.marks import kind, marks
 from effdl.report.plots.points import with_energy_so_far
-from effdl.report.quantities import axis
 
 TEXTS = ("name", "model", "dataset", "stage", "method", "status")
 TABLE = (
@@ -85,11 +86,9 @@ def contents(rows: list[dict]) -> dict:
 
 
 def columns_of(row: dict) -> dict:
-    """A row with its settings as columns of their own, and the names of its model and data set if they differ."""
-    config = row["config"]
-    named = {key: str(config[f"{key}.option"]) for key in ("model", "dataset") if f"{key}.option" in config}
-    settings = {key: value for key, value in config.items() if not key.endswith(("option", "_target_", "_partial_"))}
-    return {**settings, **named, **row, "settings": [f"{key}={value}" for key, value in (named | settings).items()]}
+    """A row with its settings as columns of their own."""
+    settings = flat_settings(row["config"])
+    return {**settings, **row, "settings": [f"{key}={value}" for key, value in settings.items()]}
 
 
 def column(key: str, values: list[float]) -> dict:

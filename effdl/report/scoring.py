@@ -1,5 +1,6 @@
 """The score columns of gathered rows: what `effdl.measure.scores` makes of a run's files. Standard library only."""
 
+from effdl.measure.metrics import metric
 from effdl.measure.scores import (
     CIFAR100,
     IMAGENET,
@@ -13,6 +14,7 @@ from effdl.report.gather import Run
 from effdl.utils.files import read_rows
 
 COUNTED = ("params", "weights", "weights_nonzero", "macs", "macs_nonzero", "weight_bits", "activation_bits")
+RANKED_BY = ("top1", "loss", "dcase_size_kb")
 SCORES = ("course", "micronet", "dcase", "training_cost")
 
 
@@ -36,13 +38,8 @@ def scored(rows: list[dict], runs: list[Run]) -> list[dict]:
 
 def ranked(rows: list[dict]) -> list[dict]:
     """The rows with ``dcase_rank``: the mean of their ranks by top-1, log loss and size among these rows."""
-    entries = [(negative(row.get("top1")), row.get("loss"), row.get("dcase_size_kb")) for row in rows]
+    entries = [[metric(key).cost(row.get(key)) for key in RANKED_BY] for row in rows]
     return [{**row, "dcase_rank": rank} for row, rank in zip(rows, average_ranks(entries), strict=True)]
-
-
-def negative(value: float | None) -> float | None:
-    """Minus the value, so that lower is better."""
-    return None if value is None else -value
 
 
 def layers_of(run: Run) -> dict[str, list[dict]]:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Iterable
 from statistics import mean, stdev
 
+from effdl.measure.units import typed
 from effdl.report.gather import Run
-from effdl.report.naming import names, text
+from effdl.report.naming import names
 from effdl.utils.errors import UserError, nearest
 
 COMPARISONS: dict[str, Callable] = {
@@ -77,8 +78,8 @@ def meets(value: object, sign: str, wanted: str) -> bool:
             return COMPARISONS[sign](value, float(wanted))
         except ValueError:
             return sign == "!="
-    typed = {str(value), text(value), json.dumps(value)}
-    return sign in ("=", "!=") and (wanted in typed) == (sign == "=")
+    texts = {str(value), typed(value), json.dumps(value)}
+    return sign in ("=", "!=") and (wanted in texts) == (sign == "=")
 
 
 def sort(rows: list[dict], by: str, lookup: Lookup) -> list[dict]:

@@ -5,10 +5,11 @@ share among them, so that a good result is seen with all the runs behind it. Sta
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from effdl.measure.metrics import COSTS, metric
+from effdl.measure.units import percent, si
 from effdl.report.gather import Gathered, Run, numeric
 from effdl.report.naming import differing_keys
-from effdl.report.table import grams, percent, si, watt_hours
-from effdl.runs.folder import COSTS, DONE
+from effdl.runs.folder import DONE
 from effdl.utils.files import read_rows
 
 FLOPS_PER_MAC = 2
@@ -120,7 +121,7 @@ def sources(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
 
 
 def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str) -> dict | None:
-    """The finished run whose row is best: the highest of an accuracy, the lowest of anything else.
+    """The finished run whose row is best by a metric; the lowest is, if the metric does not say.
 
     A course score counts from 90 % on. ``share_of_energy`` is the winner's part of the energy of all runs, which
     `energy_kwh` has by folder.
@@ -130,7 +131,7 @@ def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str)
         entered = [row for row in entered if row["course_reached"]]
     if not entered:
         return None
-    first = (max if best.startswith("top") else min)(entered, key=lambda row: row[best])
+    first = min(entered, key=lambda row: metric(best).cost(row[best]))
     own, everything = energy_kwh[first["folder"]], sum_known(energy_kwh.values())
     share = own / everything if own is not None and everything else None
     found = {"folder": first["folder"], "name": first["name"], "by": best, "value": first[best]}
@@ -162,13 +163,13 @@ def lines(sums: dict) -> list[str]:
         found.append(f"training compute: {si(sums['training_flops'], 'FLOP')} = {days} ({how}{unknown})")
     parts = [] if sums["duration_h"] is None else [f"{sums['duration_h']:.3g} h"]
     if sums["energy_kwh"] is not None:
-        parts.append(watt_hours(sums["energy_kwh"]))
+        parts.append(metric("energy_kwh").text(sums["energy_kwh"]))
     if sums["co2eq_g"] is not None:
-        parts.append(f"{grams(sums['co2eq_g'])} CO2eq")
+        parts.append(f"{metric('co2eq_g').text(sums['co2eq_g'])} CO2eq")
     resumed = f"; {sums['runs_resumed']} resumed runs, without what was cut off" if sums["runs_resumed"] else ""
     found.append(f"cost: {', '.join(parts) or 'not recorded'} ({how_known(sums)}{resumed})")
     if best := sums["winner"]:
-        shown = percent(best["value"]) if best["by"].startswith("top") else f"{best['value']:.4g}"
+        shown = metric(best["by"]).cell(best["value"])
         share = "" if best["share_of_energy"] is None else f", {percent(best['share_of_energy'])} of the energy"
         name = best["name"] if best["folder"] in best["name"] else f"{best['name']} ({best['folder']})"
         found.append(f"best {best['by']}: {shown} by {name}{share}")

@@ -30,7 +30,6 @@ from effdl.utils.files import sweep_temporary, write_json
 from effdl.utils.processes import is_alive, is_fresh, process_start
 
 LAYOUT = 2  # of run.json: configs by options
-COSTS = ("duration_s", "energy_kwh", "co2eq_g")  # of an epoch, a stage, and in total
 DONE, RUNNING, INTERRUPTED, FAILED, STOPPED = "done", "running", "interrupted", "failed", "stopped"
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,11 @@ from effdl.compression.pipeline import Stage, distillation_losses_of, stages_of,
 from effdl.config.instantiate import instantiate
 from effdl.deploy.speedup import verdict
 from effdl.measure.energy import EnergyMeter
+from effdl.measure.metrics import COSTS
 from effdl.models import storage
 from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
 from effdl.runs.evaluate import evaluate
-from effdl.runs.folder import COSTS, RunFolder
+from effdl.runs.folder import RunFolder
 from effdl.runs.prepare import PreparedRun
 from effdl.runs.stage import check_loss, evaluation_cost, keep_layers, recorded, sum_or_none, training_cost
 from effdl.training.callbacks import Callbacks

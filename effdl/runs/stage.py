@@ -5,8 +5,9 @@ import math
 from collections.abc import Iterable
 
 from effdl.measure.energy import Energy, EnergyMeter
+from effdl.measure.metrics import COSTS
 from effdl.runs import invariants
-from effdl.runs.folder import COSTS, RunFolder
+from effdl.runs.folder import RunFolder
 from effdl.utils.errors import RunError
 from effdl.utils.files import read_rows, write_rows
 

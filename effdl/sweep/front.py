@@ -1,13 +1,12 @@
 """What an optimization found: the best trials as a table, and its objectives against each other as a picture."""
 
-import io
 import json
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from effdl.report.quantities import axis
+from effdl.report.plots.axis import axis
 
 FOUND, PICTURE = "optimization.json", "pareto.png"  # in a sweep's folder
 
@@ -47,14 +46,12 @@ def front_picture(found: dict, title: str) -> bytes:
 
     With more than two objectives a point on the front may lie behind others in each panel.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from effdl.report.plots.figure import new_figure, png  # matplotlib takes long to import
 
     first, *others = found["objectives"]
     done = [row for row in found["trials"] if row["values"]]
     best = sorted((row for row in done if row["trial"] in found["best"]), key=lambda row: row["values"][first])
-    figure = Figure(figsize=(5.6 * len(others), 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(5.6 * len(others), 4.2, dpi=120)
     for axes, other in zip(figure.subplots(1, len(others), squeeze=False)[0], others, strict=True):
         across, up = (axis(name, [row["values"][name] for row in done]) for name in (other, first))
 
@@ -80,6 +77,4 @@ def front_picture(found: dict, title: str) -> bytes:
         axes.grid(alpha=0.3)
     figure.axes[0].legend(loc="best")
     figure.suptitle(title, fontsize=10, parse_math=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
+    return png(figure)

@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 from effdl.config.compose import plain_values, settings
 from effdl.config.validation import active, check_targets
 from effdl.measure.energy import energy_meter
+from effdl.measure.metrics import COSTS
 from effdl.report.outcome import CurvesPicture
-from effdl.runs.folder import COSTS, DONE, FAILED, INTERRUPTED, RunFolder, is_under_way
+from effdl.runs.folder import DONE, FAILED, INTERRUPTED, RunFolder, is_under_way
 from effdl.sweep.folder import JOBS_FILE, SKIPPED, JobLog
 from effdl.utils.errors import UserError
 

@@ -6,8 +6,8 @@ Only what is sought by Optuna imports this module, so that Optuna is needed only
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from effdl.measure.pareto import MAX
-from effdl.report.quantities import axis
+from effdl.measure.metrics import metric
+from effdl.measure.pareto import MAX, MIN, front
 from effdl.utils.errors import TrialPruned, UserError
 
 try:
@@ -19,6 +19,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -29,7 +30,7 @@ PRUNERS: dict[str, Callable[[], BasePruner]] = {"none": NopPruner, "median": Med
 
 def direction(objective: str) -> str:
     """``maximize`` for the columns of which more is better, else ``minimize``."""
-    return "maximize" if axis(objective, []).better == MAX else "minimize"
+    return "maximize" if metric(objective).better == MAX else "minimize"
 
 
 def sampler_of(name: str, seed: int, startup: int) -> BaseSampler:
@@ -109,10 +110,11 @@ def tell(study: optuna.Study, trial: Trial, outcome: dict, objectives: list[str]
 
 def best(study: optuna.Study) -> list[FrozenTrial]:
     """The trials that no other one surpasses in every objective, the first of those with equal values."""
-    found: dict[tuple, FrozenTrial] = {}
-    for trial in sorted(study.best_trials, key=lambda trial: trial.number):
-        found.setdefault(tuple(trial.values), trial)
-    return sorted(found.values(), key=lambda trial: trial.values)
+    first: dict[tuple, FrozenTrial] = {}
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
+        first.setdefault(tuple(trial.values), trial)
+    goals = [MAX if way == StudyDirection.MAXIMIZE else MIN for way in study.directions]
+    return [first[values] for values in sorted(list(first)[i] for i in front(list(first), goals))]
 
 
 def summary(study: optuna.Study) -> dict:

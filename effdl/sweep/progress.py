@@ -11,10 +11,10 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from effdl.report.table import percent, watt_hours
+from effdl.measure.metrics import metric
 from effdl.runs.folder import FAILED
 from effdl.sweep.folder import SKIPPED, jobs_of
-from effdl.sweep.table import STYLES, accuracy, label, status_of
+from effdl.sweep.table import ACCURACY, STYLES, accuracy, label, spent, status_of
 
 INTERVAL_S = 0.5
 
@@ -70,12 +70,12 @@ class SweepProgress:
         """The bar, and a line for every running job."""
         ended = [job for job in jobs if "status" in job]
         ran = [job for job in ended if job["status"] != SKIPPED]
-        energy = [job["row"]["total_energy_kwh"] for job in ran if job.get("row")]
+        rows = [job["row"] for job in ran if job.get("row")]
         text = f"{len(ended)}/{self.total or '?'} jobs"
         if failed := sum(job["status"] == FAILED for job in ended):
             text += f", {failed} failed"
-        if energy and None not in energy:
-            text += f", {watt_hours(sum(energy))} so far"
+        if rows and (energy := spent("total_energy_kwh", rows)):
+            text += f", {energy} so far"
         if ran and self.total:
             left = (perf_counter() - self.began) / len(ran) * (self.total - len(ended))
             text += f", {duration(left)} left"
@@ -89,7 +89,7 @@ def ending(job: dict, name: str, number: int, total: int | None) -> Text:
     status = status_of(job)
     text = Text(f"{number}/{total or '?'} ").append(status, STYLES.get(status, "")).append(f" {name}")
     if row := job.get("row"):
-        text.append(f": {accuracy(row)}, {row['total_duration_s']:.1f} s")
+        text.append(f": {accuracy(row)}, {spent('total_duration_s', [row])}")
     return text.append(f": {job['reason']}" if job.get("reason") else "")
 
 
@@ -99,8 +99,8 @@ def where(folder: Path) -> str:
         with (folder / "epochs.jsonl").open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - 4096))
             row = json.loads(file.read().splitlines()[-1])
-        accuracy = row.get("val_top1", row["top1"])
-        return f"{row['stage']}, epoch {row['epoch']}, loss {row['loss']:.3f}, top-1 {percent(accuracy)}"
+        known, shown = row.get(f"val_{ACCURACY}", row[ACCURACY]), metric(ACCURACY)
+        return f"{row['stage']}, epoch {row['epoch']}, loss {row['loss']:.3f}, {shown.label} {shown.text(known)}"
     return "starting"
 
 

@@ -3,10 +3,13 @@
 from rich.table import Table
 from rich.text import Text
 
-from effdl.report.table import UNKNOWN, percent, si, size, tops, watt_hours
+from effdl.measure.metrics import accuracies, metric
+from effdl.measure.units import UNKNOWN
 from effdl.runs.folder import DONE, FAILED, INTERRUPTED, STOPPED
 from effdl.sweep.folder import SKIPPED
 
+ACCURACY = "top1"
+COLUMNS = ("size_bytes", "macs", "total_duration_s", "total_energy_kwh")
 CUT_OFF = "cut off"  # a job that began and of which nothing more was heard
 STYLES = {DONE: "green", SKIPPED: "dim", STOPPED: "yellow", FAILED: "red", INTERRUPTED: "yellow", CUT_OFF: "red"}
 
@@ -24,8 +27,8 @@ def label(job: dict, keys: list[str]) -> str:
 
 def accuracy(row: dict) -> str:
     """Top-1, or what was measured instead of it."""
-    key = tops(row)[0]
-    return ("" if key == "top1" else f"top-{key[3:]} ") + percent(row[key])
+    key = accuracies(row)[0]
+    return ("" if key == ACCURACY else f"{metric(key).label} ") + metric(key).text(row[key])
 
 
 def sweep_table(jobs: list[dict], keys: list[str]) -> Table:
@@ -34,23 +37,21 @@ def sweep_table(jobs: list[dict], keys: list[str]) -> Table:
     table.add_column("job", justify="right")
     table.add_column("with", overflow="fold")
     table.add_column("status")
-    for column in ("top-1", "size", "MACs", "time", "energy"):
-        table.add_column(column, justify="right")
+    for key in (ACCURACY, *COLUMNS):
+        table.add_column(metric(key).heading, justify="right")
     table.add_column("reason, or folder", overflow="fold")
     for job in sorted(jobs, key=lambda job: job["job"]):
         row, status = job.get("row") or {}, status_of(job)
-        cells = [accuracy(row) if row else UNKNOWN] + [
-            write(row[key]) if row.get(key) is not None else UNKNOWN
-            for key, write in (
-                ("size_bytes", size),
-                ("macs", si),
-                ("total_duration_s", "{:.1f} s".format),
-                ("total_energy_kwh", watt_hours),
-            )
-        ]
+        cells = [accuracy(row) if row else UNKNOWN, *(metric(key).text(row.get(key)) for key in COLUMNS)]
         end = job["folder"].rpartition("/")[2] if status in (DONE, SKIPPED) else job.get("reason") or UNKNOWN
         table.add_row(str(job["job"]), label(job, keys), Text(status, STYLES.get(status, "")), *cells, end)
     return table
+
+
+def spent(key: str, rows: list[dict]) -> str:
+    """The sum of a metric over rows as text; empty if a part is unknown."""
+    values = [row[key] for row in rows]
+    return "" if None in values else metric(key).text(sum(values))
 
 
 def summary(jobs: list[dict], total: int | None) -> str:
@@ -59,9 +60,7 @@ def summary(jobs: list[dict], total: int | None) -> str:
     counts["not begun"] = (total or 0) - len(jobs)
     ran = [job["row"] for job in jobs if status_of(job) == DONE]
     text = ", ".join(f"{count} {status}" for status, count in counts.items() if count > 0) or "no job began"
-    energy = [row["total_energy_kwh"] for row in ran]
     if ran:
-        text += f"; {sum(row['total_duration_s'] for row in ran):.1f} s"
-        text += f", {watt_hours(sum(energy))}" if None not in energy else ", energy not measured"
+        text += f"; {spent('total_duration_s', ran)}, {spent('total_energy_kwh', ran) or 'energy not measured'}"
         text += " of training and evaluation in the runs that are done"
     return text

@@ -5,11 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from effdl.report.compare import COLUMNS, VIEWS, cell, cells, column, fitting, known_columns, table
+from effdl.report.compare import SHORT, VIEWS, cell, cells, column, fitting, known_columns, table
 from effdl.report.gather import Run, rows
 from effdl.report.select import Lookup, last_stages
-
-SHORT = {name: shown.key for name, shown in COLUMNS.items()}
 
 
 def run(top1, seed=0, lr=0.1, **values):
@@ -47,13 +45,13 @@ def test_a_cell_has_the_standard_deviation_where_there_is_one():
 def test_columns_that_nobody_measured_are_left_out():
     _, found, lookup = gathered(run(0.8))
     shown = known_columns(found, [column(name) for name in VIEWS["last"]], lookup)
-    assert [item.label for item in shown] == ["run", "stage", "top-1", "change", "size", "energy", "CO2eq", "time"]
+    assert [item.heading for item in shown] == ["run", "stage", "top-1", "change", "size", "energy", "CO2eq", "time"]
 
 
 def test_every_view_is_made_of_columns():
     for view in VIEWS.values():
         for name in view:
-            assert column(name).label != column(name).key or name in {"stage", "params", "loss", "sparsity"}, name
+            assert column(name).heading != column(name).key or name in {"stage", "params", "loss", "sparsity"}, name
 
 
 def test_a_narrow_terminal_loses_columns_not_digits():
@@ -69,4 +67,4 @@ def test_a_narrow_terminal_loses_columns_not_digits():
         assert "…" not in text
         assert all(word in text for word in ("80.00 %", "+30.00", "0.1 KB", "lr=0.1"))
         assert max(map(len, text.splitlines())) <= width
-    assert [item.label for item in shown if item not in fitting(shown, texts, 60)] == ["CO2eq", "time"]
+    assert [item.heading for item in shown if item not in fitting(shown, texts, 60)] == ["CO2eq", "time"]

@@ -1,6 +1,6 @@
 """What runs are called."""
 
-from effdl.report.naming import differing_keys, names, settings, shortened
+from effdl.report.naming import differing_keys, distinctions, flat_settings, names, settings, shortened
 
 STEP = {
     "option": "magnitude",
@@ -42,6 +42,35 @@ def test_names_are_as_short_as_can_be():
     assert names(runs) == ["distill=teacher", "run"]  # a.lr says nothing that distill does not say
     assert names(runs, without=("distill",)) == ["a.lr=1", "a.lr=2"]
     assert names([{"x.deep": True}, {"x.deep": False}]) == ["deep=true", "deep=false"]
+
+
+def test_few_settings_tell_runs_apart():
+    runs = [
+        {"model": model, "model.depth": depth, "optimizer.lr": lr, "a.b.epochs": lr}
+        for model, depth in (("resnet", 20), ("mlp", 2))
+        for lr in (0.1, 0.2)
+    ]
+    assert distinctions(runs) == ["model=resnet lr=0.1", "model=resnet lr=0.2", "model=mlp lr=0.1", "model=mlp lr=0.2"]
+    assert distinctions([{"a": 1}, {"a": 1}]) == ["", ""]
+    assert distinctions([{"model": "mlp", "prune": 0.5}, {"model": "vgg", "prune": 0.9}]) == ["model=mlp", "model=vgg"]
+    assert distinctions([{"prune": 0.5, "lr": 1}, {"prune": 0.5, "lr": 2}, {"prune": 0.9, "lr": 1}]) == [
+        "prune=0.5 lr=1",
+        "prune=0.5 lr=2",
+        "prune=0.9",
+    ]
+
+
+def test_the_settings_of_a_flat_config():
+    config = {"model.option": "mlp", "compression.x.level": 1, "compression.x.option": "magnitude", "prune": 0.5}
+    config |= {"compression.x.rounds": 3, "augment.cutout.option": "cutout", "compression.y.option": "int8"}
+    assert flat_settings(config) == {
+        "compression": "x,y",
+        "augment": "cutout",
+        "model": "mlp",
+        "prune": 0.5,
+        "compression.x.rounds": 3,
+    }
+    assert flat_settings({"compression.x.level": 1}) == {}
 
 
 def test_shortened_keys_are_unambiguous():

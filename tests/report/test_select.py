@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from effdl.report.compare import COLUMNS
+from effdl.report.compare import SHORT
 from effdl.report.gather import Run, rows
 from effdl.report.select import Lookup, group, last_stages, sort, where
 from effdl.utils.errors import UserError
-
-SHORT = {name: shown.key for name, shown in COLUMNS.items()}
 
 
 def run(top1, seed=0, lr=0.1, **values):

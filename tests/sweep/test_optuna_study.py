@@ -7,7 +7,7 @@ import optuna
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from effdl.sweep.optuna_study import direction, open_study, overrides_of, pruner_of, sampler_of, unfinished
+from effdl.sweep.optuna_study import best, direction, open_study, overrides_of, pruner_of, sampler_of, unfinished
 from effdl.utils.errors import UserError
 
 SPACE = {"lr": FloatDistribution(0, 1), "prune": FloatDistribution(0, 1)}
@@ -71,3 +71,16 @@ def test_pruning_needs_a_validation_split(tmp_path):
     callback = pruner_of(tmp_path / "journal", study.ask(SPACE).number, "hyperband")
     with pytest.raises(UserError, match=r"needs a validation split: set dataset\.val"):
         callback.epoch_end({"loss": 1.0})
+
+
+def test_of_trials_with_equal_values_the_first_is_the_best(tmp_path):
+    study = open_study(tmp_path / "journal", SPACE, [], ["top1", "size_bytes"])
+    for values in [(0.9, 20), (0.8, 10), (0.9, 20), (0.8, 30), (0.8, 10), None]:
+        trial = study.ask(SPACE)
+        study.tell(trial, values, TrialState.COMPLETE if values else TrialState.FAIL)
+    assert [trial.number for trial in best(study)] == [1, 0]
+    one = open_study(tmp_path / "other", SPACE, [], ["loss"])
+    for value in (0.3, 0.1, 0.1):
+        one.tell(one.ask(SPACE), value)
+    assert [trial.number for trial in best(one)] == [1]
+    assert best(open_study(tmp_path / "empty", SPACE, [], ["loss"])) == []

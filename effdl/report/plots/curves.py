@@ -1,21 +1,19 @@
 """Training curves as a picture."""
 
-import io
 from itertools import groupby
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from effdl.measure.metrics import metric
+from effdl.report.plots.figure import new_figure, png
 from effdl.report.plots.ticks import plain_ticks
 
 
 def curves(rows: list[dict], title: str) -> bytes:
     """PNG of loss and top-1 accuracy over the epochs of all trainings, in the order of ``epochs.jsonl``."""
-    figure = Figure(figsize=(9, 3.6))
-    figure.subplots_adjust(left=0.09, right=0.985, bottom=0.13, top=0.86, wspace=0.22)  # a layout engine draws twice
-    FigureCanvasAgg(figure)
-    for axes, key, label in zip(figure.subplots(1, 2), ("loss", "top1"), ("loss", "top-1 accuracy"), strict=True):
+    figure = new_figure(9, 3.6, dpi=120, layout=None)
+    figure.subplots_adjust(left=0.09, right=0.985, bottom=0.13, top=0.86, wspace=0.22)
+    for axes, key in zip(figure.subplots(1, 2), ("loss", "top1"), strict=True):
         start = 0
         for stage, group in groupby(rows, key=lambda row: (row["stage"], row["fit"])):
             group = list(group)
@@ -32,7 +30,7 @@ def curves(rows: list[dict], title: str) -> bytes:
         axes.set_xlim(0.5, start + 0.5)  # the stages' names are inside, whatever the number of epochs
         axes.locator_params("x", integer=True)
         axes.set_xlabel("epoch")
-        axes.set_ylabel(label)
+        axes.set_ylabel(metric(key).name)
         axes.grid(alpha=0.3)
     if losses := [row[key] for row in rows for key in ("loss", "val_loss") if row.get(key, 0) > 0]:
         figure.axes[0].set_yscale("log")
@@ -40,6 +38,4 @@ def curves(rows: list[dict], title: str) -> bytes:
         figure.axes[0].yaxis.set_minor_locator(NullLocator())
     figure.axes[1].legend(loc="lower right")
     figure.suptitle(title, fontsize=10, parse_math=False)  # a path may hold dollar signs
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
+    return png(figure)

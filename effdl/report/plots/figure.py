@@ -6,9 +6,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, its size in inches, that makes room for what is in it."""
-    figure = Figure(figsize=(width, height), dpi=140, layout="constrained")
+def new_figure(width: float, height: float, dpi: int = 140, layout: str | None = "constrained") -> Figure:
+    """An empty figure, its size in inches, that makes room for what is in it.
+
+    Args:
+        dpi: pixels per inch.
+        layout: a layout engine of matplotlib, which draws everything twice; None: the axes stay where they are put.
+    """
+    figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 

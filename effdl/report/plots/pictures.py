@@ -5,6 +5,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from effdl.measure.scores import COURSE_LINE
+from effdl.report.plots.axis import axis
 from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import marks
 from effdl.report.plots.points import Point, labels, points, with_energy_so_far
@@ -14,7 +16,7 @@ from effdl.report.plots.trainings import trainings
 from effdl.utils.files import write_atomic
 
 ACCURACY = "top1"
-COSTS = {
+AGAINST = {
     "params": "params_nonzero",
     "size": "size_bytes",
     "macs": "macs",
@@ -56,7 +58,7 @@ def drawn(rows: list[dict]) -> dict[str, bytes]:
     known = [row for row in rows if row.get(ACCURACY) is not None]
     found, styles = points(known), marks(known)
     scores = sorted({key for row in known for key in row if key.endswith("_score")})
-    costs = COSTS | {key.removesuffix("_score"): key for key in scores}
+    costs = AGAINST | {key.removesuffix("_score"): key for key in scores}
     costs = {name: key for name, key in costs.items() if points_with(found, key)}
     made: dict[str, bytes | None] = {f"accuracy_{name}": against(found, styles, key) for name, key in costs.items()}
     if len(costs) > 1:
@@ -84,11 +86,12 @@ def against(found: list[Point], styles: dict, key: str) -> bytes:
 def target_line(axes: Axes) -> None:
     """The accuracy that the course asks for, where it is among those shown."""
     low, high = axes.get_ylim()
-    if low < 90 < high:
-        axes.axhline(90, color="0.5", linestyle="--", linewidth=1, zorder=1)
+    asked = axis(ACCURACY).scale * COURSE_LINE
+    if low < asked < high:
+        axes.axhline(asked, color="0.5", linestyle="--", linewidth=1, zorder=1)
         axes.text(
             0.99,
-            90,
+            asked,
             "asked for on CIFAR-10",
             transform=axes.get_yaxis_transform(),
             ha="right",

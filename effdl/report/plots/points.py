@@ -5,11 +5,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from effdl.report.naming import distinctions, flat_settings
 from effdl.report.plots.marks import kind
 
 LEVELS = ("prune", "factorize", "quantize", "distill")
-FIRST = ("model.option", "model.name", "dataset.option", *LEVELS)
-SHOWN = 3  # the most settings in a name
 
 
 @dataclass(frozen=True)
@@ -87,61 +86,13 @@ def with_energy_so_far(rows: list[dict]) -> list[dict]:
     return found
 
 
-def telling(configs: list[dict]) -> list[str]:
-    """A few keys that tell flat configs apart as well as all of them do: the known ones first, then what helps most."""
-    keys = sorted({key for config in configs for key in config if not silent(key)}, key=familiarity)
-    columns = {key: [repr(config.get(key)) for config in configs] for key in keys}
-    chosen: list[str] = []
-    apart = 1
-    while True:
-        gains = {key: len(set(zip(*(columns[name] for name in [*chosen, key]), strict=True))) for key in keys}
-        helpful = [key for key in keys if gains[key] > apart]
-        if not helpful:
-            return sorted(chosen, key=familiarity)
-        best = helpful[0] if helpful[0] in FIRST else max(helpful, key=gains.__getitem__)
-        chosen.append(best)
-        keys, apart = [key for key in helpful if key != best], gains[best]
-
-
-def familiarity(key: str) -> tuple:
-    """What sorts the keys of a config: those that everyone knows first, then the short ones."""
-    return (FIRST.index(key) if key in FIRST else len(FIRST), key.count("."), len(key), key)
-
-
-def silent(key: str) -> bool:
-    """Whether a key says nothing that a name needs: it repeats the top-level levels, or the method."""
-    return key.startswith("compression.") and key.rpartition(".")[2] in (
-        "level",
-        "stage",
-        "option",
-        "_target_",
-        "_partial_",
-    )
-
-
 def labels(points: list[Point]) -> list[str]:
     """A short name for each point: its method, if there are several, and what tells it from the others of its kind."""
     names = {}
-    methods = {point.kind for point in points} - {"dense"}
+    several = len({point.kind for point in points} - {"dense"}) > 1
     for name in {point.kind for point in points}:
-        head = [name.rpartition(": ")[2]] if name != "dense" and len(methods) > 1 else []
+        head = [name.rpartition(": ")[2]] if name != "dense" and several else []
         group = [point for point in points if point.kind == name]
-        configs = [point.config for point in group]
-        keys = telling(configs)
-        for point, config in zip(group, configs, strict=True):
-            names[id(point)] = ", ".join([*head, *told(keys, config)]) or name
+        for point, told in zip(group, distinctions([flat_settings(point.config) for point in group]), strict=True):
+            names[id(point)] = ", ".join([*head, *filter(None, [told])]) or name
     return [names[id(point)] for point in points]
-
-
-def told(keys: list[str], config: dict) -> list[str]:
-    """The first settings of these in a few letters: ``lenet5`` for a target, ``lr=0.1`` for a value."""
-    found = []
-    for key in keys:
-        if (value := config.get(key)) is None:
-            continue
-        target = key.endswith(".option") or key == "model.name"
-        short = str(value).rpartition("." if target else "/")[2]  # a path by its last part
-        end = key.rpartition(".")[2]
-        unique = [other.rpartition(".")[2] for other in keys].count(end) == 1
-        found.append(short if target else f"{end if unique else '.'.join(key.split('.')[-2:])}={short}")
-    return found[:SHOWN]

@@ -1,5 +1,6 @@
 """Part of the weights pruned against accuracy, a line per method."""
 
+import json
 import math
 from collections import defaultdict
 from textwrap import wrap
@@ -7,11 +8,12 @@ from textwrap import wrap
 import numpy as np
 from matplotlib.axes import Axes
 
+from effdl.report.naming import distinctions, flat_settings
+from effdl.report.plots.axis import axis
 from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import COLOURS, SHAPES
-from effdl.report.plots.points import Point, points, telling, told
+from effdl.report.plots.points import Point, points
 from effdl.report.plots.scatter import MARKERS
-from effdl.report.quantities import axis
 
 TICKS = (90, 99, 50, 99.9, 0, 80, 95, 98, 99.5, 99.8, 70, 60, 30, 20, 85, 93, 97, 96, 94, 92)  # the dearest first
 NAMED = 20  # the most lines that the legend names one by one
@@ -41,9 +43,9 @@ def pruning(rows: list[dict], accuracy: str) -> bytes | None:
         draw(axes, group, accuracy, {**mark, "label": label, **({} if few else FAINT)})
         dense = before_pruning(known, group).mean(accuracy)
         if few and dense is not None:
-            axes.axhline(100 * dense, color=mark["color"], linestyle="--", linewidth=1, alpha=0.8)
+            axes.axhline(axis(accuracy).scale * dense, color=mark["color"], linestyle="--", linewidth=1, alpha=0.8)
     scale_x(axes, [100 * point.mean("rate") for point in found])
-    axes.set_ylabel(axis(accuracy, []).label)
+    axes.set_ylabel(axis(accuracy).label)
     axes.grid(alpha=0.25)
     notes = ["dashed: before pruning"] if few else ["a line for all settings but the rate"]
     notes += ["error bars: standard deviation\nover seeds"] if any(point.spread(accuracy) for point in found) else []
@@ -54,11 +56,11 @@ def pruning(rows: list[dict], accuracy: str) -> bytes | None:
 
 def draw(axes: Axes, group: list[Point], accuracy: str, style: dict) -> None:
     """One line."""
-    group = sorted(group, key=lambda point: point.mean("rate"))
+    group, scale = sorted(group, key=lambda point: point.mean("rate")), axis(accuracy).scale
     axes.errorbar(
         [100 * point.mean("rate") for point in group],
-        [100 * point.mean(accuracy) for point in group],
-        yerr=[100 * point.spread(accuracy) or math.nan for point in group],
+        [scale * point.mean(accuracy) for point in group],
+        yerr=[scale * point.spread(accuracy) or math.nan for point in group],
         markeredgecolor="white",
         markeredgewidth=0.5,
         capsize=3,
@@ -110,11 +112,10 @@ def with_rate(rows: list[dict]) -> list[dict]:
 
 def lines_of(found: list[Point]) -> list[tuple[str, list[Point]]]:
     """The lines: a name, which is the method and the settings besides the level, and its points."""
-    settings = [{key: value for key, value in point.config.items() if key != "prune"} for point in found]
-    keys = telling(settings)
+    settings = [flat_settings({**point.config, "prune": None}) for point in found]
     lines = defaultdict(list)
-    for point, config in zip(found, settings, strict=True):
-        name = ", ".join([point.rows[0]["method"], *told(keys, config)])
+    for point, config, told in zip(found, settings, distinctions(settings), strict=True):
+        name = ", ".join([point.rows[0]["method"], *filter(None, [told])])
         name = "\n".join(wrap(name, 34, subsequent_indent="  "))
-        lines[name, *(repr(config.get(key)) for key in keys)].append(point)
+        lines[name, json.dumps(config, sort_keys=True)].append(point)
     return sorted(((name, group) for (name, *_), group in lines.items()), key=lambda line: line[0])

@@ -10,10 +10,10 @@ from matplotlib.ticker import NullFormatter
 from matplotlib.transforms import Bbox
 
 from effdl.measure.pareto import MAX, MIN, front
+from effdl.report.plots.axis import axis
 from effdl.report.plots.marks import BASELINE
 from effdl.report.plots.points import Point
 from effdl.report.plots.ticks import plain_ticks
-from effdl.report.quantities import axis
 
 MARKERS = {
     "circle": "o",
@@ -53,7 +53,7 @@ def points_with(points: list[Point], *keys: str) -> list[Point]:
 def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> list[Point]:
     """Draw the points that have both values, and the Pareto front; returns the points on it."""
     chosen = points_with(points, x, y)
-    horizontal, vertical = axis(x, [point.mean(x) for point in chosen]), axis(y, [])
+    horizontal, vertical = axis(x, [point.mean(x) for point in chosen]), axis(y)
     at = [(point.mean(x) * horizontal.scale, point.mean(y) * vertical.scale) for point in chosen]
     for kind, mark in marks.items():
         group = [i for i, point in enumerate(chosen) if point.kind == kind]
@@ -135,7 +135,7 @@ def name_points(axes: Axes, points: list[Point], names: list[str], taken: list[P
     """
     renderer = axes.figure.canvas.get_renderer()
     inside = axes.get_window_extent(renderer)
-    scales = axis(x, [point.mean(x) for point in taken]).scale, axis(y, []).scale
+    scales = axis(x, [point.mean(x) for point in taken]).scale, axis(y).scale
 
     def place(point: Point) -> tuple[float, float]:
         return point.mean(x) * scales[0], point.mean(y) * scales[1]

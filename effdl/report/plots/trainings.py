@@ -1,13 +1,16 @@
 """The training curves of many runs in one picture."""
 
 from pathlib import Path
+from textwrap import wrap
 
+from effdl.measure.metrics import metric
+from effdl.report.plots.axis import axis_of
 from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import COLOURS, kind, marks
-from effdl.report.plots.points import telling, told
 from effdl.utils.files import read_rows
 
 LINES = ("-", "--", ":", "-.")
+TRAINED, VALIDATED = "top1", "val_top1"
 UNMEASURED = "no stage finished"
 NAMED = 12  # the most runs that the legend names one by one; more are coloured by their last stage
 
@@ -20,29 +23,30 @@ def trainings(rows: list[dict]) -> bytes | None:
     """
     last = {row["run"]: row for row in rows}
     logs = {run: epochs_of(Path(row["folder"])) for run, row in last.items()}
-    key = "val_top1" if any("val_top1" in epoch for log in logs.values() for epoch in log) else "top1"
+    validated = any(VALIDATED in epoch for log in logs.values() for epoch in log)
+    key = VALIDATED if validated else TRAINED
+    vertical = axis_of(metric(VALIDATED) if validated else metric(TRAINED).on("training"))
     logs = {run: log for run, log in logs.items() if log and all(epoch.get(key) is not None for epoch in log)}
     if not logs:
         return None
     figure = new_figure(8, height(NAMED))
     axes = figure.subplots()
     few = len(logs) <= NAMED
-    names = dict(zip(logs, run_names([last[run] for run in logs]), strict=True)) if few else {}
     kinds = {run: kind(last[run]) if last[run]["stage"] else UNMEASURED for run in logs}
     styles = marks([row for row in rows if row["stage"]]) | {UNMEASURED: ("0.6", "")}
     for i, (run, log) in enumerate(logs.items()):
-        name = names[run] if few else kinds[run]
+        name = "\n".join(wrap(last[run]["name"], 34, subsequent_indent="  ")) if few else kinds[run]
         line = LINES[(i if few else list(styles).index(name)) // len(COLOURS) % len(LINES)]
         line = ":" if name == UNMEASURED else line
         colour = COLOURS[i % len(COLOURS)] if few else styles[name][0]
-        x, y = range(1, len(log) + 1), [100 * epoch[key] for epoch in log]
+        x, y = range(1, len(log) + 1), [vertical.scale * epoch[key] for epoch in log]
         begins = [j for j in range(len(log)) if j and log[j]["stage"] != log[j - 1]["stage"]]
         if len(log) == 1:
             begins = [0]  # a line of one point is not seen
         axes.plot(x, y, line, color=colour, linewidth=1.4 if few else 0.8, alpha=1 if few else 0.5, label=name)
         axes.plot([x[j] for j in begins], [y[j] for j in begins], "o", color=colour, markersize=4 if few else 2.5)
     axes.set_xlabel("epoch, all stages counted (dots: a stage begins)")
-    axes.set_ylabel(f"top-1 {'validation' if key == 'val_top1' else 'training'} accuracy (%)")
+    axes.set_ylabel(vertical.label)
     axes.set_xlim(left=0.5)
     axes.locator_params("x", integer=True)
     axes.grid(alpha=0.25)
@@ -66,11 +70,3 @@ def epochs_of(folder: Path) -> list[dict]:
         return [row for row in read_rows(folder / "epochs.jsonl") if row["stage"] != "teacher"]
     except (OSError, ValueError, KeyError):
         return []
-
-
-def run_names(rows: list[dict]) -> list[str]:
-    """For each run the settings that tell it from the others; the end of its folder if none does."""
-    keys = telling([row["config"] for row in rows])
-    names = [", ".join(told(keys, row["config"])) for row in rows]
-    folders = [Path(row["folder"]).name for row in rows]
-    return [name if name and names.count(name) == 1 else folder for name, folder in zip(names, folders, strict=True)]

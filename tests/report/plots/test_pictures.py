@@ -222,8 +222,8 @@ def test_training_curves_join_the_stages(tmp_path, monkeypatch):
     rows += run_of(3, ("dense", "train", {}), folder=log(tmp_path / "c", *epochs("dense", [0.4], "top1")), prune=0.1)
     figure = figure_of(monkeypatch, "trainings", trainings, rows)
     curves = {line.get_label(): line for line in figure.axes[0].lines if not line.get_label().startswith("_")}
-    assert list(curves) == ["prune=0.5", "b"]
-    assert curves["prune=0.5"].get_ydata() == pytest.approx([50, 70, 60])  # the teacher is another model
+    assert list(curves) == ["run 1", "run 2"]  # as in the table
+    assert curves["run 1"].get_ydata() == pytest.approx([50, 70, 60])  # the teacher is another model
     assert figure.axes[0].get_ylabel() == "top-1 validation accuracy (%)"
     assert figure.legends[0].get_title().get_text().startswith("1 without")
 

@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from effdl.report.plots.points import effective, labels, points, telling, with_energy_so_far
+from effdl.report.plots.points import effective, labels, points, with_energy_so_far
 
 
 def run_of(number, config, *stages):
@@ -92,20 +92,9 @@ def test_energy_is_summed_along_a_run():
     assert [row["energy_so_far_kwh"] for row in with_energy_so_far(first + second)] == [1.25, 3.5, None, None]
 
 
-def test_few_settings_tell_configs_apart():
-    configs = [
-        {"model.option": model, "model.depth": depth, "optimizer.lr": lr, "a.b.epochs": lr}
-        for model, depth in (("resnet", 20), ("mlp", 2))
-        for lr in (0.1, 0.2)
-    ]
-    assert telling(configs) == ["model.option", "optimizer.lr"]
-    assert telling([{"a": 1}, {"a": 1}]) == []
-    assert telling([{"compression.x.level": 1}, {"compression.x.level": 2}]) == []
-
-
 def test_labels_are_short():
     rows = run_of(1, {"model.option": "mlp", "prune": 0.5}, ("prune", "magnitude", {}))
     rows += run_of(2, {"model.option": "lenet5", "prune": 0.9}, ("prune", "magnitude", {}))
     rows += run_of(3, {"distill": "/a/b/teacher"}, ("quantize", "int8", {}))
-    assert labels(points(rows)) == ["magnitude, mlp", "magnitude, lenet5", "int8"]
-    assert labels(points(rows[:2])) == ["mlp", "lenet5"]
+    assert labels(points(rows)) == ["magnitude, model=mlp", "magnitude, model=lenet5", "int8"]
+    assert labels(points(rows[:2])) == ["model=mlp", "model=lenet5"]

@@ -1,9 +1,8 @@
-"""Names and units of axes, and the marks of methods."""
+"""Names, units and scales of axes."""
 
 import pytest
 
-from effdl.report.plots.marks import COLOURS, marks
-from effdl.report.quantities import QUANTITIES, axis
+from effdl.report.plots.axis import axis
 
 
 @pytest.mark.parametrize(
@@ -35,13 +34,3 @@ def test_which_way_is_better():
     assert {axis(key, []).better for key in ("top1", "top5", "compression_ratio", "weight_sparsity")} == {"max"}
     assert {axis(key, []).better for key in ("loss", "size_bytes", "macs", "course_score", "co2eq_g")} == {"min"}
     assert axis("epochs", []).better is None
-    assert all(better in ("min", "max") for *_, better in QUANTITIES.values())
-
-
-def test_methods_look_different_and_the_same_wherever_they_are():
-    rows = [{"stage": "prune", "method": f"m{i:02}", "dense": False} for i in range(56)]
-    found = marks([*rows, {"stage": "dense", "method": "train", "dense": True}])
-    assert len(found) == len(set(found.values())) == 57
-    assert next(iter(found)) == "dense"
-    assert found["prune: m00"] == (COLOURS[0], "circle")
-    assert marks(rows[::-1]) == {name: mark for name, mark in found.items() if name != "dense"}

@@ -1,0 +1,248 @@
+"""The registry of metrics: what every number of a run is called, in which unit it is, and which way is better.
+
+Tables, pictures, the page, model cards, sweeps and the glossary read it. A new metric is one entry here and the
+function that measures it. Standard library only.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from effdl.measure import units as u
+from effdl.measure.pareto import MAX, MIN
+
+# Where a metric is measured: the rows of epochs.jsonl and stages.jsonl, the total of result.json, the rows of
+# layers.jsonl, export.json, and what `effdl report` computes from all of them.
+EPOCH, STAGE, TOTAL, LAYER, EXPORT, REPORT = (("epoch",), ("stage",), ("total",), ("layer",), ("export",), ("report",))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        key: in a run's files.
+        label: where there is room for a few words.
+        unit: of the stored number, and how it is written.
+        better: MIN, MAX, or None if neither is.
+        at: where it is measured.
+        meaning: one sentence, of Markdown.
+        short: above a narrow column, if not `label`.
+        long: on an axis, if not `label`.
+        alias: another name for the key, in ``--columns`` and file names.
+        detail: whether the table of a run's stages leaves it out.
+    """
+
+    key: str
+    label: str
+    unit: u.Unit
+    better: str | None
+    at: tuple[str, ...]
+    meaning: str
+    short: str = ""
+    long: str = ""
+    alias: str = ""
+    detail: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The name above a narrow column."""
+        return self.short or self.label
+
+    @property
+    def name(self) -> str:
+        """The name on an axis."""
+        return self.long or self.label
+
+    def text(self, value: object) -> str:
+        """A stored value as people read it; a dash if it is None."""
+        return u.UNKNOWN if value is None else self.unit.write(value)
+
+    def cell(self, value: object) -> str:
+        """A stored value as text for a narrow column; a dash if it is None."""
+        return u.UNKNOWN if value is None else self.unit.in_column(value)
+
+    def cost(self, value: float | None) -> float | None:
+        """The value with its sign changed where more is better, so that the lowest cost is the best value."""
+        return -value if value is not None and self.better == MAX else value
+
+    def on(self, split: str) -> "Metric":
+        """The metric measured on a split, which the last word of each name is told of: ``top-1 training accuracy``."""
+        *words, last = self.name.split()
+        return replace(self, label=f"{split} {self.label}", short="", long=" ".join([*words, split, last]), alias="")
+
+
+def _top(n: int) -> Metric:
+    """The accuracy among the n highest logits."""
+    highest = "has the highest logit" if n == 1 else f"is among the {n} highest logits"
+    meaning = f"fraction of images whose label {highest}: of the test split, in an epoch of the training split"
+    at = EPOCH + STAGE + EXPORT if n == 1 else STAGE
+    return Metric(f"top{n}", f"top-{n}", u.PERCENT, MAX, at, meaning, long=f"top-{n} accuracy", alias=f"top{n}")
+
+
+# key, label, unit, better, where, meaning; the order is that of a run's table and of the glossary.
+# fmt: off
+_ENTRIES = (
+    _top(1),
+    _top(5),
+    Metric("loss", "loss", u.NATS, MIN, EPOCH + STAGE, "mean cross entropy over the images", alias="loss"),
+    Metric("images", "images", u.PLAIN, None, EPOCH + STAGE, "number of images measured or trained on", detail=True),
+    Metric("params", "parameters", u.COUNT, MIN, STAGE + LAYER, "number of parameters", short="params", alias="params"),
+    Metric("params_nonzero", "non-zero", u.COUNT, MIN, STAGE + LAYER, "number of parameters that are not exactly zero",
+           long="non-zero parameters"),
+    Metric("sparsity", "sparsity", u.PERCENT, MAX, STAGE, "1 - `params_nonzero` / `params`"),
+    Metric("weights", "weights", u.COUNT, MIN, LAYER, "number of elements of the layer's weight"),
+    Metric("weights_nonzero", "non-zero weights", u.COUNT, MIN, LAYER, "number of those that are not exactly zero"),
+    Metric("weight_sparsity", "weight sparsity", u.PERCENT, MAX, STAGE + LAYER,
+           "part of the weights of convolutions and linear layers that is exactly zero: what `prune=0.5` asks for",
+           short="zeros", alias="zeros"),
+    Metric("macs", "MACs", u.MACS, MIN, STAGE + LAYER, "multiply-accumulates for one image",
+           long="multiply-accumulates", alias="macs"),
+    Metric("macs_nonzero", "MACs non-zero", u.MACS, MIN, STAGE + LAYER, "multiply-accumulates whose weight is not zero",
+           long="non-zero multiply-accumulates"),
+    Metric("weight_bits", "bits per weight", u.BITS, MIN, STAGE + LAYER, "mean bits of a stored weight",
+           short="bits", alias="bits"),
+    Metric("activation_bits", "bits per activation", u.BITS, MIN, STAGE,
+           "mean bits of an activation that enters a layer", short="act. bits",
+           alias="activation_bits"),
+    Metric("layer_activation_bits", "input bits", u.BITS, MIN, LAYER, "bits of the activations that enter the layer"),
+    Metric("inputs", "inputs", u.COUNT, None, LAYER, "number of activations that enter the layer"),
+    Metric("bops", "bit operations", u.BOPS, MIN, STAGE, "sum of `macs_nonzero` x weight bits x input bits"),
+    Metric("size_bytes", "size on disk", u.BYTES, MIN, STAGE + EXPORT,
+           "length of the stored file: indices, scales, codebooks and headers included", short="size", alias="size"),
+    Metric("layer_size_bytes", "bytes", u.WHOLE_BYTES, MIN, LAYER, "length of the layer's weight in the stored file",
+           long="size on disk"),
+    Metric("layer_share_of_size", "of file", u.PERCENT, None, LAYER, "its part of all tensors in the stored file"),
+    Metric("layer_share_of_params", "of parameters", u.PERCENT, None, LAYER, "its part of the model's parameters"),
+    Metric("size_fp32_bytes", "size in fp32 before any step", u.BYTES, MIN, STAGE,
+           "4 x parameters of the dense model", detail=True),
+    Metric("compression_ratio", "compression", u.RATIO, MAX, STAGE, "`size_fp32_bytes` / `size_bytes`",
+           short="ratio", alias="ratio"),
+    Metric("latency_ms", "latency, 1 image", u.MILLISECONDS, MIN, STAGE + EXPORT,
+           "median time of one image in the runtime that the model is deployed in", short="latency",
+           long="latency of one image", alias="latency"),
+    Metric("latency_q1_ms", "latency, 1st quartile", u.MILLISECONDS, MIN, STAGE + EXPORT,
+           "a quarter of the runs took less", detail=True),
+    Metric("latency_q3_ms", "latency, 3rd quartile", u.MILLISECONDS, MIN, STAGE + EXPORT,
+           "a quarter of the runs took more", detail=True),
+    Metric("latency_runs", "timed runs", u.PLAIN, None, STAGE + EXPORT, "number of runs that were timed", detail=True),
+    Metric("latency_threads", "threads", u.PLAIN, None, STAGE + EXPORT, "threads of the runtime", detail=True),
+    Metric("latency_batch", "images per run", u.PLAIN, None, STAGE + EXPORT, "images per timed run", detail=True),
+    Metric("latency_runtime", "runs in", u.TEXT, None, STAGE + EXPORT,
+           "the runtime that was timed: eager PyTorch for floats, ONNX Runtime for int8"),
+    Metric("latency_note", "not timed because", u.TEXT, None, STAGE,
+           "why `latency_ms` is null: no runtime computes with the format (2-bit weights)", detail=True),
+    Metric("speed", "speed-up", u.TEXT, None, STAGE,
+           "measured against predicted speed-up over the dense model, and the likely reason where they part",
+           detail=True),
+    Metric("throughput_images_per_s", "throughput", u.SPEED, MAX, STAGE, "images per second in batches"),
+    Metric("throughput_batch", "batch of the throughput", u.PLAIN, None, STAGE, "images per batch", detail=True),
+    Metric("images_per_s", "training speed", u.SPEED, MAX, EPOCH, "images trained on per second"),
+    Metric("lr", "learning rate", u.NUMBER, None, EPOCH, "learning rate at the end of the epoch"),
+    Metric("memory_peak_bytes", "peak memory", u.BYTES, MIN, EPOCH + STAGE,
+           "peak during training: of the process on a CPU, of PyTorch's allocator on a GPU"),
+    Metric("epochs", "epochs", u.PLAIN, None, STAGE + TOTAL, "number of epochs trained", detail=True),
+    Metric("duration_s", "time", u.SECONDS, MIN, EPOCH + STAGE + TOTAL,
+           "time of the training", short="stage time",
+           long="training time of the stage", alias="stage_time"),
+    Metric("energy_kwh", "energy", u.WATT_HOURS, MIN, EPOCH + STAGE + TOTAL,
+           "energy of the training; `source` says by component: `measured`, `estimated` or `unavailable`",
+           short="stage energy", long="training energy of the stage", alias="stage_energy"),
+    Metric("co2eq_g", "CO2eq", u.GRAMS, MIN, EPOCH + STAGE + TOTAL, "energy x PUE x carbon intensity of the grid",
+           short="stage CO2eq", long="CO2eq of the stage's training", alias="stage_co2"),
+    Metric("resumed", "resumed", u.PLAIN, None, TOTAL, "how often the run was resumed; what that lost is not counted"),
+    Metric("energy_so_far_kwh", "energy so far", u.WATT_HOURS, MIN, REPORT,
+           "energy of the run up to and with the stage", long="energy of the run so far"),
+    Metric("top1_difference", "top-1 difference", u.POINTS, None, EXPORT, "`top1` of the export minus that of PyTorch"),
+    Metric("argmax_agreement", "same answer", u.PERCENT, MAX, EXPORT, "fraction of images that both answer alike"),
+    Metric("logit_difference_max", "largest logit difference", u.NUMBER, MIN, EXPORT, "largest absolute difference"),
+    Metric("logit_max", "largest logit", u.NUMBER, None, EXPORT, "largest absolute logit in PyTorch"),
+    Metric("top1_change", "change of top-1", u.POINTS, MAX, REPORT, "`top1` minus that of the dense stage",
+           short="change", alias="change"),
+    Metric("course_score", "course score", u.SCORE, MIN, REPORT,
+           "score of the course Efficient Deep Learning (IMT Atlantique)", alias="course"),
+    Metric("course_p_s", "structured", u.PERCENT, MAX, REPORT, "part of the dense model's parameters that is gone"),
+    Metric("course_p_s_macs", "of MACs", u.PERCENT, MAX, REPORT, "part of the dense model's MACs that is gone"),
+    Metric("course_p_u", "unstructured", u.PERCENT, MAX, REPORT, "part of the dense model's parameters that is zero"),
+    Metric("course_reached", "90 %", u.REACHED, MAX, REPORT, "whether `top1` is at least what the course asks for"),
+    Metric("micronet_score", "MicroNet score", u.SCORE, MIN, REPORT, "score of the MicroNet Challenge (NeurIPS 2019)",
+           alias="micronet"),
+    Metric("micronet_storage", "32-bit params", u.COUNT, MIN, REPORT, "32-bit parameters that the model counts as"),
+    Metric("micronet_operations", "operations", u.MACS, MIN, REPORT, "multiplications and additions that count"),
+    Metric("micronet_reference", "reference", u.TEXT, None, REPORT, "what the MicroNet score is relative to"),
+    Metric("dcase_rank", "mean rank", u.SCORE, MIN, REPORT, "mean of the ranks by `top1`, `loss` and `dcase_size_kb`",
+           alias="dcase"),
+    Metric("dcase_size_kb", "size, KB", u.KILOBYTES, MIN, REPORT, "size as DCASE 2020 task 1b counts it",
+           long="size by DCASE 2020"),
+    Metric("dcase_complexity_management", "complexity management", u.TEXT, None, REPORT, "methods applied so far"),
+    Metric("training_hardware", "hardware", u.TEXT, None, REPORT, "what the run was trained on"),
+    Metric("training_power_w", "power, W", u.WATTS, MIN, REPORT, "mean power of the run", long="mean power"),
+    Metric("training_hours", "hours", u.HOURS, MIN, REPORT, "hours of the run", long="time of the run"),
+    Metric("training_kwh_pue", "kWh x PUE", u.KILOWATT_HOURS, MIN, REPORT, "energy x PUE of Strubell et al. 2019",
+           long="energy x PUE"),
+    Metric("training_co2e_lbs", "CO2e, lbs", u.POUNDS, MIN, REPORT, "CO2 with the factors of Strubell et al. 2019",
+           long="CO2e"),
+)
+# fmt: on
+METRICS: dict[str, Metric] = {entry.key: entry for entry in _ENTRIES}
+# What every epoch and stage costs, and a run in total.
+COSTS = tuple(key for key, entry in METRICS.items() if {*EPOCH, *STAGE, *TOTAL} <= set(entry.at))
+# Prefixes of keys: what they say of a metric, and its entry with the prefix.
+FAMILIES: dict[str, tuple[str, Callable[[Metric], Metric]]] = {
+    "val_": ("on the validation split", lambda base: replace(base.on("validation"), at=EPOCH)),
+    "evaluate_": (
+        "for measuring the stage",
+        lambda base: replace(
+            base,
+            label=f"evaluation {base.label}",
+            short="",
+            long=f"{base.label} of the evaluation",
+            alias="",
+            at=STAGE,
+        ),
+    ),
+    "total_": (
+        "for the whole run, trainings and evaluations",
+        lambda base: replace(
+            base, short=base.label, long=f"{base.label} of the run", alias=base.alias.removeprefix("stage_"), at=REPORT
+        ),
+    ),
+}
+
+
+def metric(key: str) -> Metric:
+    """The entry of a key.
+
+    Derived keys have one too: ``topN`` for any N, those with a prefix of `FAMILIES`, and ``..._std``, the standard
+    deviation over seeds. An unknown key, such as a user's own metric, has a generic entry that is named like the key.
+    """
+    if key in METRICS:
+        return METRICS[key]
+    if match := re.fullmatch(r"top(\d+)", key):
+        return _top(int(match[1]))
+    for prefix, (_, derived) in FAMILIES.items():
+        if key.startswith(prefix) and (base := metric(key.removeprefix(prefix))).at:
+            return replace(derived(base), key=key)
+    if key.endswith("_std") and (base := metric(key.removesuffix("_std"))).at:
+        label, name = (f"{text}, standard deviation" for text in (base.label, base.name))
+        return replace(base, key=key, label=label, short="", long=name, better=None, alias="")
+    return Metric(key, key, u.PLAIN, None, (), "")
+
+
+def layer_metric(key: str) -> Metric:
+    """The entry of a key of a layer's row, which may have another name there."""
+    return METRICS.get(f"layer_{key}") or metric(key)
+
+
+# Short names of keys, for people to type.
+ALIASES = {
+    entry.alias: entry.key
+    for own in METRICS.values()
+    for entry in ([metric(f"total_{own.key}"), own] if own.key in COSTS else [own])
+    if entry.alias
+}
+
+
+def accuracies(row: Iterable[str]) -> list[str]:
+    """The keys of the accuracies in a row, such as ``top1`` and ``top5``, in order."""
+    return sorted((key for key in row if re.fullmatch(r"top\d+", key)), key=lambda key: int(key.removeprefix("top")))
