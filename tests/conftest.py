@@ -1,9 +1,21 @@
 """What all tests share."""
 
 import logging
+import os
 import sys
 
 import pytest
+
+# One thread, here and in the processes that tests start: the models are small, and threads that wait for cores that
+# another process holds make a second into a minute.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def digits_config():
+    """The config of the digits, all of them and a fifth to validate on, and what is given besides."""
+    keys = {"val": 0.2, "folds": None, "fold": 0, "subset": None, "split_seed": 0, "mirror": False, "pad": 1}
+    return lambda **given: {"_target_": "effdl.data.digits.digits", **keys, **given}
 
 
 @pytest.fixture

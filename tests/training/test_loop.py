@@ -47,19 +47,8 @@ class KilledAfter(Progress):
 
 
 @pytest.fixture(scope="module")
-def data():
-    return load(
-        {
-            "_target_": "effdl.data.digits.digits",
-            "val": 0.2,
-            "folds": None,
-            "fold": 0,
-            "subset": 400,
-            "split_seed": 0,
-            "mirror": False,
-            "pad": 1,
-        }
-    )
+def data(digits_config):
+    return load(digits_config(subset=400))
 
 
 def network() -> nn.Module:

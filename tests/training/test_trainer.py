@@ -11,9 +11,8 @@ from effdl.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
-def data():
-    keys = {"folds": None, "fold": 0, "subset": 300, "split_seed": 0, "mirror": False, "pad": 1}
-    return load({"_target_": "effdl.data.digits.digits", "val": 0.2, **keys})
+def data(digits_config):
+    return load(digits_config(subset=300))
 
 
 def trainer(data, **changes):

@@ -1,76 +1,40 @@
 """What the tests of distillation share: digits, a teacher that knows them, and a trainer."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 
 from effdl.data.build import load
-from effdl.measure.energy import EnergyMeter
-from effdl.models.mlp import mlp
 from effdl.models.resnet import resnet
-from effdl.training.callbacks import Callbacks
-from effdl.training.checkpoint import Checkpoint
-from effdl.training.device import Device
-from effdl.training.epoch_log import EpochLog
-from effdl.training.loop import fit
 from effdl.training.optimizers import sgd
-from effdl.training.recipe import Recipe
 from effdl.training.schedules import one_cycle
-from effdl.training.trainer import Trainer
 
-CPU = Device(torch.device("cpu"))
+RECIPE = {"batches": 10_000, "batch_size": 32, "optimizer": partial(sgd, lr=0.05), "schedule": one_cycle}
 
 
 @pytest.fixture(scope="session")
-def digits():
-    keys = {"val": 0.2, "folds": None, "fold": 0, "subset": None, "split_seed": 0, "mirror": False, "pad": 1}
-    return load({"_target_": "effdl.data.digits.digits", **keys})
-
-
-def new_trainer(digits, folder, *, epochs=4, teacher=None, fresh_model=None, callback=None):
-    recipe = Recipe(
-        epochs=epochs,
-        batch_size=32,
-        optimizer=lambda model: sgd(model, lr=0.05),
-        schedule=one_cycle,
-    )
-
-    def train(model, recipe, stage, number):
-        return fit(
-            model,
-            digits,
-            recipe,
-            CPU,
-            seed=number,
-            checkpoint=Checkpoint(folder, str(number)),
-            meter=EnergyMeter(enabled=False, country=None, pue=1.0),
-            callbacks=Callbacks([callback] if callback else []),
-            log=EpochLog(folder / "epochs.jsonl", stage, number),
-        )
-
-    return Trainer(
-        digits,
-        recipe,
-        CPU,
-        train,
-        fresh_model or (lambda: mlp(1, 8, 10, hidden=[30])),
-        dict,
-        {} if teacher is None else {"run": teacher},
-    )
+def digits(digits_config):
+    return load(digits_config())
 
 
 @pytest.fixture
-def make_trainer(digits, tmp_path):
-    return lambda folder=tmp_path, **options: new_trainer(digits, folder, **options)
+def make_trainer(digits, make_trainer):
+    """A trainer on all digits, for four epochs; `teacher` is named "run"."""
+
+    def make(teacher=None, **options):
+        teachers = {} if teacher is None else {"run": teacher}
+        return make_trainer(digits, **{**RECIPE, "epochs": 4, "teachers": teachers, **options})
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def trained(digits, tmp_path_factory):
+def trained(digits, train_for_all):
     """A ResNet-8 that has learned the digits."""
     torch.manual_seed(0)
-    trainer = new_trainer(digits, tmp_path_factory.mktemp("teacher"), epochs=6)
-    return trainer.fit(resnet(1, 8, 10, depth=8), epochs=6).requires_grad_(False)
+    return train_for_all(resnet(1, 8, 10, depth=8), digits, epochs=6, **RECIPE).requires_grad_(False)
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """Born-again networks: new models in turn, each taught by the one before."""
 
 import copy
-from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from effdl.compression.distill.born_again import born_again
@@ -16,33 +14,26 @@ from effdl.utils.files import read_rows
 DEFAULTS = {"level": "born_again", "temperature": 1.0, "weight": 0.5}
 
 
-class Notes:
-    """A bench that notes what it is asked for."""
-
-    recipe = SimpleNamespace(epochs=7)
-
-    def __init__(self):
-        self.asked = []
-
-    def fresh_model(self):
-        return nn.Linear(4, 3)
-
-    def fit(self, model, *, epochs, distillation_loss):
-        self.asked.append((model, epochs, distillation_loss(model)))
-        return model
-
-
 @pytest.mark.parametrize("generations", [1, 3])
-def test_every_generation_learns_from_the_one_before(generations):
-    trainer, first = Notes(), nn.Linear(4, 3)
+def test_every_generation_learns_from_the_one_before(generations, make_trainer):
+    trainer, trained = make_trainer(epochs=1, batches=5), []
+    train = trainer.train
+
+    def noted(model, recipe, stage, number):
+        trained.append((model, copy.deepcopy(model), recipe))
+        return train(model, recipe, stage, number)
+
+    trainer.train = noted
+    first = mlp(1, 8, 10, hidden=[30]).eval()
     last = born_again(first, trainer, generations=generations, **DEFAULTS)
-    models = [model for model, _, _ in trainer.asked]
+    assert trainer.asked == [(1, 1.0, 0)] * generations  # the run's own number of epochs
+    models = [model for model, _, _ in trained]
     assert len({id(model) for model in (first, *models)}) == generations + 1
     assert last is models[-1]
-    assert [epochs for _, epochs, _ in trainer.asked] == [7] * generations
-    images, loss = torch.randn(5, 4), torch.tensor(2.0)
-    for teacher, (student, _, distillation_loss) in zip([first, *models], trainer.asked, strict=False):
-        logits = student(images)
+    images, loss = torch.randn(5, 1, 8, 8), torch.tensor(2.0)
+    for teacher, (_, fresh, recipe) in zip([first, *models], trained, strict=False):
+        [make] = recipe.distillation_losses
+        logits, distillation_loss = fresh(images), make(fresh)
         expected = 0.5 * loss + 0.5 * divergence(logits, teacher(images), 1.0)
         assert distillation_loss(images, None, logits, loss).item() == pytest.approx(expected.item(), rel=1e-6)
         assert not list(distillation_loss.parameters())

@@ -1,7 +1,5 @@
 """Low-rank factorization as a step: what it replaces, how it trains, what it refuses."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import nn
@@ -16,27 +14,23 @@ from effdl.utils.errors import UserError
 OPTIONS = {"level": 0.5, "method": "tucker", "by": "macs", "rank": None, "exclude": [], "epochs": 3, "lr_scale": 0.5}
 
 
-def trainer(shape, asked):
-    def fit(model, *, epochs, lr_scale):
-        asked.append((epochs, lr_scale))
-        return model
-
-    return SimpleNamespace(input_shape=shape, fit=fit)
-
-
-def step(model, shape=(1, 28, 28), **options):
-    return lowrank(model.eval(), trainer(shape, []), **{**OPTIONS, **options})
+@pytest.fixture
+def step(make_trainer):
+    """Factorize with `OPTIONS` and what is given besides, without training."""
+    return lambda model, shape=(1, 28, 28), **options: lowrank(
+        model.eval(), make_trainer(shape=shape), **{**OPTIONS, **options}
+    )
 
 
 @pytest.mark.parametrize(("method", "kernels"), [("tucker", [1, 5, 1]), ("svd", [5, 1])])
-def test_convolutions_with_a_window_follow_the_method(method, kernels):
+def test_convolutions_with_a_window_follow_the_method(method, kernels, step):
     model = step(convnet(1, 28, 10), method=method, by="ratio")
     assert [part.kernel_size[0] for part in model[3]] == kernels
     assert [(part.in_features, part.out_features) for part in model[7]] == [(256, 100), (100, 200)]
 
 
 @pytest.mark.parametrize("method", ["tucker", "svd"])
-def test_1x1_convolutions_and_linear_layers_are_split_in_two(method):
+def test_1x1_convolutions_and_linear_layers_are_split_in_two(method, step):
     model = nn.Sequential(nn.Conv2d(40, 30, 1, stride=2), nn.Flatten(), nn.Linear(30 * 4, 20))
     model = step(model, (40, 4, 4), method=method, rank=4)
     assert [tuple(part.weight.shape) for part in model[0]] == [(4, 40, 1, 1), (30, 4, 1, 1)]
@@ -44,14 +38,17 @@ def test_1x1_convolutions_and_linear_layers_are_split_in_two(method):
     assert [tuple(part.weight.shape) for part in model[2]] == [(4, 120), (20, 4)]
 
 
-def test_it_is_fine_tuned_as_asked():
-    asked = []
-    lowrank(convnet(1, 28, 10).eval(), trainer((1, 28, 28), asked), **OPTIONS)
-    assert asked == [(3, 0.5)]
+def test_it_is_fine_tuned_as_asked(make_trainer):
+    trainer, layers = make_trainer(shape=(1, 28, 28), batches=1, batch_size=2), []
+    trainer.looks.append(lambda model, progress: layers.append(type(model[3])))
+    model = lowrank(convnet(1, 28, 10).eval(), trainer, **OPTIONS)
+    assert trainer.asked == [(3, 0.5, 0)]
+    assert layers == [nn.Sequential] * 3  # what is trained is already factorized
+    assert not model.training
     assert kind_of(lowrank) == "structure"
 
 
-def test_the_layers_hold_the_trained_weights_rank_by_rank():
+def test_the_layers_hold_the_trained_weights_rank_by_rank(step):
     torch.manual_seed(0)
     model = convnet(1, 28, 10)
     before = model[7].weight.detach().clone()

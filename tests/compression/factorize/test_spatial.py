@@ -1,7 +1,5 @@
 """Spatially separable convolutions as a step."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import nn
@@ -13,15 +11,20 @@ from effdl.models.convnet import convnet
 OPTIONS = {"level": 0.5, "by": "macs", "rank": None, "exclude": [], "epochs": None, "lr_scale": 0.2}
 
 
-def step(model, shape, asked=(), **options):
-    def fit(model, *, epochs, lr_scale):
-        assert (epochs, lr_scale) == (None, 0.2)
+@pytest.fixture
+def step(make_trainer):
+    """Factorize with `OPTIONS` and what is given besides, without training."""
+
+    def run(model, shape, **options):
+        trainer = make_trainer(shape=shape)
+        model = spatial(model.eval(), trainer, **{**OPTIONS, **options})
+        assert trainer.asked == [(3, 0.2, 0)]  # half of the run's six epochs
         return model
 
-    return spatial(model.eval(), SimpleNamespace(input_shape=shape, fit=fit), **{**OPTIONS, **options})
+    return run
 
 
-def test_only_square_windows_become_columns_and_rows():
+def test_only_square_windows_become_columns_and_rows(step):
     model = step(convnet(1, 28, 10), (1, 28, 28), by="ratio", level=0.6)
     assert [part.kernel_size for part in model[3]] == [(5, 1), (1, 5)]
     assert [part.out_channels for part in model[3]] == [64, 64]  # 0.4 of min(32 x 5, 64 x 5)
@@ -29,13 +32,13 @@ def test_only_square_windows_become_columns_and_rows():
     assert kind_of(spatial) == "structure"
 
 
-def test_a_window_of_one_row_is_left_alone():
+def test_a_window_of_one_row_is_left_alone(step):
     model = step(nn.Sequential(nn.Conv2d(8, 8, (1, 3)), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3)), (8, 6, 6), rank=2)
     assert [type(layer) for layer in model] == [nn.Conv2d, nn.Conv2d, nn.Sequential]
 
 
 @pytest.mark.parametrize("image", [(4, 12, 12), (4, 9, 14)])
-def test_separable_filters_are_found_exactly(image):
+def test_separable_filters_are_found_exactly(image, step):
     """Sobel's edge detectors are a smoothing column times a difference row, and the other way round: rank 2."""
     layer = nn.Conv2d(4, 2, 3, padding=1)
     smooth, difference = torch.tensor([1.0, 2.0, 1.0]), torch.tensor([-1.0, 0.0, 1.0])

@@ -4,7 +4,6 @@ import copy
 import json
 import math
 import sys
-from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -42,22 +41,6 @@ PLAIN = {
 }
 
 
-@dataclass
-class Trainer:
-    """A bench that notes what it is asked for."""
-
-    input_shape: tuple[int, int, int]
-    asked: list = field(default_factory=list)
-
-    def fit(self, model, *, epochs=None, lr_scale=1.0):
-        self.asked.append((epochs, lr_scale))
-        return model
-
-    def calibration_batches(self, count):
-        self.asked.append(count)
-        return [(torch.randn(count, *self.input_shape), torch.arange(count) % 10)]
-
-
 def cost(model, shape):
     """MACs, as PyTorch counts them, and parameters."""
     with FlopCounterMode(display=False) as counter:
@@ -84,8 +67,14 @@ def outputs(model):
     return {name: getattr(layer, "out_channels", None) or layer.out_features for name, layer in layers.items()}
 
 
-def prune(model, shape=(3, 16, 16), trainer=None, **given):
-    return filters(model, trainer or Trainer(shape), **{**PLAIN, **given})
+@pytest.fixture
+def prune(make_trainer):
+    """Prune with `PLAIN` and what is given besides, by a trainer that notes what it is asked for."""
+
+    def run(model, shape=(3, 16, 16), trainer=None, **given):
+        return filters(model, trainer or make_trainer(shape=shape), **{**PLAIN, **given})
+
+    return run
 
 
 def tiny_torchvision_vit():
@@ -120,7 +109,7 @@ MODELS = {
     ("name", "target"),
     [*((name, "macs") for name in MODELS), ("resnet", "params"), ("vit", "params"), ("lenet5", "params")],
 )
-def test_every_model_loses_what_is_asked_and_no_more_than_it_must(name, target):
+def test_every_model_loses_what_is_asked_and_no_more_than_it_must(name, target, prune):
     build, shape = MODELS[name]
     level = 0.2 if "vit" in name else 0.5
     model, which = lively(build), ["macs", "params"].index(target)
@@ -147,13 +136,13 @@ def test_every_model_loses_what_is_asked_and_no_more_than_it_must(name, target):
     ],
 )
 @pytest.mark.parametrize("round_to", [1, 4])
-def test_half_of_all_filters_leave_the_model_that_is_built_with_half_the_width(build, shape, round_to):
+def test_half_of_all_filters_leave_the_model_that_is_built_with_half_the_width(build, shape, round_to, prune):
     pruned = prune(lively(lambda: build(1.0)), shape, level=0.5, target="filters", round_to=round_to)
     assert cost(pruned, shape) == cost(build(0.5), shape)
     assert list(outputs(pruned).values()) == list(outputs(build(0.5)).values())
 
 
-def test_a_quarter_of_the_macs_of_resnet_20():
+def test_a_quarter_of_the_macs_of_resnet_20(prune):
     dense, _ = cost(resnet(3, 32, 10), (3, 32, 32))
     assert dense == 40_551_040
     for level in (0.75, 4.0):
@@ -165,7 +154,7 @@ def test_a_quarter_of_the_macs_of_resnet_20():
     assert all(width % 8 == 0 for name, width in outputs(rounded).items() if width != 10)
 
 
-def test_filters_that_do_nothing_are_the_ones_that_go():
+def test_filters_that_do_nothing_are_the_ones_that_go(prune):
     """Half of every stage's filters are silenced by hand: without them the logits are the same."""
     model = lively(lambda: resnet(3, 16, 10))
     for _, module in model.named_modules():
@@ -190,8 +179,8 @@ def plain():
 
 
 @pytest.mark.parametrize("criterion", ["l1", "l2", "taylor"])
-def test_scores_are_those_of_the_formula(criterion):
-    model, trainer = plain(), Trainer((3, 8, 8))
+def test_scores_are_those_of_the_formula(criterion, make_trainer, prune):
+    model, trainer = plain(), make_trainer(shape=(3, 8, 8))
     torch.manual_seed(2)
     pruned = prune(copy.deepcopy(model), trainer=trainer, level=0.5, target="filters", criterion=criterion)
     torch.manual_seed(2)
@@ -226,7 +215,7 @@ def test_amounts_say_how_much_of_one_layer_goes_for_how_much_of_another():
     assert [sum(number == group for number, _ in order[:7]) for group in (0, 1)] == [4, 3]  # c = 1/2: 0.5 and 0.29
 
 
-def test_amounts_of_a_file(tmp_path):
+def test_amounts_of_a_file(tmp_path, prune):
     file = tmp_path / "amounts.json"
     layers = {name: 0.5 for name in outputs(resnet(3, 16, 10)) if name.endswith("conv1")}
     file.write_text(json.dumps(layers | {"9.conv1": 0.75}))
@@ -285,7 +274,7 @@ def test_a_global_ranking_takes_from_the_layers_of_low_scores():
     assert sum(widths) == total - 100
 
 
-def test_excluded_layers_keep_their_filters():
+def test_excluded_layers_keep_their_filters(prune):
     before = outputs(resnet(3, 16, 10))
     after = outputs(prune(lively(lambda: resnet(3, 16, 10)), level=0.3, exclude=["0", "*.conv1"]))
     same = {name for name in before if before[name] == after[name]}
@@ -297,30 +286,25 @@ def test_excluded_layers_keep_their_filters():
         prune(resnet(3, 16, 10), level=0.3, exclude=["*"])
 
 
-def test_a_level_that_cannot_be_reached_is_refused():
+def test_a_level_that_cannot_be_reached_is_refused(prune):
     with pytest.raises(UserError, match=r"macs: 0.01 of what there is cannot be reached, at the least 0.12 is left"):
         prune(lively(lambda: resnet(3, 16, 10)), level=0.99, round_to=8)
     pruned = prune(lively(lambda: resnet(3, 16, 10)), level=0.99)  # one by one it can, and no layer is lost
     assert min(outputs(pruned).values()) >= 1
 
 
-def test_rounds_prune_and_train_in_turn():
-    trainer = Trainer((3, 16, 16))
+def test_rounds_prune_and_train_in_turn(make_trainer, prune):
+    trainer = make_trainer(batches=1, batch_size=2, shape=(3, 16, 16))
     dense, _ = cost(resnet(3, 16, 10), (3, 16, 16))
     seen = []
-
-    def fit(model, *, epochs, lr_scale):
-        seen.append((cost(model, (3, 16, 16))[0] / dense, epochs, lr_scale))
-        return model
-
-    trainer.fit = fit
-    prune(lively(lambda: resnet(3, 16, 10)), trainer=trainer, level=0.875, rounds=3, epochs=4, lr_scale=0.5)
-    assert [entry[1:] for entry in seen] == [(4, 0.5)] * 3
-    for (left, _, _), wanted in zip(seen, (0.5, 0.25, 0.125), strict=True):
+    trainer.looks.append(lambda model, progress: seen.append(cost(copy.deepcopy(model), (3, 16, 16))[0] / dense))
+    prune(lively(lambda: resnet(3, 16, 10)), trainer=trainer, level=0.875, rounds=3, epochs=2, lr_scale=0.5)
+    assert trainer.asked == [(2, 0.5, 0)] * 3
+    for left, wanted in zip(seen, (0.5, 0.5, 0.25, 0.25, 0.125, 0.125), strict=True):
         assert wanted * 0.95 < left <= wanted
 
 
-def test_attention_and_the_residual_stream_stay():
+def test_attention_and_the_residual_stream_stay(prune):
     for build in (lambda: vit(3, 16, 10, dim=24, depth=2), tiny_torchvision_vit):
         before, after = outputs(build()), outputs(prune(lively(build), level=0.2))
         changed = [name for name in before if before[name] != after[name]]
@@ -335,7 +319,7 @@ class Shuffled(nn.Module):
         return x.flip(1)
 
 
-def test_a_model_that_is_not_understood_is_refused():
+def test_a_model_that_is_not_understood_is_refused(prune):
     model = plain()
     model.insert(2, Shuffled())
     with pytest.raises(RunError, match="not understood"):
@@ -346,8 +330,8 @@ class OwnNorm(nn.BatchNorm2d):
     """A layer that a stored model may not name."""
 
 
-def test_a_model_that_could_not_be_stored_is_refused_before_it_is_trained():
-    model, trainer = plain(), Trainer((3, 8, 8))
+def test_a_model_that_could_not_be_stored_is_refused_before_it_is_trained(make_trainer, prune):
+    model, trainer = plain(), make_trainer(shape=(3, 8, 8))
     model.insert(1, OwnNorm(6))
     with pytest.raises(RunError, match=r"1 \(.*OwnNorm\) was changed in a way that cannot be stored: .*exclude"):
         prune(model, trainer=trainer, level=0.5)
@@ -362,19 +346,19 @@ def test_a_model_that_could_not_be_stored_is_refused_before_it_is_trained():
         lambda: torchvision.models.SwinTransformer([4, 4], 24, [2, 2], [2, 2], [4, 4], num_classes=10),
     ],
 )
-def test_what_torch_pruning_cannot_follow_is_refused(build):
+def test_what_torch_pruning_cannot_follow_is_refused(build, prune):
     with pytest.raises(UserError, match="torch-pruning cannot follow this model"):
         prune(build(), (3, 32, 32), level=0.5)
 
 
-def test_the_same_twice():
+def test_the_same_twice(prune):
     first, second = (prune(lively(lambda: densenet(3, 16, 10, depth=16)), level=0.5) for _ in range(2))
     assert all(
         torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     )
 
 
-def test_missing_batch_norm_and_missing_library(monkeypatch):
+def test_missing_batch_norm_and_missing_library(monkeypatch, prune):
     with pytest.raises(UserError, match="criterion=bn"):
         prune(plain(), (3, 8, 8), level=0.5, criterion="bn")
     monkeypatch.setitem(sys.modules, "torch_pruning", None)
@@ -382,7 +366,7 @@ def test_missing_batch_norm_and_missing_library(monkeypatch):
         prune(plain(), (3, 8, 8), level=0.5)
 
 
-def test_a_pruned_resnet_exports_with_any_batch_size():
+def test_a_pruned_resnet_exports_with_any_batch_size(prune):
     model = prune(lively(lambda: resnet(3, 16, 10, depth=8)), level=0.75)
     shortcuts = [module.sources for module in model.modules() if hasattr(module, "sources")]
     assert len(shortcuts) == 2

@@ -17,7 +17,7 @@ def groups(weight, size, dim=1):
 
 @pytest.mark.parametrize(("kept", "size"), [(2, 4), (1, 4), (4, 8), (1, 2), (7, 16)])
 def test_every_group_of_resnet_20(kept, size, trainer, pruned):
-    trainer.steps = 1
+    trainer.batches = 1
     torch.manual_seed(0)
     model = resnet(1, 8, 10)
     before = {name: getattr(module, attribute).detach().clone() for name, module, attribute in weights(model)}

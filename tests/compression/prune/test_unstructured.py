@@ -1,6 +1,5 @@
 """The pruning step: exact in all its combinations, and each schedule as its paper has it."""
 
-import copy
 import json
 import math
 
@@ -13,6 +12,7 @@ from effdl.compression.prune.sparsity_schedules import cubic, geometric
 from effdl.nn.layers import weights
 from effdl.nn.mask import mask_of
 from effdl.utils.errors import UserError
+from effdl.utils.files import read_rows
 
 
 def network(seed=0):
@@ -33,11 +33,18 @@ def total(model):
     return sum(tensor.numel() for tensor in tensors(model).values())
 
 
+def watched(trainer):
+    """A list to which every update of the trainer's trainings adds the fraction of zeros."""
+    seen = []
+    trainer.looks.append(lambda model, progress: seen.append(zeros(model) / total(model)))
+    return seen
+
+
 @pytest.mark.parametrize("schedule", ["one_shot", "iterative", "gradual", "soft"])
 @pytest.mark.parametrize("scope", ["global", "layer"])
 @pytest.mark.parametrize("name", ["magnitude", "random", "snip", "taylor", "synflow"])
 def test_the_sparsity_is_exact(schedule, scope, name, trainer, pruned):
-    trainer.steps = 2
+    trainer.batches = 2
     model = pruned(network(), trainer, 0.8371, name=name, schedule=schedule, scope=scope, rounds=3, passes=2)
     assert zeros(model) == round(0.8371 * total(model))
     if scope == "layer":
@@ -51,21 +58,21 @@ def test_the_sparsity_is_exact(schedule, scope, name, trainer, pruned):
 
 @pytest.mark.parametrize("schedule", ["iterative", "gradual", "soft"])
 @pytest.mark.parametrize("name", ["random", "taylor"])
-def test_the_same_seed_gives_the_same_model(schedule, name, trainer, pruned):
-    trainer.steps = 2
+def test_the_same_seed_gives_the_same_model(schedule, name, make_trainer, pruned, tmp_path):
     models = []
-    for _ in range(2):
-        model = network()
-        models.append(pruned(model, trainer, 0.5, name=name, schedule=schedule, rounds=2).state_dict())
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        folder.mkdir()
+        trainer = make_trainer(folder=folder, batches=2)
+        models.append(pruned(network(), trainer, 0.5, name=name, schedule=schedule, rounds=2).state_dict())
     assert models[0].keys() == models[1].keys()
     assert all(torch.equal(models[0][key], models[1][key]) for key in models[0])
 
 
 def test_iterative_prunes_and_trains_in_turn(trainer, pruned):
-    trainer.steps = 1
+    trainer.batches, seen = 1, watched(trainer)
     model = pruned(network(), trainer, 0.9, schedule="iterative", rounds=4, epochs=1)
     assert len(trainer.asked) == 4
-    assert trainer.seen == pytest.approx(geometric(0.0, 0.9, 4), abs=1 / total(model))
+    assert seen == pytest.approx(geometric(0.0, 0.9, 4), abs=1 / total(model))
 
 
 def test_many_rounds_without_training_choose_the_same_weights(trainer, pruned):
@@ -77,94 +84,78 @@ def test_many_rounds_without_training_choose_the_same_weights(trainer, pruned):
 
 
 def test_gradual_follows_the_cubic_schedule(trainer, pruned):
-    trainer.steps = 20
+    trainer.batches, seen = 20, watched(trainer)
     model = pruned(network(), trainer, 0.9, schedule="gradual", rounds=6, epochs=2)
     size = total(model)
     steps = [(step + 1) / 40 for step in range(40)]
     expected = [cubic(0.0, 0.9, min(math.floor(progress / 0.75 * 6), 6) / 6) for progress in steps]
-    assert trainer.seen == pytest.approx(expected, abs=0.5 / size + 1e-9)
-    assert trainer.seen[:4] == [0, 0, 0, 0]
-    assert trainer.seen[4] == pytest.approx(0.9 * (1 - (5 / 6) ** 3), abs=1 / size)
-    assert trainer.seen[30:] == [zeros(model) / size] * 10  # the last quarter at constant masks
+    assert seen == pytest.approx(expected, abs=0.5 / size + 1e-9)
+    assert seen[:4] == [0, 0, 0, 0]
+    assert seen[4] == pytest.approx(0.9 * (1 - (5 / 6) ** 3), abs=1 / size)
+    assert seen[30:] == [zeros(model) / size] * 10  # the last quarter at constant masks
     assert len(trainer.asked) == 1
 
 
 def test_gradual_brings_nothing_back(trainer, pruned):
-    trainer.steps, before = 20, None
-    model, fit = network(), trainer.fit
+    trainer.batches, before = 20, None
 
-    def watched(model, *, after_update, **keys):
-        def both(model, progress):
-            nonlocal before
-            after_update(model, progress)
-            now = {name: tensor == 0 for name, tensor in tensors(model).items()}
-            assert before is None or all((now[name] | ~before[name]).all() for name in now)
-            before = now
+    def look(model, progress):
+        nonlocal before
+        now = {name: tensor == 0 for name, tensor in tensors(model).items()}
+        assert before is None or all((now[name] | ~before[name]).all() for name in now)
+        before = now
 
-        return fit(model, after_update=both, **keys)
-
-    trainer.fit = watched
-    pruned(model, trainer, 0.9, schedule="gradual", rounds=6, epochs=2)
-    assert before is not None
+    trainer.looks.append(look)
+    pruned(network(), trainer, 0.9, schedule="gradual", rounds=6, epochs=2)
+    assert any(mask.any() for mask in before.values())
 
 
 def test_soft_lets_weights_come_back_until_the_end(trainer, pruned):
-    trainer.steps, masks = 10, []
-    model, fit = network(), trainer.fit
+    trainer.batches, masks, seen = 10, [], watched(trainer)
 
-    def watched(model, *, after_update, **keys):
-        def both(model, progress):
-            after_update(model, progress)
-            if abs(progress * 3 - round(progress * 3)) < 1e-6:
-                masks.append({name: tensor != 0 for name, tensor in tensors(model).items()})
+    def look(model, progress):
+        if abs(progress * 3 - round(progress * 3)) < 1e-6:
+            masks.append({name: tensor != 0 for name, tensor in tensors(model).items()})
 
-        return fit(model, after_update=both, **keys)
-
-    trainer.fit = watched
-    model = pruned(model, trainer, 0.6, schedule="soft", epochs=3, lr_scale=3.0)
+    trainer.looks.append(look)
+    model = pruned(network(), trainer, 0.6, schedule="soft", epochs=3, lr_scale=3.0)
     wanted = round(0.6 * total(model)) / total(model)
-    at_the_end_of_an_epoch = [trainer.seen[index] for index in (9, 19, 29)]
+    at_the_end_of_an_epoch = [seen[index] for index in (9, 19, 29)]
     assert at_the_end_of_an_epoch == [wanted] * 3
-    assert all(sparsity < 0.01 for index, sparsity in enumerate(trainer.seen) if index not in (9, 19, 29))
+    assert all(sparsity < 0.01 for index, sparsity in enumerate(seen) if index not in (9, 19, 29))
     final = tensors(model)
     assert any((final[name][~masks[0][name]] != 0).any() for name in final)  # zero after the first epoch, not now
     assert all(torch.equal(final[name] != 0, masks[-1][name]) for name in final)  # the last cut changed nothing
 
 
+class KilledAfterTwo:
+    """Ends a training after its second epoch."""
+
+    def epoch_end(self, row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("schedule", ["gradual", "soft"])
 @pytest.mark.parametrize("name", ["magnitude", "random"])
-def test_a_training_that_was_cut_off_ends_the_same(schedule, name, trainer, pruned):
+def test_a_training_that_was_cut_off_ends_the_same(schedule, name, make_trainer, pruned, tmp_path):
     """What a step knows of its training is in the state dict and the progress, so a resumed run repeats it."""
-    steps, epochs = 8, 3
-    saved = {}
 
-    def fit(stop, resume):
-        def run(model, *, after_update, **keys):
-            optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-            first = 0
-            if resume:
-                model.load_state_dict(saved["model"])
-                first = saved["epoch"]
-            for epoch in range(first, epochs):
-                if epoch == stop:
-                    saved.update(model=copy.deepcopy(model.state_dict()), epoch=epoch)
-                torch.manual_seed(100 + epoch)
-                for step in range(steps):
-                    optimizer.zero_grad()
-                    model(torch.randn(4, 1, 8, 8)).square().mean().backward()
-                    optimizer.step()
-                    with torch.no_grad():
-                        after_update(model, (epoch + (step + 1) / steps) / epochs)
-            return model
+    def end(folder, callback=None):
+        trainer = make_trainer(folder=tmp_path / folder, batches=8, callback=callback)
+        model = network()
+        torch.manual_seed(1)
+        return pruned(model, trainer, 0.7, name=name, schedule=schedule, rounds=4, epochs=3).state_dict()
 
-        return run
-
-    ends = []
-    for stop, resume in ((2, False), (None, True)):
-        trainer.fit = fit(stop, resume)
-        ends.append(pruned(network(), trainer, 0.7, name=name, schedule=schedule, rounds=4, epochs=epochs).state_dict())
-    assert saved["epoch"] == 2
-    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
+    for folder in ("whole", "killed"):
+        (tmp_path / folder).mkdir()
+    whole = end("whole")
+    with pytest.raises(KeyboardInterrupt):
+        end("killed", KilledAfterTwo())
+    assert len(read_rows(tmp_path / "killed/epochs.jsonl")) == 2
+    resumed = end("killed")
+    assert len(read_rows(tmp_path / "killed/epochs.jsonl")) == 3
+    assert all(torch.equal(resumed[key], whole[key]) for key in whole)
 
 
 @pytest.mark.parametrize("schedule", ["gradual", "soft"])
@@ -176,7 +167,7 @@ def test_a_training_without_epochs_still_prunes(schedule, trainer, pruned):
 
 @pytest.mark.parametrize("schedule", ["one_shot", "iterative", "gradual", "soft"])
 def test_an_earlier_step_s_zeros_stay_and_count(schedule, trainer, pruned):
-    trainer.steps = 2
+    trainer.batches = 2
     model = pruned(network(), trainer, 0.5)
     before = {name: tensor == 0 for name, tensor in tensors(model).items()}
     model = pruned(model, trainer, 0.8, name="random", schedule=schedule, rounds=3)

@@ -1,6 +1,7 @@
 """BinaryConnect."""
 
-from types import SimpleNamespace
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -8,10 +9,11 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from effdl.compression.quantize.binary import Binary, check_layers, hard_sigmoid, inner_weights, lr_factor, to_master
+from effdl.data.source import Images
 from effdl.models.resnet import resnet
 from effdl.nn.layers import weights
-from effdl.nn.mask import Mask
 from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
+from effdl.training.optimizers import sgd
 from effdl.utils.errors import UserError
 
 
@@ -72,27 +74,18 @@ def test_masters_have_magnitudes_around_one_and_are_clipped():
     assert zeros.tolist() == [0, 0, 0]
 
 
-def test_one_step_of_training_is_that_of_the_paper(compress):
+def test_one_step_of_training_is_that_of_the_paper(compress, make_trainer, make_data):
     """Algorithm 1: the gradient at the binary weights moves the real ones, which are clipped."""
-
-    class OneStep:
-        recipe = SimpleNamespace(ema=None)
-
-        def fit(self, model, *, epochs, lr_scale, after_update):
-            assert (epochs, lr_scale) == (3, 0.03)
-            model.train()
-            model(torch.tensor([[1.0, 2.0]])).sum().backward()
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    parameter -= 0.1 * parameter.grad
-                after_update(model, 1.0)
-            return model.eval()
-
-    model = nn.Sequential(nn.Linear(2, 1, bias=False), nn.ReLU(), nn.Linear(1, 1, bias=False))
+    image = Images(torch.tensor([[[[1, 2]]]], dtype=torch.uint8), torch.tensor([0]))
+    data = replace(make_data(image), mean=(0.0,), std=(1.0,))
+    plain = partial(sgd, lr=0.1 / 0.03, momentum=0.0, nesterov=False, weight_decay=0.0)
+    trainer = make_trainer(data, batches=1, batch_size=1, optimizer=plain, loss=lambda logits, _: logits.sum())
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False), nn.ReLU(), nn.Linear(1, 1, bias=False))
     with torch.no_grad():
-        model[0].weight.copy_(torch.tensor([[-0.1, 0.3]]))  # mean magnitude 0.2
-        model[2].weight.fill_(0.7)
-    model = compress("binary", model, OneStep(), "binary", epochs=3)
+        model[1].weight.copy_(torch.tensor([[-0.1, 0.3]]))  # mean magnitude 0.2
+        model[3].weight.fill_(0.7)
+    model = compress("binary", model, trainer, "binary", epochs=1)
+    assert trainer.asked == [(1, 0.03, 0)]
     # Binary: 1 * relu(-1 * 1 + 1 * 2) = 1. Gradients: [1, 2] times (2 + 1) / 1.5, and 1 times (1 + 1) / 1.5.
     assert masters(model)[0].tolist()[0] == pytest.approx([-0.5 - 0.1 * 1 * 2, 1 - 0.1 * 2 * 2])
     assert masters(model)[1].item() == pytest.approx(1 - 0.1 * 4 / 3)
@@ -101,9 +94,13 @@ def test_one_step_of_training_is_that_of_the_paper(compress):
 @pytest.mark.parametrize("stochastic", [False, True])
 def test_a_network_learns_with_one_bit(stochastic, dense, trainer, compress):
     worst = []
-    trainer.look.append(lambda model: worst.append(max(float(master.abs().max()) for master in masters(model))))
+
+    def look(model, progress):
+        worst.append(max(float(master.abs().max()) for master in masters(model)))
+
+    trainer.looks.append(look)
     model = compress("binary", dense, trainer, "binary", stochastic=stochastic)
-    assert trainer.asked == [(8, 0.03)]  # the run's own number of epochs
+    assert trainer.asked == [(8, 0.03, 0)]  # the run's own number of epochs
     assert max(worst) == 1.0
     for _, module, name in weights(model):
         assert getattr(module, name).unique().tolist() == [-1, 1]
@@ -126,7 +123,7 @@ def test_first_and_last_may_be_left_alone(dense, trainer, compress):
     ],
 )
 def test_norms_take_the_statistics_of_the_weights_that_are_kept(name, level, ema, keys, dense, trainer, compress):
-    trainer.recipe.ema = ema
+    trainer.recipe = replace(trainer.recipe, ema=ema)
     model = compress(name, dense, trainer, level, epochs=1, **keys)
     first = materialize_parametrizations(model)[0]
     with torch.no_grad():
@@ -151,14 +148,10 @@ def test_the_grid_is_exact_and_the_permanent_model_computes_the_same(dense, trai
     assert torch.equal(model(images), materialized(images))
 
 
-def test_pruned_weights_stay_zero(dense, trainer, compress):
-    layers = list(weights(dense))
-    for _, module, name in layers:
-        weight = getattr(module, name)
-        parametrize.register_parametrization(module, name, Mask(weight.abs() > weight.abs().median()))
-    zeros = [module.weight == 0 for _, module, _ in layers]
-    compress("binary", dense, trainer, "binary", epochs=2)
-    for (_, module, _), zero in zip(layers, zeros, strict=True):
+def test_pruned_weights_stay_zero(pruned, trainer, compress):
+    model, zeros = pruned
+    model = compress("binary", model, trainer, "binary", epochs=2)
+    for (_, module, _), zero in zip(weights(model), zeros, strict=True):
         assert module.weight[zero].eq(0).all()
         assert module.weight[~zero].abs().eq(1).all()
 

@@ -7,7 +7,6 @@ from torch.nn.utils import parametrize
 
 from effdl.compression.quantize.ternary import Ternary, ternary_codes, ternary_scale
 from effdl.nn.layers import weights
-from effdl.nn.mask import Mask
 from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
 from effdl.utils.errors import UserError
 
@@ -48,7 +47,7 @@ def test_outside_training_the_scale_stays():
 def test_a_network_learns_and_stays_on_its_grid(dense, trainer, compress):
     wanted = trainer.accuracy(dense)
 
-    def exact(model):
+    def exact(model, progress):
         materialized = materialize_parametrizations(model).state_dict()
         found = quant_grids(model)
         assert len(found) == 8
@@ -57,22 +56,18 @@ def test_a_network_learns_and_stays_on_its_grid(dense, trainer, compress):
             assert torch.equal(materialized[name], materialized[name].sign() * grid.scale)
             assert materialized[name].unique().numel() == 3
 
-    trainer.look.append(exact)
+    trainer.looks.append(exact)
     model = compress("ternary", dense, trainer, "ternary")
-    assert trainer.asked == [(None, 0.3)]
+    assert trainer.asked == [(4, 0.3, 0)]  # half of the run's eight epochs
     assert trainer.accuracy(model) >= wanted - 0.02
     images = trainer.calibration_batches(64)[0][0]
     assert torch.equal(model(images), materialize_parametrizations(model)(images))
 
 
-def test_pruned_weights_stay_zero(dense, trainer, compress):
-    layers = list(weights(dense))
-    for _, module, name in layers:
-        weight = getattr(module, name)
-        parametrize.register_parametrization(module, name, Mask(weight.abs() > weight.abs().median()))
-    zeros = [module.weight == 0 for _, module, _ in layers]
-    compress("ternary", dense, trainer, "ternary", epochs=2)
-    for (_, module, _), zero in zip(layers, zeros, strict=True):
+def test_pruned_weights_stay_zero(pruned, trainer, compress):
+    model, zeros = pruned
+    model = compress("ternary", model, trainer, "ternary", epochs=2)
+    for (_, module, _), zero in zip(weights(model), zeros, strict=True):
         assert module.weight[zero].eq(0).all()
         assert module.weight[~zero].ne(0).double().mean() > 0.5
 
