@@ -1,11 +1,11 @@
-"""Run every compression method once on the embedded digits, reload what it stored, and write the README's table.
+"""Run every compression method once on the embedded digits, reload what it stored, and write the table of methods.
 
     python scripts/run_methods.py OUTPUT_FOLDER
 
 Each line of `METHODS` is one ``effdl train`` command; its run goes to OUTPUT_FOLDER/NAME. Runs that are done are kept,
 so the script can be killed and started again. Then every stored model is measured again by ``effdl evaluate``, which
 compares the accuracy with the recorded one to the last digit. The table replaces what stands between
-``<!-- methods -->`` and ``<!-- /methods -->`` in README.md.
+``<!-- methods -->`` and ``<!-- /methods -->`` in configs/compression/README.md.
 """
 
 import argparse
@@ -119,14 +119,15 @@ def row(name: str, folder: RunFolder) -> list[str]:
 
 
 def main() -> int:
-    """Run everything and rewrite the README; returns the exit code."""
+    """Run everything and rewrite the table; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--only", nargs="+", choices=METHODS, help="run these, and leave the README alone")
+    parser.add_argument("--only", nargs="+", choices=METHODS, help="run these, and leave the table alone")
     args = parser.parse_args()
     folders = {name: run(name, args.output.absolute()) for name in args.only or METHODS}
     if not args.only:
-        replace_part("README.md", "methods", markdown(COLUMNS, [row(name, folder) for name, folder in folders.items()]))
+        rows = [row(name, folder) for name, folder in folders.items()]
+        replace_part("configs/compression/README.md", "methods", markdown(COLUMNS, rows))
     return 0
 
 

@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 import pytest
 import torch
-import yaml
 from torch import Tensor, nn
 
 from effdl.config.instantiate import instantiate
-from effdl.config.options import config_folder
+from effdl.config.options import config_folder, content
 from effdl.config.validation import check_call
 from effdl.data.build import Data
 from effdl.data.source import Images
@@ -179,7 +178,7 @@ def shipped() -> Callable[..., nn.Module]:
     """Carry out a method with the values of its shipped file, checked, and what is given besides."""
 
     def carry_out(name: str, model: nn.Module, trainer: Trainer, level, **keys) -> nn.Module:
-        node = yaml.safe_load((config_folder() / "compression" / f"{name}.yaml").read_text())
+        node = content(config_folder() / "compression" / f"{name}.yaml")
         node = {**node, "level": level, **keys}
         check_call(f"compression.{name}", node, {"stage": str, "during": list[str] | None})
         return instantiate(node)(model, trainer)

@@ -1,11 +1,12 @@
-"""Write the README's table of results from run folders, so that no number in it is typed by hand.
+"""Write the pages' tables of results from run folders, so that no number in them is typed by hand.
 
-    python scripts/update_readme.py outputs/example [RUN_FOLDER ...]
-    python scripts/update_readme.py --part "deep compression" RUN_FOLDER [...]
+    python scripts/update_pages.py outputs/example [RUN_FOLDER ...]
+    python scripts/update_pages.py --part "deep compression" RUN_FOLDER [...]
 
-Replaces that part of README.md (between ``<!-- results -->`` and ``<!-- /results -->``, say): one row per
-stage of each run, the first with the command that made the run. The path of a data set is shown as DIR. What a paper
-reports is taken from the first line of the experiment's config.
+The part ``results`` is in README.md (between ``<!-- results -->`` and ``<!-- /results -->``), the part ``deep
+compression`` in configs/compression/README.md. A table has one row per stage of each run, the first with the command
+that made the run. The path of a data set is shown as DIR. What a paper reports is taken from the first line of the
+experiment's config.
 """
 
 import argparse
@@ -77,16 +78,21 @@ def deep_compression(folders: list[RunFolder]) -> str:
     return f"{markdown(columns, rows)}\n\n{machine(folders[0])}. Reported by the paper: {'; '.join(reported)}."
 
 
-PARTS = {"results": table, "deep compression": deep_compression}
+# The page that a part is in, and what writes it.
+PARTS = {
+    "results": ("README.md", table),
+    "deep compression": ("configs/compression/README.md", deep_compression),
+}
 
 
 def main() -> int:
-    """Rewrite the README; returns the exit code."""
+    """Rewrite one part of a page; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=RunFolder)
     parser.add_argument("--part", choices=PARTS, default="results")
     args = parser.parse_args()
-    replace_part("README.md", args.part, PARTS[args.part](args.folders))
+    page, write = PARTS[args.part]
+    replace_part(page, args.part, write(args.folders))
     return 0
 
 
