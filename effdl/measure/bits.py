@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from effdl.measure.eval_mode import eval_mode, example_input
+from effdl.nn.hooks import forward_hooks
 from effdl.nn.layers import weights
 from effdl.nn.quantizers import ActivationQuantizer
 
@@ -39,13 +40,8 @@ def activation_bits(model: nn.Module, input_shape: tuple[int, int, int]) -> dict
         elif isinstance(module, PASSING) and entering is not None:
             known[id(output)] = bits_of(entering)
 
-    handles = [module.register_forward_hook(look) for module in model.modules()]
-    try:
-        with eval_mode(model):
-            model(example_input(model, (1, *input_shape)))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with eval_mode(model), forward_hooks(model.modules(), look):
+        model(example_input(model, (1, *input_shape)))
     return found
 
 

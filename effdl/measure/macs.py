@@ -1,7 +1,5 @@
 """Multiply-accumulates of one inference, counted on the operations that really run."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -9,10 +7,8 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from effdl.measure.eval_mode import eval_mode, example_input
-from effdl.nn.flops import counting
 from effdl.nn.layers import weights
-
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+from effdl.nn.weight_uses import Positions, count_positions, uses
 
 
 @dataclass
@@ -39,70 +35,30 @@ def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> dict:
 def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, list[LayerMacs]]:
     """Run one input; return the MACs of the whole model and of each weight, in the order of `nn.layers.weights`."""
     x = example_input(model, (1, *input_shape))
-    with (
-        eval_mode(model),
-        torch.random.fork_rng(devices=[x.device] if x.is_cuda else []),
-        recorded_uses(model) as uses,
-    ):
+    with eval_mode(model), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         compute_parametrizations(model)
-        with counting() as counter:
-            model(x)
+        total, positions = count_positions(model, x)
         layers = [
-            LayerMacs(name, module, attribute, *weight_macs(getattr(module, attribute), uses.get((module, attribute))))
+            LayerMacs(name, module, attribute, *weight_macs(module, attribute, positions.get((module, attribute))))
             for name, module, attribute in weights(model)
         ]
-    return counter.get_total_flops() // 2, layers
+    return total, layers
 
 
-def weight_macs(weight: torch.Tensor, uses: list[int] | None) -> tuple[int, int]:
+def weight_macs(module: nn.Module, attribute: str, positions: list[Positions] | None) -> tuple[int, int]:
     """MACs of a weight tensor and those of its non-zero elements.
 
-    Every element is multiplied equally often: once per output position (Linear: per row). `uses` holds that number
-    for each of the equal parts the tensor is cut into along its first dimension, or is None if it was not used.
+    Args:
+        positions: of each of the equal parts of the tensor (see `count_positions`); None if it was not used.
     """
-    if uses is None:
+    if positions is None:
         return 0, 0
-    parts = weight.chunk(len(uses))
+    counts = [uses(module, part) for part in positions]
+    parts = getattr(module, attribute).chunk(len(counts))
     return (
-        sum(n * part.numel() for n, part in zip(uses, parts, strict=True)),
-        sum(n * int(torch.count_nonzero(part)) for n, part in zip(uses, parts, strict=True)),
+        sum(n * part.numel() for n, part in zip(counts, parts, strict=True)),
+        sum(n * int(torch.count_nonzero(part)) for n, part in zip(counts, parts, strict=True)),
     )
-
-
-@contextmanager
-def recorded_uses(model: nn.Module) -> Iterator[dict[tuple[nn.Module, str], list[int]]]:
-    """While active, count how often the elements of each weight are multiplied, summed over the calls of its layer."""
-    uses: dict[tuple[nn.Module, str], list[int]] = {}
-
-    def add(module, attribute, counts):
-        before = uses.get((module, attribute), [0] * len(counts))
-        uses[module, attribute] = [a + b for a, b in zip(before, counts, strict=True)]
-
-    def layer_hook(module, args, kwargs, output):
-        if isinstance(module, TRANSPOSED):
-            x = args[0] if args else kwargs["input"]
-            add(module, "weight", [x.numel() // module.in_channels])
-        else:
-            features = module.out_features if isinstance(module, nn.Linear) else module.out_channels
-            add(module, "weight", [output.numel() // features])
-
-    def attention_hook(module, args, kwargs, output):
-        # The projections are applied by a function, not by calling submodules, hence one hook for all four.
-        inputs = {**dict(zip(("query", "key", "value"), args, strict=False)), **kwargs}
-        rows = [inputs[name].numel() // inputs[name].shape[-1] for name in ("query", "key", "value")]
-        if module.in_proj_weight is not None:
-            add(module, "in_proj_weight", rows)
-        add(module.out_proj, "weight", rows[:1])
-
-    layers = [module for _, module, attribute in weights(model) if attribute == "weight"]
-    attentions = [module for module in model.modules() if isinstance(module, nn.MultiheadAttention)]
-    handles = [module.register_forward_hook(layer_hook, with_kwargs=True) for module in layers]
-    handles += [module.register_forward_hook(attention_hook, with_kwargs=True) for module in attentions]
-    try:
-        yield uses
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def compute_parametrizations(model: nn.Module) -> None:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from effdl.nn.hooks import forward_hooks
+
 Value = tuple[int, int]  # a tensor at one time: its identity, and how often it had been changed in place
 
 
@@ -33,25 +35,19 @@ class CallGraph:
         records, alive = [], []  # a tensor that is gone would lend its identity to another
         entering: dict[nn.Module, Value | None] = {}
 
-        def before(module: nn.Module, arguments: tuple) -> None:
+        def note_input(module: nn.Module, arguments: tuple) -> None:
             single = len(arguments) >= 1 and isinstance(arguments[0], Tensor)
             entering[module] = value_of(arguments[0]) if single else None
 
-        def after(module: nn.Module, arguments: tuple, output: Tensor) -> None:
+        def note_output(module: nn.Module, arguments: tuple, output: Tensor) -> None:
             if entering[module] is not None and isinstance(output, Tensor):
                 alive.extend((arguments[0], output))
                 records.append((module, entering[module], value_of(output), output.ndim, output.grad_fn))
 
         names = {module: name for name, module in leaves(model)}
-        handles = [module.register_forward_pre_hook(before) for module in names]
-        handles += [module.register_forward_hook(after) for module in names]
-        try:
-            # With gradients, whose graph tells who reads a tensor; the images need one, so that every tensor is in it.
-            with torch.enable_grad():
-                output = model(images.detach().clone().requires_grad_())
-        finally:
-            for handle in handles:
-                handle.remove()
+        # With gradients, whose graph tells who reads a tensor; the images need one, so that every tensor is in it.
+        with forward_hooks(names, note_input, before=True), forward_hooks(names, note_output), torch.enable_grad():
+            output = model(images.detach().clone().requires_grad_())
         self.output = value_of(output)
         readers = count_readers(output)
         self.calls = [Call(names[m], m, into, out, ndim, readers[node]) for m, into, out, ndim, node in records]

@@ -11,7 +11,8 @@ from torch.nn.utils import parametrize
 
 from effdl.utils.errors import UserError
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 
 
 def weights(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:

@@ -1,9 +1,12 @@
 """What the layers of a model give at a forward pass, by hooks that go away without a trace."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
+
+from effdl.nn.hooks import forward_hooks
 
 
 class Features:
@@ -16,7 +19,10 @@ class Features:
         self.layers = layers
         self.latest: dict[str, Tensor] = {}
         keep = keep_input if inputs else keep_output
-        self.hooks = [model.get_submodule(name).register_forward_hook(keep(self.latest, name)) for name in layers]
+        with ExitStack() as hooks:
+            for name in layers:
+                hooks.enter_context(forward_hooks([model.get_submodule(name)], keep(self.latest, name)))
+            self.hooks = hooks.pop_all()
 
     def take(self) -> list[Tensor]:
         """What the layers gave, in the order of their names; it is forgotten, so that no graph outlives its batch."""
@@ -26,8 +32,7 @@ class Features:
 
     def close(self) -> None:
         """Remove the hooks."""
-        for hook in self.hooks:
-            hook.remove()
+        self.hooks.close()
         self.latest.clear()
 
 

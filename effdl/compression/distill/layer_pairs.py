@@ -1,7 +1,6 @@
 """Which layer of the student learns from which layer of the teacher."""
 
 import copy
-from collections.abc import Callable
 from fnmatch import fnmatchcase
 from itertools import groupby
 from math import log, prod
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from effdl.compression.distill.features import as_map
 from effdl.models.surgery import last_layer
+from effdl.nn.hooks import forward_hooks
 from effdl.utils.errors import UserError
 
 Maps = dict[str, torch.Size]  # (C, H, W) by name of the layer
@@ -79,20 +79,16 @@ def output_maps(model: nn.Module, input_shape: tuple[int, int, int], device: tor
     Layers with children come after them. What comes before the first layer with weights is no feature.
     """
     maps: Maps = {}
+    model = copy.deepcopy(model).eval()  # what the first forward pass of a model sets up stays out of the original
+    names = {module: name for name, module in model.named_modules() if name and "parametrizations" not in name}
 
-    def noting(name: str) -> Callable:
-        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            learned = maps or any(True for _ in module.parameters())
-            if isinstance(output, Tensor) and 2 <= output.ndim <= 4 and learned:
-                maps.pop(name, None)  # a module that is used twice counts where it is used last
-                maps[name] = as_map(output).shape[1:]
+    def note(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        learned = maps or any(True for _ in module.parameters())
+        if isinstance(output, Tensor) and 2 <= output.ndim <= 4 and learned:
+            maps.pop(names[module], None)  # a module that is called twice counts where it is called last
+            maps[names[module]] = as_map(output).shape[1:]
 
-        return hook
-
-    model = copy.deepcopy(model).eval()  # nothing that a first forward pass sets up is set up by this one
-    for name, module in model.named_modules():
-        if name and "parametrizations" not in name:
-            module.register_forward_hook(noting(name))
-    model(torch.zeros(2, *input_shape, device=device))
-    names, (last, _) = list(maps), last_layer(model)
-    return {name: maps[name] for name in names[: names.index(last)]}
+    with forward_hooks(names, note):
+        model(torch.zeros(2, *input_shape, device=device))
+    layers, (last, _) = list(maps), last_layer(model)
+    return {name: maps[name] for name in layers[: layers.index(last)]}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from effdl.compression.factorize.positions import Positions
+from effdl.nn.weight_uses import Positions
 
 SWEEPS = 5  # of higher-order orthogonal iteration; it starts near its end
 

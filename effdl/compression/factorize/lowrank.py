@@ -5,11 +5,11 @@ from typing import Literal
 from torch import nn
 
 from effdl.compression.factorize.factors import Factors, svd, tucker
-from effdl.compression.factorize.positions import Positions
 from effdl.compression.factorize.replace import Rule, factorized
 from effdl.compression.method import compression_method
 from effdl.config.types import Count, Fraction, Natural, Positive
 from effdl.nn.layers import check_exclude
+from effdl.nn.weight_uses import Positions
 from effdl.training.trainer import Trainer
 
 

@@ -4,11 +4,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from effdl.compression.prune.dependency import LAYERS, Group, Side
-from effdl.nn.flops import counting
+from effdl.nn.weight_uses import count_positions, uses
 
 Target = Literal["filters", "params", "macs"]
 OUTPUTS = ("out_channels", "out_features", "num_features", "num_parameters")  # of convolutions, linear layers, norms
@@ -60,8 +59,11 @@ def costs(model: nn.Module, images: Tensor, target: Target, groups: list[Group])
     if target == "params":
         parts = {module: part(module, weights(module), parameters(module) - weights(module)) for module in modules}
         return Costs(parameters(model), parts)
-    total, positions = multiply_accumulates(model, images)
-    return Costs(total, {module: part(module, weights(module) * positions[module], 0) for module in modules})
+    total, positions = count_positions(model, images)
+    macs = {
+        module: weights(module) * uses(module, of) for (module, name), (of, *_) in positions.items() if name == "weight"
+    }
+    return Costs(total, {module: part(module, macs.get(module, 0), 0) for module in modules})
 
 
 def part(module: nn.Module, product: int, linear: int) -> Part:
@@ -82,18 +84,3 @@ def parameters(module: nn.Module) -> int:
 def weights(module: nn.Module) -> int:
     """Number of weights of a convolution or linear layer: those that are per input and output."""
     return module.weight.numel() if isinstance(module, LAYERS) else 0
-
-
-def multiply_accumulates(model: nn.Module, images: Tensor) -> tuple[int, Counter[nn.Module]]:
-    """MACs of the whole model, and at how many positions each convolution and linear layer is applied."""
-    positions: Counter[nn.Module] = Counter()
-
-    def count(module: nn.Module, _: tuple, output: Tensor) -> None:
-        positions[module] += output.numel() // width(module, OUTPUTS)
-
-    handles = [module.register_forward_hook(count) for module in model.modules() if isinstance(module, LAYERS)]
-    with torch.no_grad(), counting() as counter:
-        model(images)
-    for handle in handles:
-        handle.remove()
-    return counter.get_total_flops() // 2, positions

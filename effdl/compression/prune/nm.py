@@ -13,12 +13,10 @@ from effdl.compression.prune.masker import Criterion
 from effdl.compression.prune.retrain import How, Retraining
 from effdl.compression.prune.topk_mask import topk_mask_in_groups
 from effdl.config.types import Natural, Pattern, Positive
-from effdl.nn.layers import excluded, weights
+from effdl.nn.layers import TRANSPOSED, excluded, weights
 from effdl.nn.mask import mask_of
 from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
-
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # their weights have the inputs first
 
 
 def check_pattern(model: nn.Module, level: str, exclude: list[str], skip_first: bool) -> set[str]:
@@ -84,7 +82,7 @@ def parse(pattern: str) -> tuple[int, int]:
 
 def inputs_of(module: nn.Module, attribute: str) -> tuple[int, int]:
     """The dimension of a weight that runs over the inputs of an output, and their number."""
-    weight = getattr(module, attribute)
+    weight = getattr(module, attribute)  # that of a transposed convolution has the inputs first
     return (0, weight.shape[0] // module.groups) if isinstance(module, TRANSPOSED) else (1, weight.shape[1])
 
 

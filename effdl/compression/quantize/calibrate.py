@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from effdl.nn.fake_quant import bounds, fake_quantize
+from effdl.nn.hooks import forward_hooks
 from effdl.nn.quantizers import ActivationQuantizer
 from effdl.utils.errors import RunError
 
@@ -190,10 +191,6 @@ def observe(model: nn.Module, images: list[Tensor], quantizers: Iterable[nn.Modu
         look(quantizer, arguments[0])
         return arguments[0]
 
-    handles = [quantizer.register_forward_hook(hook) for quantizer in list(quantizers)]
-    try:
+    with forward_hooks(quantizers, hook):
         for batch in images:
             model(batch)
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from effdl.compression.method import compression_method
 from effdl.config.types import Natural, Positive
 from effdl.nn.fake_quant import bounds
+from effdl.nn.hooks import forward_hooks
 from effdl.nn.layers import weights
 from effdl.nn.quantizers import ActivationQuantizer, WeightQuantizer, keep_scales_positive
 from effdl.training.trainer import Trainer
@@ -95,10 +96,7 @@ def layer_inputs(model: nn.Module, images: Tensor) -> dict[nn.Module, Tensor]:
     def note(module: nn.Module, arguments: tuple) -> None:
         found[module] = arguments[0]
 
-    handles = [module.register_forward_pre_hook(note) for _, module, name in weights(model) if name == "weight"]
-    try:
+    layers = [module for _, module, name in weights(model) if name == "weight"]
+    with forward_hooks(layers, note, before=True):
         model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
     return found

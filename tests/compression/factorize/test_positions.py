@@ -5,11 +5,12 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from effdl.compression.factorize.positions import Positions, trace
+from effdl.compression.factorize.positions import trace
 from effdl.measure.macs import macs
 from effdl.models.mobilenetv2 import mobilenetv2
 from effdl.models.resnet import resnet
 from effdl.models.vit import vit
+from effdl.nn.weight_uses import Positions
 
 
 def test_positions_are_pixels_or_rows():
