@@ -17,8 +17,12 @@ LAYER_COLUMNS = (
 
 
 def known_rows(stages: list[dict]) -> Iterator[tuple[str, list[str]]]:
-    """Label and cells of every metric that a stage has, one cell per stage; an unknown value is a dash."""
-    for key in [*accuracies(stages[0]), *ROWS]:
+    """Label and cells of every metric that a stage has, one cell per stage; an unknown value is a dash.
+
+    A user's own metrics, which the registry does not know, come last.
+    """
+    own = [key for key in dict.fromkeys(key for row in stages for key in row) if not metric(key).at]
+    for key in [*accuracies(stages[0]), *ROWS, *(key for key in own if key not in ("stage", "method"))]:
         shown, values = metric(key), [stage.get(key) for stage in stages]
         if any(value is not None for value in values):
             yield shown.label, list(map(shown.text, values))

@@ -26,7 +26,8 @@ from effdl.utils.errors import UserError
 
 FOLDER = config_folder()
 FILES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.yaml"))
-LISTS = ("augment", "compression", "logger")
+from effdl.config.identity import LISTS
+
 FITTING = {"torchvision": "model.name=mobilenet_v3_small", "timm": "model.name=mobilenetv3_small_050"}
 
 
