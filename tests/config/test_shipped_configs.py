@@ -14,7 +14,7 @@ from torch import nn
 from effdl.compression.method import Kind, kind_of
 from effdl.compression.pipeline import distillation_losses_of, stages_of, steps_on
 from effdl.config.compose import composed, settings
-from effdl.config.identity import fingerprint
+from effdl.config.identity import LISTS, fingerprint
 from effdl.config.instantiate import instantiate, locate
 from effdl.config.options import BASE, code_of, config_folder, content, shipped_code
 from effdl.config.schema import GROUPS
@@ -26,7 +26,6 @@ from effdl.utils.errors import UserError
 
 FOLDER = config_folder()
 FILES = sorted(path.relative_to(FOLDER) for path in FOLDER.rglob("*.yaml"))
-from effdl.config.identity import LISTS
 
 FITTING = {"torchvision": "model.name=mobilenet_v3_small", "timm": "model.name=mobilenetv3_small_050"}
 
