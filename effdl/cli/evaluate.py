@@ -5,6 +5,7 @@ import argparse
 from rich.console import Console
 
 from effdl.cli.arguments import folder_parser, opened, terminal
+from effdl.measure.metrics import accuracies
 from effdl.utils.errors import UserError
 from effdl.utils.files import read_rows
 
@@ -67,7 +68,7 @@ def evaluate(args: argparse.Namespace, console: Console) -> int:
 
 def compare(found: dict, recorded: dict | None, split: str, console: Console) -> int:
     """Print the accuracies in full; 1 if the test accuracy differs from the recorded one."""
-    tops = [key for key in found if key.startswith("top") and found[key] is not None]
+    tops = [key for key in accuracies(found) if found[key] is not None]
     for key in tops:
         console.print(f"{key} = {found[key]!r}", highlight=False)
     if split != "test":

@@ -6,6 +6,7 @@ import hashlib
 from rich.progress import track
 
 from effdl.cli.arguments import folder_parser, opened, parse_numbers, terminal
+from effdl.measure.metrics import metric
 from effdl.utils.errors import UserError
 from effdl.utils.files import append_row, read_rows, write_atomic, write_json, write_rows
 
@@ -74,7 +75,11 @@ def sensitivity(args: argparse.Namespace, levels: dict[str, list[float]], tolera
         if rows[-1] not in known:
             append_row(file, rows[-1])
     amounts = tolerated(rows, baseline, tolerance)
-    console.print(sensitivity_table(rows, baseline, amounts, f"top-1 on the {split} split with one layer changed"))
+    console.print(
+        sensitivity_table(
+            rows, baseline, amounts, f"{metric('top1').label} on the {split} split with one layer changed"
+        )
+    )
     picture = run.folder.path / "sensitivity.png"
     write_atomic(picture, heatmap(rows, baseline, str(run.folder.path)))
     console.print(f"picture: {picture}", soft_wrap=True, highlight=False)

@@ -148,7 +148,7 @@ _ENTRIES = (
     Metric("energy_kwh", "energy", u.WATT_HOURS, MIN, EPOCH + STAGE + TOTAL,
            "energy of the training; `source` says by component: `measured`, `estimated` or `unavailable`",
            short="stage energy", long="training energy of the stage", alias="stage_energy"),
-    Metric("co2eq_g", "CO2eq", u.GRAMS, MIN, EPOCH + STAGE + TOTAL, "energy x PUE x carbon intensity of the grid",
+    Metric("co2eq_g", "CO2eq", u.GRAMS, MIN, EPOCH + STAGE + TOTAL, "energy x PUE x carbon intensity of electricity",
            short="stage CO2eq", long="CO2eq of the stage's training", alias="stage_co2"),
     Metric("resumed", "resumed", u.PLAIN, None, TOTAL, "how often the run was resumed; what that lost is not counted"),
     Metric("energy_so_far_kwh", "energy so far", u.WATT_HOURS, MIN, REPORT,

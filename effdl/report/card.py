@@ -112,11 +112,10 @@ def text(run: dict, result: dict, description: dict, overrides: list[str]) -> st
         overrides: those of the command that made the run.
     """
     config, dense, last = run["config"], result["stages"][0], result["stages"][-1]
-    what = f"{option_name(config['model'])} with {dense['params']:,} parameters"
+    counts = [metric(key).text(row[key]) for key, row in (("params", dense), ("params_nonzero", last))]
+    what = f"{option_name(config['model'])} with {counts[0]} parameters"
     if last is not dense:
-        what += (
-            f"; the stored model has {last['params_nonzero']:,} that are not zero and is {last['size_bytes']:,} bytes"
-        )
+        what += f"; the stored model has {counts[1]} that are not zero and is {last['size_bytes']:,} bytes"
     return TEXT.format(
         title=title(run, result),
         what=f"{what}. Trained, compressed and measured by effdl {run['versions']['effdl']}.",
@@ -157,7 +156,7 @@ def cost(run: dict, total: dict) -> str:
         "not known" if total[key] is None else metric(key).text(total[key]) for key in ("energy_kwh", "co2eq_g")
     )
     lines = [
-        f"- {total['epochs']} epochs, {total['duration_s']:.0f} s on {hardware(run)}",
+        f"- {total['epochs']} epochs, {metric('total_duration_s').text(total['duration_s'])} on {hardware(run)}",
         f"- energy: {energy} ({how['tracker']}: {sources})",
         f"- CO2eq: {co2} (grid: {how['grid_source']}, {how['grid_g_per_kwh']} g/kWh, PUE {how['pue']})",
     ]
