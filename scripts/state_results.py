@@ -1,35 +1,39 @@
-"""Write what runs of an experiment measured into its file, under ``reported``: no number there is typed by hand.
+"""Write what runs of an experiment measured into the JSON file beside it: no number there is typed by hand.
 
     effdl reproduce pruned_lenet300 dataset.root=~/data
     python scripts/state_results.py pruned_lenet300 outputs/reproduce/pruned_lenet300
     python scripts/state_results.py --config-dir DIR NAME FOLDER [FOLDER ...]
 
 Takes all finished runs in the folders: those with equal overrides are one point, and its values their means over the
-seeds. A run of another experiment is refused. Papers' values and all else in the file stay as they are; all values of
-our own are replaced. Tolerances: of an accuracy 0.3 points, or three standard errors of the binomial distribution over
-the test images if that is more (of a difference of two accuracies, times the square root of 2); of sizes and of what
-else the paper counts 2 %. Time, energy and CO2 have none: they are stated, not compared. A model that a run began with
-is reported where it was trained.
+seeds. A run of another experiment is refused. ``NAME.json`` is replaced; the recipe with the papers' values,
+``NAME.yaml``, stays as it is. Tolerances: of an accuracy 0.3 points, or three standard errors of the binomial
+distribution over the test images if that is more (of a difference of two accuracies, times the square root of 2); of
+sizes and of what else the paper counts 2 %. Time, energy and CO2 have none: they are stated, not compared. A model that
+a run began with is reported where it was trained.
+
+Numbers are rounded to what they mean: accuracies to a hundredth of a point, counts and seconds to whole ones, energy
+and CO2 to three digits, other values to four; tolerances up, to two digits.
 """
 
 import argparse
+import json
 import math
-import re
 import sys
-import textwrap
 from pathlib import Path
 from statistics import fmean
 
 from omegaconf import OmegaConf
 
-from effdl.config.experiments import config_of, experiment_file, stated
+from effdl.config.experiments import config_of, experiment_file, results_file, stated
 from effdl.config.identity import by_target
 from effdl.measure.metrics import COSTS, accuracies
-from effdl.report.reproduction.claims import FREE, TOTAL, Claim, claims, differing, points
+from effdl.report.reproduction.claims import FREE, TOTAL, Claim, differing, points, stated_claims
 from effdl.runs.folder import RunFolder
 from effdl.utils.errors import UserError
+from effdl.utils.files import write_atomic
 
 COUNTS = ("params_nonzero", "size_bytes")
+WHOLE = (*COUNTS, "params", "duration_s")
 
 
 def overrides_of(folder: RunFolder, name: str, config_dir: str | None) -> tuple[str, ...]:
@@ -82,7 +86,7 @@ def values(point: tuple[str, ...], folders: list[RunFolder], papers: list[Claim]
             entry |= {"value": mean["top1"]}
         rows.append(entry | {"tolerance": accuracy_tolerance(mean["top1"], count, base is not None)})
         rows += [
-            {"stage": stage, "metric": key, "value": mean[key], "tolerance": math.ceil(2 * mean[key]) / 100}
+            {"stage": stage, "metric": key, "value": mean[key], "tolerance": rounded_up(0.02 * mean[key])}
             for key in counts
         ]
     totals = {key: [result["total"][key] for result in results] for key in COSTS}
@@ -91,13 +95,32 @@ def values(point: tuple[str, ...], folders: list[RunFolder], papers: list[Claim]
         for key, numbers in totals.items()
         if None not in numbers
     ]
+    rows = [{**row, "value": rounded(row["metric"], row["value"])} for row in rows]
     return [{**({"with": list(point)} if point else {}), **row} for row in rows]
 
 
 def accuracy_tolerance(top1: float, count: int, is_difference: bool) -> float:
-    """See above; rounded up to a hundredth of a point."""
+    """See above."""
     error = 3 * math.sqrt(top1 * (1 - top1) / count) * (math.sqrt(2) if is_difference else 1)
-    return max(0.003, math.ceil(1e4 * error) / 1e4)
+    return rounded_up(max(0.003, error))
+
+
+def rounded(metric: str, value: float) -> float:
+    """A measured value with the digits that mean something; a whole number without a point."""
+    if metric in WHOLE:
+        return round(value)
+    value = round(value, 4) if metric.startswith("top") else float(f"{value:.{3 if metric in COSTS else 4}g}")
+    return int(value) if value.is_integer() else value
+
+
+def rounded_up(tolerance: float) -> float:
+    """The next number of two digits, so that what held still holds."""
+    if not tolerance:
+        return 0
+    power = math.floor(math.log10(tolerance)) - 1
+    digits = math.ceil(tolerance / 10**power - 1e-9)
+    value = round(digits * 10.0**power, max(0, -power))
+    return int(value) if value.is_integer() else value
 
 
 def source(folders: list[RunFolder]) -> str:
@@ -112,44 +135,26 @@ def source(folders: list[RunFolder]) -> str:
     return "; ".join(sorted(made))
 
 
-def group(folders: list[RunFolder], seeds: list[int], rows: list[dict]) -> str:
-    """Our own source with its values, as YAML."""
-    lines = [f"- source: '{source(folders)}'", f"  seeds: {seeds}", "  values:"]
-    for row in rows:
-        fields = ", ".join(f"{key}: {written(value)}" for key, value in row.items())
-        lines.append(f"    - {{{fields}}}")
-    return "\n".join(lines)
-
-
-def written(value: str | float | list[str]) -> str:
-    """A value in YAML's flow style, whole numbers without a point."""
-    if isinstance(value, list):
-        return f"[{', '.join(value)}]"
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def replaced(text: str, own: str) -> str:
-    """A file's text with our own group in place of the former one; papers' groups stay word by word."""
-    before, _, block = text.partition("\nreported:\n")
-    match = re.search(r"^(?=[^\s#-])", block, re.MULTILINE)  # the next key of the file
-    end = match.start() if match else len(block)
-    indent = re.match(r" *", block)[0] if block else "  "
-    groups = re.split(rf"^(?={indent}- )", block[:end], flags=re.MULTILINE)[1:]
-    kept = [part.rstrip() for part in groups if OmegaConf.create(part)[0].get("paper")]
-    lines = "\n".join([*kept, textwrap.indent(own, indent)])
-    rest = f"\n{block[end:]}" if block[end:] else ""
-    return f"{before.rstrip()}\n\nreported:\n{lines}\n{rest}"
+def as_json(source: str, seeds: list[int], rows: list[dict]) -> str:
+    """Our own source with its values, one on a line."""
+    values = ",\n".join(f"    {json.dumps(row, ensure_ascii=False)}" for row in rows)
+    head = f'  "source": {json.dumps(source, ensure_ascii=False)},\n  "seeds": {seeds},\n  "values": [\n'
+    return f"{{\n{head}{values}\n  ]\n}}\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Rewrite the file; returns the exit code."""
+    """Write the file; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--config-dir")
     args = parser.parse_args(arguments)
     file = experiment_file(args.name, args.config_dir)
-    papers = [claim for claim in claims(stated(file) or [], str(file)) if claim.paper]
+    found = stated(file)
+    found.pop(results_file(file), None)
+    papers = stated_claims(found)
+    if any(not claim.paper for claim in papers):
+        raise UserError(f"{file} states values of runs: take them out, they belong into {results_file(file).name}")
     runs: dict[tuple[str, ...], list[RunFolder]] = {}
     for path in sorted(found.parent for folder in args.folders for found in folder.rglob("run.json")):
         folder = RunFolder(path)
@@ -162,8 +167,9 @@ def main(arguments: list[str] | None = None) -> int:
     folders = [folder for found in runs.values() for folder in found]
     count = images(folders[0])
     rows = [row for point, found in runs.items() for row in values(point, found, papers, count)]
-    file.write_text(replaced(file.read_text(), group(folders, next(iter(seeds.values())), rows)))
-    print(f"{file}: {len(rows)} values of {len(folders)} runs")
+    text = as_json(source(folders), next(iter(seeds.values())), rows)
+    write_atomic(results_file(file), text.encode())
+    print(f"{results_file(file)}: {len(rows)} values of {len(folders)} runs")
     return 0
 
 

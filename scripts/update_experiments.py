@@ -1,9 +1,9 @@
-"""Write the README's table of committed experiments from what their files report.
+"""Write the table of committed experiments in configs/experiment/README.md from what their files report.
 
     python scripts/update_experiments.py
 
-Nothing is measured here: `scripts/state_results.py` has put the values of runs into the files, and `effdl reproduce`
-checks them. One row per accuracy; a difference in points where the file reports one.
+Nothing is measured here: `scripts/state_results.py` has put the values of runs into JSON files beside the experiments,
+and `effdl reproduce` checks them. One row per accuracy; a difference in points where the file reports one.
 """
 
 import sys
@@ -13,7 +13,7 @@ from pages import markdown, replace_part
 from effdl.config.experiments import experiments, stated
 from effdl.measure.metrics import COSTS, metric
 from effdl.measure.units import UNKNOWN
-from effdl.report.reproduction.claims import TOTAL, Claim, claims
+from effdl.report.reproduction.claims import TOTAL, Claim, stated_claims
 from effdl.report.reproduction.table import shown
 
 ACCURACY, SIZE = "top1", "size_bytes"
@@ -59,14 +59,14 @@ def main() -> int:
     """Rewrite the part; returns the exit code."""
     lines, sources, papers = [], set(), []
     for name, file in experiments(None).items():
-        found = claims(stated(file) or [], str(file))
+        found = stated_claims(stated(file))
         own = {claim.source for claim in found if not claim.paper}
         if own:
             lines += rows(name, found)
             sources |= own
             papers += [f"{name}: {claim.source}" for claim in found if claim.paper]
     conditions = f"Measured {'; '.join(sorted(sources))}. Papers: {'; '.join(dict.fromkeys(papers))}."
-    replace_part("README.md", "experiments", f"{markdown(COLUMNS, lines)}\n\n{conditions}")
+    replace_part("configs/experiment/README.md", "experiments", f"{markdown(COLUMNS, lines)}\n\n{conditions}")
     return 0
 
 

@@ -17,7 +17,9 @@ def test_the_wheel_ships_configs_and_digits(tmp_path):
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
-    configs = {f"effdl/configs/{path.relative_to(ROOT / 'configs')}" for path in (ROOT / "configs").rglob("*.yaml")}
+    files = [path for path in (ROOT / "configs").rglob("*") if path.suffix in (".yaml", ".json")]
+    configs = {f"effdl/configs/{path.relative_to(ROOT / 'configs')}" for path in files}
+    assert "effdl/configs/base/splits.yaml" in configs
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "effdl").rglob("*.py")}
     assert configs | modules | {"effdl/data/digits.npz"} <= names
     assert not any(name.startswith(("tests", "outputs", "scripts")) for name in names)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from effdl.cli.arguments import command_parser, terminal
 from effdl.config.identity import flatten
-from effdl.report.reproduction.claims import SHOWN, Claim, claims, compare, differing, holds, points, seeds_of
+from effdl.report.reproduction.claims import SHOWN, Claim, compare, differing, holds, points, seeds_of, stated_claims
 from effdl.runs.folder import DONE, RunFolder
 from effdl.utils.errors import RunError, UserError
 from effdl.utils.files import write_json
@@ -30,16 +30,19 @@ RUNS = Path("outputs/reproduce")
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
     args = parse(arguments)
-    from effdl.config.experiments import experiment_file, experiments, stated
+    from effdl.config.experiments import experiment_file, experiments, results_file, stated
 
     names = list(experiments(args.config_dir)) if args.all else args.names
     reported = {}
     for name in names:
         file = experiment_file(name, args.config_dir)
-        if (values := stated(file)) is not None:
-            reported[name] = claims(values, str(file))
+        if found := stated(file):
+            reported[name] = stated_claims(found)
         elif not args.all:
-            raise UserError(f"{name} reports nothing that could be checked: {file} has no key `reported`")
+            raise UserError(
+                f"{name} reports nothing that could be checked: {file} has no key `reported`, "
+                f"and there is no {results_file(file).name} beside it"
+            )
     console, codes = terminal(), []
     for name, found in reported.items():
         check_overrides(name, found, args)

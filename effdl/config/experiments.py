@@ -1,6 +1,12 @@
-"""The committed experiments: their files, what these report, and the configs that they compose."""
+"""The committed experiments: their files, what these report, and the configs that they compose.
 
+``experiment/NAME.yaml`` holds the recipe, and under ``reported`` what a paper says that it gives. ``NAME.json`` beside
+it holds what runs of it gave. `effdl.report.reproduction.claims` says what both look like.
+"""
+
+import json
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -34,16 +40,33 @@ def experiment_file(name: str, config_dir: str | None) -> Path:
     return found[name]
 
 
-def stated(file: Path) -> list | None:
-    """What a file itself has under ``reported``, not what it inherits; None if nothing.
+def results_file(file: Path) -> Path:
+    """Where stands what runs of an experiment measured. JSON, so that Hydra does not take it for an experiment."""
+    return file.with_suffix(".json")
+
+
+def stated(file: Path) -> dict[Path, Any]:
+    """The list of sources that each file of an experiment states, without what it inherits; empty if none does.
+
+    Args:
+        file: the recipe's.
 
     Raises:
-        UserError: the file is not YAML.
+        UserError: a file is not YAML or JSON.
     """
+    found, results = {}, results_file(file)
     try:
-        return OmegaConf.to_container(OmegaConf.load(file)).get("reported")
+        reported = OmegaConf.to_container(OmegaConf.load(file)).get("reported")
     except (YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{file}: {first_line(error)}") from error
+    if reported is not None:
+        found[file] = reported
+    if results.exists():
+        try:
+            found[results] = [json.loads(results.read_bytes())]
+        except ValueError as error:
+            raise UserError(f"{results}: {first_line(error)}") from error
+    return found
 
 
 def config_of(name: str, overrides: list[str], config_dir: str | None) -> dict:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from effdl.config.experiments import config_of, experiments, stated
-from effdl.report.reproduction.claims import claims, points
+from effdl.config.experiments import config_of, experiments, results_file, stated
+from effdl.report.reproduction.claims import points, stated_claims
 from effdl.utils.errors import UserError
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "state_results.py"
@@ -16,17 +16,20 @@ HEAD = "# @package _global_\n# Small\ndefaults:\n  - override /model: mlp\n\nepo
 DENSE = {"stage": "dense", "metric": "top1", "value": 0.6, "tolerance": 0.39}
 
 
-def write(name, groups, head=HEAD):
-    """An experiment of one's own that reports something, if anything."""
+def write(name, values=None, papers=None, head=HEAD, seeds=(0,)):
+    """An experiment of one's own, with what runs and papers report, if anything."""
     file = Path("mine/experiment") / f"{name}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(head + (f"\nreported:\n{yaml.safe_dump(groups)}" if groups is not None else ""))
+    file.write_text(head + (f"\nreported:\n{yaml.safe_dump(papers)}" if papers is not None else ""))
+    if values is not None:
+        results = {"source": "here", "seeds": [*seeds], "values": values}
+        file.with_suffix(".json").write_text(json.dumps(results))
     return file
 
 
 @pytest.fixture(scope="module")
 def script():
-    """The script that writes results into an experiment's file."""
+    """The script that writes results into the file beside an experiment."""
     spec = importlib.util.spec_from_file_location("state_results", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
@@ -37,7 +40,7 @@ def test_run_compare_state_and_falsify(effdl, script):
     paper = {"source": "a paper", "paper": True, "values": [{**DENSE, "value": 0.1}]}
     del paper["values"][0]["tolerance"]
     point = {"with": ["prune=0.9"], "stage": "prune", "metric": "weight_sparsity", "value": 0.9, "tolerance": 1e-3}
-    file = write("tiny", [paper, {"source": "here", "seeds": [0, 1], "values": [DENSE, point]}])
+    file = write("tiny", [DENSE, point], [paper], seeds=(0, 1))
     code, output, _ = effdl("reproduce", "tiny", "--config-dir", "mine", "device.threads=1")
     assert code == 0
     assert "tiny holds (2 with a tolerance)" in output
@@ -55,46 +58,104 @@ def test_run_compare_state_and_falsify(effdl, script):
     assert effdl("reproduce", "tiny", "--config-dir", "mine", "device.threads=1")[0] == 0
     assert times == {folder: (folder / "run.json").stat().st_mtime_ns for folder in folders}  # nothing ran again
 
+    recipe = file.read_text()
     assert script.main(["--config-dir", "mine", "tiny", "outputs/reproduce/tiny"]) == 0
-    text = file.read_text()
-    assert text.startswith(HEAD)
-    ours = [claim for claim in claims(stated(file), "file") if not claim.paper]
-    assert [claim.value for claim in claims(stated(file), "file") if claim.paper] == [0.1]
+    assert file.read_text() == recipe
+    results = file.with_suffix(".json")
+    text = results.read_text()
+    found = stated_claims(stated(file))
+    ours = [claim for claim in found if not claim.paper]
+    assert [claim.value for claim in found if claim.paper] == [0.1]
     top1 = [json.loads((folder / "result.json").read_text())["stages"][0]["top1"] for folder in folders[2:]]
     dense = next(c for c in ours if (c.overrides, c.stage, c.metric) == ((), "dense", "top1"))
-    assert dense.value == sum(top1) / 2
+    assert dense.value == round(sum(top1) / 2, 4)
     assert dense.seeds == (0, 1)
-    assert dense.tolerance == pytest.approx(3 * (dense.value * (1 - dense.value) / 360) ** 0.5, abs=1e-4)
+    assert dense.tolerance == pytest.approx(3 * (dense.value * (1 - dense.value) / 360) ** 0.5, abs=1e-3)
     assert {claim.tolerance for claim in ours if claim.stage == "total"} == {None}
     script.main(["--config-dir", "mine", "tiny", "outputs/reproduce/tiny"])
-    assert file.read_text() == text
+    assert results.read_text() == text
     assert effdl("reproduce", "tiny", "--config-dir", "mine", "--from", "outputs")[0] == 0
 
-    file.write_text(text.replace(f"metric: top1, value: {dense.value}", "metric: top1, value: 0.3"))
+    written = f'"metric": "top1", "value": {dense.value}'
+    assert written in text
+    results.write_text(text.replace(written, '"metric": "top1", "value": 0.3'))
     code, output, _ = effdl("reproduce", "tiny", "--config-dir", "mine", "--from", "outputs")
     assert code == 1
     assert any("dense" in line and "30.00 %" in line and "FAILS" in line for line in output.splitlines())
     assert "tiny does NOT hold" in output
 
 
-def test_only_our_own_values_are_replaced(script):
-    paper = "  - source: a paper  # its table 1\n    paper: true\n    values:\n      - {stage: dense}  # of 3\n"
-    ours, rest = "  - source: old\n    values:\n      - {stage: dense}\n", "\nseed: 0  # stays\n"
-    new = "- source: new\n  values: []"
-    expected = f"{HEAD}\nreported:\n{paper}  - source: new\n    values: []\n"
-    assert script.replaced(f"{HEAD}\nreported:\n{paper}{ours}{rest}", new) == expected + rest
-    assert script.replaced(f"{HEAD}\nreported:\n{ours}{paper}", new) == expected
-    assert script.replaced(HEAD, new) == expected.replace(paper, "")
+def test_values_of_runs_do_not_stay_in_the_recipe(script, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = write("tiny", papers=[{"source": "here", "values": [DENSE]}])
+    with pytest.raises(UserError, match="states values of runs: take them out"):
+        script.main(["--config-dir", "mine", "tiny", "outputs"])
+    assert not file.with_suffix(".json").exists()
+
+
+def test_a_recipe_may_state_them_for_itself(effdl):
+    write("tiny", papers=[{"source": "here", "values": [DENSE]}])
+    code, output, _ = effdl("reproduce", "tiny", "--config-dir", "mine")
+    assert code == 0
+    assert "tiny holds (1 with a tolerance)" in output
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "tiny.json: Expecting property name"),
+        ("[]", "tiny.json: reported: []: allowed is a mapping with the keys source"),
+        ('{"source": "here"}', "tiny.json: reported: values is missing"),
+    ],
+)
+def test_a_file_of_results_that_is_none_is_named(effdl, text, message):
+    write("tiny").with_suffix(".json").write_text(text)
+    code, _, error = effdl("reproduce", "tiny", "--config-dir", "mine")
+    assert code == 2
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "expected"),
+    [
+        ("top1", 0.984999999, "0.985"),
+        ("top1", -0.0024999999999999467, "-0.0025"),
+        ("params_nonzero", 266610.5, "266610"),
+        ("size_bytes", 1443673.0, "1443673"),
+        ("duration_s", 52.47428932200273, "52"),
+        ("energy_kwh", 0.000251221266401811, "0.000251"),
+        ("co2eq_g", 0.11933010154086024, "0.119"),
+        ("compression_ratio", 96.92265745705717, "96.92"),
+    ],
+)
+def test_numbers_are_rounded_to_what_they_mean(script, metric, value, expected):
+    assert json.dumps(script.rounded(metric, value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "expected"),
+    [
+        (58388.68, "59000"),
+        (170.0, "170"),
+        (1.94, "2"),
+        (0.0035, "0.0035"),
+        (0.010998, "0.011"),
+        (0.0151, "0.016"),
+        (0, "0"),
+    ],
+)
+def test_tolerances_are_rounded_up(script, tolerance, expected):
+    assert json.dumps(script.rounded_up(tolerance)) == expected
 
 
 def test_tolerances(script):
     assert script.accuracy_tolerance(0.9998, 10_000, False) == 0.003
-    assert script.accuracy_tolerance(0.84, 10_000, False) == 0.0110  # 3 sqrt(0.84 0.16 / 10,000) = 0.010998
-    assert script.accuracy_tolerance(0.84, 10_000, True) == 0.0156  # times sqrt 2 = 0.015554
+    assert script.accuracy_tolerance(0.84, 10_000, False) == 0.011  # 3 sqrt(0.84 0.16 / 10,000) = 0.010998
+    assert script.accuracy_tolerance(0.84, 10_000, True) == 0.016  # times sqrt 2 = 0.015554
 
 
 def test_a_run_of_another_experiment_is_refused(effdl, script):
-    write("tiny", [{"source": "here", "values": [DENSE]}])
+    write("tiny", [DENSE])
     assert effdl("train", "model=mlp", "epochs=2", "hydra.run.dir=other")[0] == 0
     code, _, error = effdl("reproduce", "tiny", "--config-dir", "mine", "--from", "other")
     assert code == 2
@@ -107,11 +168,11 @@ def test_a_run_of_another_experiment_is_refused(effdl, script):
 
 def test_a_run_that_begins_with_another_experiments_model(effdl):
     head = HEAD.replace("prune: 0.5\n", "")
-    write("base", [{"source": "here", "values": [DENSE]}], head)
+    write("base", [DENSE], head=head)
     head += "prune: 0.9\nmodel:\n  weights: outputs/reproduce/base/seed-${seed}\n"
     head = head.replace("epochs: 1", "epochs: 0\ncompression:\n  magnitude:\n    epochs: 1")
     value = {"stage": "prune", "metric": "top1", "relative_to": "dense", "value": 0.0, "tolerance": 0.9}
-    write("pruned", [{"source": "here", "values": [value]}], head)
+    write("pruned", [value], head=head)
     assert effdl("reproduce", "pruned", "--config-dir", "mine", "--seeds", "3")[0] == 0
     base, pruned = (
         json.loads(Path(f"outputs/reproduce/{n}/seed-3/result.json").read_text()) for n in ("base", "pruned")
@@ -124,8 +185,8 @@ def test_a_run_that_begins_with_another_experiments_model(effdl):
 
 
 def test_a_failing_experiment_does_not_stop_the_others(effdl):
-    write("good", [{"source": "here", "values": [DENSE]}])
-    write("bad", [{"source": "here", "values": [{**DENSE, "metric": "topp"}]}])
+    write("good", [DENSE])
+    write("bad", [{**DENSE, "metric": "topp"}])
     code, output, _ = effdl("reproduce", "bad", "good", "--config-dir", "mine")
     assert code == 2
     assert "bad: reported: metric=topp is not a metric of dense" in output
@@ -133,8 +194,8 @@ def test_a_failing_experiment_does_not_stop_the_others(effdl):
 
 
 def test_mistakes_are_named_before_anything_runs(effdl):
-    write("tiny", [{"source": "here", "values": [DENSE]}])
-    write("silent", None)
+    write("tiny", [DENSE])
+    write("silent")
     for arguments, message in {
         (): "name experiments",
         ("tiny", "--all"): "one of the two",
@@ -154,10 +215,29 @@ def test_mistakes_are_named_before_anything_runs(effdl):
 
 @pytest.mark.parametrize("name", list(experiments(None)))
 def test_what_the_shipped_experiments_report_is_well_formed(name):
-    found = claims(stated(experiments(None)[name]) or [], name)
+    file = experiments(None)[name]
+    papers, ours = stated(file).get(file, []), stated(file)[results_file(file)]
+    assert all(source["paper"] for source in papers)
+    assert not any(source.get("paper") for source in ours)
+    found = stated_claims(stated(file))
     stages = {"dense", "total"}
     for point in points(found):
         config = config_of(name, list(point), None)
         stages |= {node["stage"] for node in config["compression"].values()}
         assert {claim.stage for claim in found if claim.overrides == point} <= stages
     assert all(0 < claim.value < 1 for claim in found if claim.metric == "top1" and not claim.relative_to)
+
+
+@pytest.mark.parametrize("name", list(experiments(None)))
+def test_the_values_of_the_shipped_runs_are_rounded(script, name):
+    for claim in stated_claims(stated(experiments(None)[name])):
+        if not claim.paper:
+            assert claim.value == script.rounded(claim.metric, float(claim.value))
+            assert claim.tolerance is None or claim.tolerance == script.rounded_up(claim.tolerance)
+
+
+@pytest.mark.parametrize("name", list(experiments(None)))
+def test_a_shipped_experiment_says_how_it_is_run(name):
+    comments = [line for line in experiments(None)[name].read_text().splitlines() if line.startswith("# ")]
+    assert comments[2].startswith((f"# effdl train experiment={name} ", f"# effdl reproduce {name} "))
+    assert comments[3].startswith("# https://")

@@ -140,6 +140,14 @@ def test_two_methods_may_take_over_the_same_base_file():
     assert [node["criterion"]["_target_"].rpartition(".")[2] for node in found.values()] == names
 
 
+def test_an_option_of_ones_own_may_take_over_a_base_file(tmp_path):
+    (tmp_path / "device").mkdir()
+    text = "# Mine\ndefaults:\n  - /base/device@_here_\n  - _self_\n\nname: cpu\nthreads: 3\n"
+    (tmp_path / "device" / "mine.yaml").write_text(text)
+    found = settings(composed(["device=mine"], str(tmp_path)))["device"]
+    assert found == {**config("device=cpu")["device"], "threads": 3}
+
+
 def test_no_option_has_become_another_experiment():
     """The names of runs' folders and `resume` depend on values and order of keys: a change here orphans runs.
 

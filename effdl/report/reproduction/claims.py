@@ -1,17 +1,23 @@
 """What an experiment reports, against what runs of it measured: pure functions on plain values.
 
-The key ``reported`` of an experiment's file is a list of sources, each with its values::
+The key ``reported`` of an experiment's file is a list of sources, each with its values; papers stand here::
 
     reported:
       - source: Han et al. 2015, table 1
         paper: true
         values:
           - {stage: prune, metric: top1, value: 0.9841}
-      - source: effdl 0.4.0, 2026-11-21, AMD EPYC, 2 threads, PyTorch 2.15.0
-        seeds: [0, 1, 2]
-        values:
-          - {stage: prune, metric: top1, value: 0.9852, tolerance: 0.0036}
-          - {with: [prune=0.5], stage: prune, metric: top1, relative_to: dense, value: -0.001, tolerance: 0.003}
+
+The JSON file beside it is one more source, our own runs::
+
+    {
+      "source": "2026-11-21, AMD EPYC, 2 threads, effdl 0.1.0, PyTorch 2.15.0",
+      "seeds": [0, 1, 2],
+      "values": [
+        {"stage": "prune", "metric": "top1", "value": 0.9852, "tolerance": 0.0036},
+        {"with": ["prune=0.5"], "stage": "prune", "metric": "top1", "relative_to": "dense", "value": -0.001}
+      ]
+    }
 
 A value is of a stage of the run (or of its ``total``), as a difference if it is `relative_to` another stage, with the
 overrides `with` on top of the file. One with a `tolerance` is held against the mean over the `seeds`; one without is
@@ -19,6 +25,7 @@ only shown. What a paper says is shown beside ours.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -73,11 +80,23 @@ class Claim:
         return self.overrides, self.stage, self.metric, self.relative_to
 
 
-def claims(reported: Any, where: str) -> list[Claim]:
-    """The values that an experiment's file states.
+def stated_claims(stated: dict[Path, Any]) -> list[Claim]:
+    """The values that the files of an experiment state.
 
     Args:
-        reported: the key of that name.
+        stated: the sources of each file, see `effdl.config.experiments.stated`.
+
+    Raises:
+        UserError: see `claims`.
+    """
+    return [claim for file, sources in stated.items() for claim in claims(sources, str(file))]
+
+
+def claims(reported: Any, where: str) -> list[Claim]:
+    """The values of a list of sources.
+
+    Args:
+        reported: the list.
         where: the file, for messages.
 
     Raises:
