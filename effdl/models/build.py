@@ -1,4 +1,4 @@
-"""From the config of a model to the model, checked to take the images of the data set."""
+"""Build a model from its config, and check that it takes the images of the data set."""
 
 import inspect
 import logging
@@ -16,15 +16,15 @@ from effdl.models.weights import load_weights
 from effdl.utils.errors import UserError
 
 log = logging.getLogger(__name__)
-SUPPLIED = ["channels", "image_size", "classes"]  # what every family is given
+SUPPLIED = ["channels", "image_size", "classes"]  # arguments of every family besides its options
 
 
 def build(config: dict, channels: int, image_size: int, classes: int, *, trusted: bool = True) -> nn.Module:
     """The model of ``config`` for (N, channels, image_size, image_size) images and (N, classes) logits, in train mode.
 
     ``config`` has the function's path in ``_target_``, its options, and ``weights``: None, "pretrained" (models of
-    other libraries) or a path (see `load_weights`). With ``trusted=False``, for configs that come out of a file, only
-    the families of this package are made, and no weights are loaded. Raises UserError.
+    other libraries) or a path (see `load_weights`). With ``trusted=False``, for configs from a file, only families of
+    this package are allowed, and no weights are loaded. Raises UserError if the config cannot be built.
     """
     config = node_by_target("model", config)
     family = locate(config["_target_"]) if trusted else _shipped_family(config)
@@ -39,7 +39,7 @@ def build(config: dict, channels: int, image_size: int, classes: int, *, trusted
         options["pretrained"] = True
     try:
         model = family(channels, image_size, classes, **options)
-    except OSError as error:  # pretrained weights come over the network
+    except OSError as error:  # the download of pretrained weights failed
         raise UserError(f"model.weights={weights}: cannot be fetched: {error}") from error
     if weights not in (None, "pretrained"):
         for message in load_weights(model, weights):
@@ -50,7 +50,7 @@ def build(config: dict, channels: int, image_size: int, classes: int, *, trusted
 
 
 def _shipped_family(config: dict) -> Callable[..., nn.Module]:
-    """The family that a config from a file names; UserError unless it is one of this package, with values it allows."""
+    """The family that a config from a file names; UserError unless it is one of this package, with allowed values."""
     if not is_shipped("model", config):
         raise UserError(
             f"model={option_name(config)}: a stored model may only name a family of effdl's (--trust runs others)"
@@ -60,7 +60,7 @@ def _shipped_family(config: dict) -> Callable[..., nn.Module]:
 
 
 def dry_run(model: nn.Module, name: str, channels: int, image_size: int, classes: int) -> None:
-    """Raise UserError unless ``model`` turns two images into two rows of logits; leaves it and the RNG as they were."""
+    """Raise UserError unless ``model`` turns two images into two rows of logits; leaves it and the RNG unchanged."""
     image = f"{channels}x{image_size}x{image_size}"
     modes = {module: module.training for module in model.modules()}
     model.eval()
