@@ -1,19 +1,19 @@
-"""What a compression method is: the one contract between the methods and the run that applies them.
+"""The contract between compression methods and the run that applies them.
 
 A **method** is a function from model to model::
 
     @compression_method("mask", check)
     def prune(model: nn.Module, trainer: Trainer, *, level: Fraction | None, ...) -> nn.Module:
 
-- It may change the model in place, and returns it (or another one) in eval mode, on the same device. What later
-  training must honour is a parametrization or a module of the model (see `effdl.nn`), so that it survives.
-- It trains by `Trainer.fit` only, and draws from PyTorch's global random numbers: then it can be resumed.
-- It measures nothing: the run does, after every step.
-- Its keyword-only parameters are the keys of its config; their annotations say what is allowed. `level` says how much,
-  and turns the method off where it is None.
+- It may change the model in place. It returns this model (or another one) in eval mode, on the same device. State that
+  later training must respect (masks, quantizers) is a parametrization or a module of the model (see `effdl.nn`).
+- It trains only with `Trainer.fit` and draws only from PyTorch's global random generators, so that it can be resumed.
+- It does not measure the model: the run does so after every step.
+- Its keyword-only parameters are the keys of its config, and their annotations define the allowed values. `level` is
+  the strength of the compression; None turns the method off.
 
-A method of the kind ``distillation_loss`` is no step: it returns the loss of a training, for the model that is trained
-(see `effdl.training.distillation_loss`).
+A method of the kind ``distillation_loss`` is not a step: it takes the model that is going to be trained and returns a
+loss for its training (see `effdl.training.distillation_loss`).
 """
 
 import inspect
@@ -22,21 +22,22 @@ from typing import Literal, get_args
 
 from torch import nn
 
-# What a step does to a model. Structure: layers get other shapes. Mask: weights become zero and stay so. Values:
-# weights become members of a small set, which training moves. Conversion: the same, once and for all. Training: new
-# weights only.
+# What a step does to a model. Structure: layers change their shapes. Mask: weights become zero and stay zero. Values:
+# weights take values from a small set that training moves. Conversion: the same, but with values that no training may
+# change afterwards. Training: only the weights change.
 Kind = Literal["structure", "mask", "values", "conversion", "training", "distillation_loss"]
 
 
 def compression_method(kind: Kind, check: Callable | None = None) -> Callable[[Callable], Callable]:
-    """Decorator that says what a compression method does.
+    """Decorator that declares a function to be a compression method.
 
     Args:
+        kind: what the method does to a model.
         check: ``check(model, **keys)`` raises UserError if the method cannot work on the untrained model, before any
             training; it is given those of the method's keys that it has parameters for.
 
     Raises:
-        TypeError: the kind is none, or the function does not take a model and a trainer.
+        TypeError: there is no such kind, or the function does not take a model and a trainer.
     """
     if kind not in get_args(Kind):
         raise TypeError(f"compression_method({kind!r}): allowed is one of {', '.join(get_args(Kind))}")
@@ -52,7 +53,7 @@ def compression_method(kind: Kind, check: Callable | None = None) -> Callable[[C
 
 
 def check_fits(function: Callable, model: nn.Module, node: dict) -> None:
-    """Let a method look at the model before anything is trained.
+    """Check, before any training, that a method can be applied to a model.
 
     Args:
         node: the method's config.
@@ -65,5 +66,5 @@ def check_fits(function: Callable, model: nn.Module, node: dict) -> None:
 
 
 def kind_of(function: Callable) -> Kind | None:
-    """What a method says it does; None for a user's own function that says nothing."""
+    """The declared kind of a method; None for a function without the decorator."""
     return getattr(function, "kind", None)

@@ -1,4 +1,4 @@
-"""The compression steps that a config asks for: their order, which may follow which, and the losses of distillation."""
+"""The compression steps of a config, the rules for their order, and the distillation losses."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +21,10 @@ DOES = {
 
 
 class Stage(NamedTuple):
-    """A part of a run that ends with measuring: its name, unique in the run, its method, and what it does."""
+    """A part of a run, after which the model is measured.
+
+    `name` is unique in the run, `method` is the key of the method under ``compression``, and `step` is the function.
+    """
 
     name: str
     method: str
@@ -29,17 +32,17 @@ class Stage(NamedTuple):
 
 
 def train_fully(model: nn.Module, trainer: Trainer) -> nn.Module:
-    """Train by the run's whole recipe."""
+    """Train for all epochs of the run's recipe."""
     return trainer.fit(model, epochs=trainer.recipe.epochs)
 
 
 def steps_on(config: dict) -> list[tuple[str, dict]]:
-    """Name and node of the compression methods that are on."""
+    """Name and config node of the compression methods that are turned on, in the order of the config."""
     return [(name, node) for name, node in config["compression"].items() if node.get("level")]
 
 
 def stages_of(config: dict) -> list[Stage]:
-    """The first training, and every step that is on."""
+    """The stages of a run: the first training, named ``dense``, and every compression step that is turned on."""
     stages = [Stage("dense", "train", train_fully)]
     for name, node in steps_on(config):
         if kind_of(locate(node["_target_"])) != "distillation_loss":
@@ -50,7 +53,11 @@ def stages_of(config: dict) -> list[Stage]:
 
 
 def distillation_losses_of(config: dict) -> list[tuple[Callable[[str], bool], MakeLoss]]:
-    """What makes the losses of distillation, each with the question whether it applies to the trainings of a stage."""
+    """Pairs of a predicate and a factory, one for each distillation loss that is turned on.
+
+    The predicate takes the name of a stage and says whether the loss applies to its trainings; the factory makes the
+    loss.
+    """
 
     def applies(stage: str, level: str, during: list[str] | None) -> bool:
         if stage == "teacher" or (stage == "dense" and level == "self"):
@@ -65,13 +72,13 @@ def distillation_losses_of(config: dict) -> list[tuple[Callable[[str], bool], Ma
 
 
 def check_order(steps: list[tuple[str, Kind | None]]) -> None:
-    """Refuse a chain that cannot work, before anything is trained.
+    """Check, before any training, that every step may follow the steps before it.
 
     Args:
-        steps: name and kind of the steps that are on, in order.
+        steps: name and kind of the steps that are turned on, in order.
 
     Raises:
-        UserError: names both steps and the reason.
+        UserError: a step may not follow another; the message names both and the reason.
     """
     for position, (name, kind) in enumerate(steps):
         for earlier, before in steps[:position]:
@@ -80,10 +87,10 @@ def check_order(steps: list[tuple[str, Kind | None]]) -> None:
 
 
 def check_during(config: dict) -> None:
-    """Make sure that distillation losses, and only they, name stages to apply to, and that there are such stages.
+    """Check the keys ``during``: only distillation losses have one, and it names stages of this run.
 
     Raises:
-        UserError: not so.
+        UserError: a key ``during`` is not allowed or names no stage, or no training could use a distillation loss.
     """
     stages = {stage.name.partition("-")[0] for stage in stages_of(config)}
     for name, node in steps_on(config):
@@ -97,7 +104,7 @@ def check_during(config: dict) -> None:
 
 
 def _conflict(before: Kind | None, kind: Kind | None) -> str | None:
-    """Why a step of one kind cannot follow one of another, or None."""
+    """The reason why a step of one kind cannot follow a step of another kind; None if it can."""
     if None in (before, kind) or "distillation_loss" in (before, kind):
         return None
     if before in ("values", "conversion") and kind in ("values", "conversion"):

@@ -1,4 +1,4 @@
-"""How much accuracy each layer costs: one layer at a time is pruned or quantized, and the others are left alone."""
+"""Sensitivity analysis: the accuracy of a model in which only one layer at a time is pruned or quantized."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,13 +11,13 @@ from effdl.nn.layers import weights
 
 
 def pruned(weight: Tensor, level: float) -> Tensor:
-    """The weight without the fraction `level` of its elements, those of smallest magnitude."""
+    """A weight whose fraction `level` of smallest magnitude is set to zero."""
     (keep,) = topk_mask([weight.abs()], round(level * weight.numel()))
     return torch.where(keep, weight, 0.0)
 
 
 def quantized(weight: Tensor, bits: float) -> Tensor:
-    """The weight in integers of so many bits, symmetric, with one scale per output (first dimension)."""
+    """A weight rounded to symmetric integer codes of `bits` bits, with one scale per output (first dimension)."""
     low, high = bounds(int(bits), signed=True)
     largest = weight.flatten(1).abs().amax(1).clamp(min=torch.finfo(weight.dtype).tiny)
     scale = (largest / max(high, 1)).view(-1, *[1] * (weight.ndim - 1))
@@ -33,40 +33,43 @@ def analyse(
     levels: dict[str, list[float]],
     known: list[dict],
 ) -> Iterator[dict]:
-    """Yield a row per layer, change and level: ``layer``, ``change``, ``level``, ``top1`` of the changed model.
+    """Yield a row per layer, change and level: ``layer``, ``change``, ``level``, and ``top1`` of the changed model.
 
-    The model is as before after each row.
+    After each row the model has its original weights again.
 
     Args:
-        levels: of "prune" (fractions) and "quantize" (bits).
-        known: rows that are there already; they are yielded again, not measured.
+        accuracy: measures ``top1`` (0 to 1) of a model.
+        levels: for "prune" the fractions of weights to set to zero, for "quantize" the numbers of bits.
+        known: rows of an earlier analysis; they are yielded again instead of being measured.
     """
-    there = {(row["layer"], row["change"], row["level"]): row for row in known}
+    done = {(row["layer"], row["change"], row["level"]): row for row in known}
     for name, module, attribute in weights(model):
         weight = getattr(module, attribute)
         original = weight.detach().clone()
         for change, values in levels.items():
             for level in values:
-                if (name, change, level) not in there:
+                if (name, change, level) not in done:
                     with torch.no_grad():
                         weight.copy_(CHANGES[change](original, level))
                     top1 = accuracy(model)
                     with torch.no_grad():
                         weight.copy_(original)
-                    there[name, change, level] = {"layer": name, "change": change, "level": level, "top1": top1}
-                yield there[name, change, level]
+                    done[name, change, level] = {"layer": name, "change": change, "level": level, "top1": top1}
+                yield done[name, change, level]
 
 
 def tolerated(rows: list[dict], baseline: float, tolerance: float) -> dict[str, float]:
-    """For each layer the largest fraction that can be pruned alone at a loss of at most `tolerance` (0 if none).
+    """For each layer the largest level of "prune" whose loss of top-1 is at most `tolerance`; 0 if there is none.
 
-    A level counts only if all smaller ones hold too.
+    A level counts only if all smaller levels of the layer are within the tolerance too.
     """
     amounts: dict[str, float] = {}
     for layer in dict.fromkeys(row["layer"] for row in rows if row["change"] == "prune"):
         amounts[layer] = 0.0
-        mine = sorted((row["level"], row["top1"]) for row in rows if (row["layer"], row["change"]) == (layer, "prune"))
-        for level, top1 in mine:
+        of_layer = sorted(
+            (row["level"], row["top1"]) for row in rows if (row["layer"], row["change"]) == (layer, "prune")
+        )
+        for level, top1 in of_layer:
             if baseline - top1 > tolerance:
                 break
             amounts[layer] = level

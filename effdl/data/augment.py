@@ -60,7 +60,7 @@ def cutmix(images: Tensor, targets: Tensor, classes: int, *, alpha: Positive) ->
     """Replace a box of each image by the same box of another; targets are blended by area (Yun et al. 2019).
 
     The box covers 1 - w of the image, w from Beta(alpha, alpha), its centre uniform over the image (their appendix
-    A); what leaves the image is cut off, and the targets count the pixels that are left. Returns class probabilities
+    A); a part outside of the image is clipped, and targets count the pixels inside. Returns class probabilities
     (N, ``classes``).
     """
     height, width = images.shape[2:]
@@ -86,12 +86,12 @@ def trivialaugment(images: Tensor, targets: Tensor) -> Batch:
 
 
 def _one_by_one(transform: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """torchvision's transforms make one draw for a whole batch, and want uint8 for the 0..255 range."""
+    """Apply a torchvision transform to each image: on a batch it would draw once; its 0..255 range needs uint8."""
     return torch.stack([transform(image) for image in images.round().to(torch.uint8)])
 
 
 def _random_boxes(images: Tensor, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
-    """Boxes of the given sizes (N,) in pixels around random centres, cut off at the border of the image.
+    """Boxes of the given sizes (N,) in pixels around random centres, clipped at the border of the image.
 
     Returns a mask (N, 1, H, W), true inside the box, and the number of pixels inside (N,).
     """
@@ -110,11 +110,11 @@ def _random_interval(count: int, length: int, size: Tensor) -> Tensor:
 def _beta(alpha: float, images: Tensor) -> Tensor:
     """One draw (N,) from Beta(alpha, alpha) per image."""
     concentration = torch.full((len(images),), alpha, device=images.device)
-    return torch.distributions.Beta(concentration, concentration, validate_args=False).sample()  # no wait for a GPU
+    return torch.distributions.Beta(concentration, concentration, validate_args=False).sample()  # no GPU sync
 
 
 def _blend(values: Tensor, partner: Tensor, weight: Tensor) -> Tensor:
-    """``weight`` (N,) of each row and the rest of its partner's."""
+    """``weight`` (N,) times each row plus 1 - ``weight`` times its partner's."""
     return torch.lerp(values[partner], values, weight.view(-1, *[1] * (values.dim() - 1)))
 
 

@@ -1,4 +1,4 @@
-"""From a dataset's config to the splits a run works on."""
+"""From the config of a data set to the training, validation and test splits of a run."""
 
 import inspect
 import json
@@ -24,7 +24,7 @@ class Data:
     """A data set split for one run.
 
     ``mean`` and ``std``: per channel over the training split, in 0..255 units. ``fingerprint``: sha256 (hex) of the
-    content of the splits. ``val`` is None where nothing is held out.
+    content of the splits. ``val`` is None without a validation split.
     """
 
     name: str
@@ -39,28 +39,28 @@ class Data:
     fingerprint: str
 
     def to(self, device: torch.device) -> "Data":
-        """The data with the images that are held in memory on a device."""
+        """The same data, with images that are in memory moved to a device."""
         splits = {"train": self.train, "val": self.val, "test": self.test}
         return replace(self, **{name: split and split.to(device) for name, split in splits.items()})
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of an image."""
+        """Shape (C, H, W) of an image."""
         return self.channels, self.image_size, self.image_size
 
 
 def load(config: dict) -> Data:
-    """Load the data set of a ``dataset`` node: plain values, its code or ``option`` naming the source.
+    """Load the data set of a ``dataset`` node, whose ``_target_`` or ``option`` names the source.
 
-    The two last results are kept, so that the runs of one process that share a data set load it once.
+    The last two results are cached, so that several runs of one process load their common data set once.
     """
     return _load(json.dumps(node_by_target("dataset", config), sort_keys=True))
 
 
 def shipped(config: dict) -> dict:
-    """The config of a data set as a run folder names it, if it is one of this package's; nothing is downloaded.
+    """The config of a data set in a run folder, without a download; only sources of this package are allowed.
 
-    Raises UserError if it names any other code, since a folder may come from anybody.
+    Raises UserError if it names any other code, since a run folder may come from an untrusted source.
     """
     if not is_shipped("dataset", config):
         raise UserError(f"dataset={option_name(config)}: a run folder may only name a data set of effdl's")
@@ -93,7 +93,7 @@ def split_source(
     The validation split is the fraction ``val`` or, with ``folds``, fold number ``fold`` of that many (``val`` is
     then ignored). All are stratified and drawn with ``split_seed``. ``mirror`` (does a mirrored image keep its
     label?) and ``pad`` (pixels, for random crops) describe the images to the augmentations, whose files refer to
-    them as ``${dataset.mirror}``; nothing is done with them here. Raises UserError for an impossible split.
+    them as ``${dataset.mirror}``; they are not used here. Raises UserError for an impossible split.
     """
     train, held = _split(source.train, val, folds, fold, subset, split_seed)
     mean, std = channel_statistics(train)

@@ -18,7 +18,7 @@ from effdl.data.streamed import StreamedImages, default_workers
 from effdl.utils.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif")
-HEADERS = 1000  # images whose size is read to find the common one
+HEADERS = 1000  # number of images whose size is read to find a common size
 Listing = list[tuple[str, str]]  # (class, path relative to the root) of every image, sorted
 
 
@@ -39,10 +39,10 @@ def image_folder(
     ``image_size`` None: the side of the images if a thousand of them, evenly spaced, are square and of one size,
     else 224. Every image is reduced to its centre square and resized to that. Decoded images of up to ``memory_gb``
     (10^9 bytes; preparing the splits needs twice that for a moment) are held in memory, and kept decoded in a cache
-    for the next time; more are streamed. ``workers``: threads or, for streamed images, processes
-    that decode; None: one per CPU.
+    for the next run; more are streamed. ``workers``: number of decoding threads or, for streamed images,
+    processes; None: one per CPU.
 
-    Raises UserError if the folders are not like that, or an image cannot be read.
+    Raises UserError if the folders have another structure, or an image cannot be read.
     """
     root = os.path.abspath(os.path.expanduser(root))
     train, test = _listings(root)
@@ -66,7 +66,7 @@ def image_folder(
 
 
 def _listings(root: str) -> tuple[Listing, Listing]:
-    """The training and test images; no test images if there is no folder of them."""
+    """The training and test images; the latter are empty if there is no folder of test images."""
     folders = {name for name in ("train", "test", "val") if os.path.isdir(os.path.join(root, name))}
     if "train" not in folders:
         return _listing(root, ""), []

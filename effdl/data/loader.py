@@ -22,7 +22,7 @@ def batches(
 
     Each index of ``order`` comes exactly once, in that order; ``drop_last`` leaves out an incomplete last batch.
     ``train`` turns on the random crop of streamed images that have one, drawn from torch's global generator when
-    the first batch is asked for, so the result does not depend on the number of workers. In training, the processes
+    the first batch is requested, so the result does not depend on the number of workers. In training, the processes
     of a group each decode a part of every streamed batch, and exchange them.
     """
     streamed = isinstance(images.images, StreamedImages)
@@ -31,7 +31,7 @@ def batches(
     else:
         pixels = _selected(images.images, batch_size, order, drop_last)
     labels = _selected(images.labels, batch_size, order, drop_last)
-    overlap = device.type == "cuda"  # a copy to the CPU must be waited for
+    overlap = device.type == "cuda"  # copies to the CPU must be synchronous
     for batch, targets in zip(pixels, labels, strict=True):
         batch = batch.to(device, non_blocking=overlap)
         yield gather(batch) if streamed and train else batch, targets.to(device, non_blocking=overlap)
@@ -61,7 +61,7 @@ def _decoded(
         collate_fn=_collate,
         drop_last=drop_last,
         pin_memory=pin_memory,
-        generator=torch.Generator(),  # the loader's own draw must not move the global generator
+        generator=torch.Generator(),  # otherwise the loader draws from the global generator
     )
     for batch in loader:
         if isinstance(batch, UserError):
@@ -70,13 +70,13 @@ def _decoded(
 
 
 def own_positions(length: int, batch_size: int, drop_last: bool) -> Tensor:
-    """Which positions of an epoch this process decodes: its part of every batch."""
+    """The positions of an epoch that this process decodes: its part of every batch."""
     positions = torch.arange(length - length % batch_size if drop_last else length)
     return torch.cat([share(batch) for batch in positions.split(batch_size)])
 
 
 class _Decoder(Dataset):
-    """Position in the epoch -> decoded image. Errors are returned: raised in a worker they lose their message."""
+    """Maps positions of an epoch to decoded images; returns errors, which lose their message if raised in a worker."""
 
     def __init__(self, images: StreamedImages, order: Tensor, seeds: Tensor | None) -> None:
         self.images, self.order, self.seeds = images, order, seeds
@@ -99,7 +99,7 @@ def _collate(items: list[Tensor | UserError]) -> Tensor | UserError:
 def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """``(images - mean) / std`` per channel as float32; images (N, C, H, W), uint8 or float, all in 0..255 units."""
     scale, shift = _scale_and_shift(tuple(mean), tuple(std), images.device)
-    return (images * scale).add_(shift)  # one pass that also converts, one in place
+    return (images * scale).add_(shift)  # two passes: one that also converts to float, one in place
 
 
 def normalized_batches(

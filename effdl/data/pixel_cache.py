@@ -1,6 +1,6 @@
 """Decoded images kept between runs: one safetensors file per set in ``$XDG_CACHE_HOME/effdl`` or ``~/.cache/effdl``.
 
-The files can be deleted at any time. What cannot be read or written is reported as a warning, never an error.
+The files can be deleted at any time. Files that cannot be read or written cause a warning, never an error.
 """
 
 import logging
@@ -38,14 +38,14 @@ def read(key: str, length: int, limit: float) -> Tensor | None:
             if intact and tensor_digest(images).hex() == file.metadata()["sha256"]:
                 return images
         reason = "its content is not what was stored"
-    except Exception as error:  # SafetensorError, OSError, KeyError: whatever it is, the images can be decoded again
+    except Exception as error:  # SafetensorError, OSError, KeyError: after any error the images can be decoded again
         reason = str(error)
     logger.warning("The cached images in %s are damaged and will be decoded again: %s", path, reason)
     return None
 
 
 def write(key: str, images: Tensor) -> None:
-    """Store under ``key``, all or nothing: a file appears under its name only once it is complete."""
+    """Store images under ``key``, atomically: the file gets its name when it is complete."""
     path = folder() / f"{key}.safetensors"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What every data source returns: labelled images, in memory or streamed from files."""
+"""The results of data sources: labelled images, in memory or streamed from files."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class Images:
         return Images(self.images[indices], self.labels[indices])
 
     def to(self, device: torch.device) -> "Images":
-        """The same images held on ``device``; streamed images stay where they are."""
+        """The same images held on ``device``; streamed images are not moved."""
         if isinstance(self.images, StreamedImages):
             return self
         return Images(self.images.to(device), self.labels.to(device))

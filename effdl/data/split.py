@@ -1,8 +1,8 @@
-"""Stratified splits: every part gets each class's share, to rounding, and an exact total.
+"""Stratified splits: every part has the share of each class, up to rounding, and an exact size.
 
-All three deal out one list: the images shuffled, then sorted by class. A class is then a run of that list, so
-any evenly spaced choice takes its share of each run, rounded down or up. The seed alone decides; torch's
-global generator is neither read nor moved.
+All three functions choose from one list: the images, shuffled and then sorted by class. A class is a contiguous part of
+that list, so an evenly spaced choice takes the same share of each class, rounded down or up. The result depends only on
+the seed; torch's global generator is not used.
 """
 
 import torch

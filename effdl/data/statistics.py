@@ -17,7 +17,7 @@ CHUNK_BYTES = 1 << 24
 
 
 def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """``(mean, std)`` of each channel over all pixels, in 0..255 units; the std of a constant channel is given as 1.
+    """``(mean, std)`` of each channel over all pixels, in 0..255 units; the std of a constant channel is 1.
 
     Exact, from the histogram of the 256 values. Streamed images get ImageNet's constants, averaged over the
     channels for grey ones.

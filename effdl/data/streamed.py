@@ -1,4 +1,4 @@
-"""Images decoded from their files each time they are read, for sets too big for memory."""
+"""Images that are decoded from their files at every access, for data sets that do not fit in memory."""
 
 import math
 import os
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from effdl.utils.errors import UserError
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels, as PIL has it
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels, as in PIL
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class StreamedImages:
     files: tuple[str, ...]
     channels: int
     image_size: int
-    workers: int  # processes that decode; 0: this one
+    workers: int  # number of decoding processes; 0: decode in this process
     centre: float = 1.0
     random_crop: bool = False
 
@@ -88,6 +88,6 @@ def random_box(width: int, height: int, generator: torch.Generator) -> Box:
 
 
 def default_workers() -> int:
-    """One decoding process per CPU this process may use, at most 16; none beside a single one."""
+    """One decoding process per CPU that this process may use, at most 16; 0 on a single CPU."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cpus, 16) if cpus > 1 else 0

@@ -1,6 +1,6 @@
 """The published data sets that torchvision can read, one function each.
 
-Files are where torchvision puts them. The network is touched only with ``download``. CIFAR's files are pickles:
+Files are stored as torchvision stores them. The network is used only with ``download``. CIFAR's files are pickles:
 torchvision opens them only if their MD5 sums are the published ones.
 """
 
@@ -121,7 +121,7 @@ def _open(name: str, root: str, download: bool | None, files: str, splits: tuple
         return [getattr(datasets, name)(root, **split, **options) for split in splits]
     except ModuleNotFoundError as error:
         raise UserError(f"reading {name} needs the package {error.name}: pip install {error.name}") from None
-    except Exception as error:  # RuntimeError, URLError, and whatever a damaged file makes its reader raise
+    except Exception as error:  # RuntimeError, URLError, or any error of the reader of a damaged file
         raise _unreadable(name, root, files, download, str(error).strip().partition("\n")[0]) from None
 
 

@@ -1,7 +1,7 @@
 """``python -m effdl.deploy.benchmark FILE --shape C H W``: time one model file in this process and print JSON.
 
-A process of its own for every model: the thread pools of PyTorch and ONNX Runtime spin while they wait, and two of
-them in one process slow each other down several times. So only what needs PyTorch imports it here.
+Every model is timed in a separate process: the thread pools of PyTorch and ONNX Runtime spin while they wait, and two
+of them in one process slow each other down several times. PyTorch is therefore imported only where it is needed.
 """
 
 import argparse
@@ -29,12 +29,14 @@ def timed(
     channels_last: bool = False,
     trusted: bool = False,
 ) -> dict:
-    """Time a model file in a process of its own; keys and units as `effdl.measure.latency.latency`.
+    """Time a model file in a separate process; keys and units as for `effdl.measure.latency.latency`.
 
     Args:
         path: ``.safetensors`` (a stored model, in eager PyTorch), ``.onnx``, ``.pt2`` or ``.pte``.
-        input_shape: (C, H, W).
-        channels_last: memory layout, of an eager model only.
+        input_shape: shape (C, H, W) of an image.
+        threads: number of CPU threads.
+        batch: number of images per inference.
+        channels_last: whether the memory layout is channels-last; for stored models only.
         trusted: also build a stored model whose code is not part of effdl.
 
     Raises:
@@ -64,7 +66,7 @@ def time_file(args: argparse.Namespace) -> dict:
 
 
 def time_eager(args: argparse.Namespace) -> dict:
-    """A stored model in eager PyTorch, on the CPU."""
+    """The latency of a stored model in eager PyTorch, on the CPU."""
     import torch
 
     from effdl.measure.latency import latency
@@ -77,7 +79,7 @@ def time_eager(args: argparse.Namespace) -> dict:
 
 
 def onnx_runtime(path: Path, images: np.ndarray, threads: int) -> tuple[Callable[[], object], str]:
-    """One inference of an ONNX file, and the runtime's name."""
+    """A function that runs one inference of an ONNX file, and the name of the runtime."""
     from effdl.deploy.onnx_runtime import runtime_name, session
 
     loaded = session(path, threads)
@@ -86,7 +88,7 @@ def onnx_runtime(path: Path, images: np.ndarray, threads: int) -> tuple[Callable
 
 
 def exported_program(path: Path, images: np.ndarray, threads: int) -> tuple[Callable[[], object], str]:
-    """One inference of a ``torch.export`` program."""
+    """A function that runs one inference of a ``torch.export`` program, and the name of the runtime."""
     import torch
 
     from effdl.deploy.torch_export import load
@@ -98,7 +100,7 @@ def exported_program(path: Path, images: np.ndarray, threads: int) -> tuple[Call
 
 
 def executorch_program(path: Path, images: np.ndarray, threads: int) -> tuple[Callable[[], object], str]:
-    """One inference of an ExecuTorch program."""
+    """A function that runs one inference of an ExecuTorch program, and the name of the runtime."""
     import torch
 
     from effdl.deploy.executorch import load, runtime_name
@@ -111,14 +113,14 @@ RUNTIMES = {".onnx": onnx_runtime, ".pt2": exported_program, ".pte": executorch_
 
 
 def seconds(run: Callable[[], object]) -> float:
-    """How long a call takes."""
+    """The duration of a call in seconds."""
     start = perf_counter()
     run()
     return perf_counter() - start
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The arguments of the process."""
+    """Parse the arguments of the process."""
     parser = argparse.ArgumentParser(prog="python -m effdl.deploy.benchmark")
     parser.add_argument("file", type=Path)
     parser.add_argument("--shape", type=int, nargs=3, required=True)

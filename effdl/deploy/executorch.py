@@ -1,4 +1,4 @@
-"""ExecuTorch programs for phones and small boards: float32, one image at a time, with XNNPACK's kernels."""
+"""ExecuTorch programs for phones and embedded boards: float32, one image at a time, with the kernels of XNNPACK."""
 
 import contextlib
 import importlib
@@ -30,10 +30,11 @@ def required(module: str):
 def to_executorch(model: nn.Module, input_shape: tuple[int, int, int], path: Path) -> int:
     """Write a model as an ExecuTorch program; return the file's length in bytes.
 
-    It takes one normalized float32 image (1, C, H, W) and gives float32 logits (1, classes).
+    The program maps one normalized float32 image (1, C, H, W) to float32 logits (1, classes).
 
     Args:
-        model: on the CPU, in eval mode and permanent; it is not changed. Half precision becomes float32.
+        model: on the CPU, in eval mode, with materialized parametrizations; it is not changed.
+            Half precision becomes float32.
 
     Raises:
         UserError: executorch is not installed.
@@ -47,7 +48,7 @@ def to_executorch(model: nn.Module, input_shape: tuple[int, int, int], path: Pat
 
 
 def load(path: Path, threads: int) -> Callable[[Tensor], Tensor]:
-    """The function from one image to its logits that a file holds."""
+    """Load a program as a function from one image (1, C, H, W) to its logits (1, classes)."""
     runtime = required("runtime").Runtime.get()
     required("extension.pybindings.portable_lib")._unsafe_reset_threadpool(threads)  # the only way to set it
     program = runtime.load_program(str(path))
@@ -60,5 +61,5 @@ def load(path: Path, threads: int) -> Callable[[Tensor], Tensor]:
 
 
 def runtime_name() -> str:
-    """Name, version and backend."""
+    """Name, version and backend of the runtime."""
     return f"ExecuTorch {metadata.version('executorch')} XNNPACK"

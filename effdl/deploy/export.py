@@ -1,4 +1,4 @@
-"""One export: written, checked against PyTorch on the whole test split, timed, and only then put in its place."""
+"""The export of a model: written, compared with PyTorch on the whole test split, timed, then moved to its folder."""
 
 import tempfile
 from collections.abc import Callable
@@ -22,10 +22,10 @@ FILES: dict[Format, str] = {"onnx": "model.onnx", "torch_export": "model.pt2", "
 
 
 def choose_precision(model: nn.Module, grids: dict[str, QuantGrid], format: Format, precision: str | None) -> Precision:
-    """The precision asked for, or else int8 for ONNX if the model is quantized to it, or else fp32.
+    """The requested precision; without one, int8 for ONNX if the model is quantized to 8 bits, else fp32.
 
     Raises:
-        UserError: the format or the model does not have it.
+        UserError: the format or the model does not support the precision.
     """
     if format != "onnx" and precision not in (None, "fp32"):
         raise UserError(f"precision={precision}: format={format} is written in float32 (allowed: fp32)")
@@ -46,25 +46,25 @@ def export(
     threads: int,
     metadata: dict[str, str],
 ) -> dict:
-    """Write a model into a folder in a format; returns what was found out about the file.
+    """Write a model into a folder in a format; return the measurements of the file.
 
     Args:
-        model: permanent and in eval mode, on the CPU.
-        grids: as `storage.quant_grids` says.
-        input_shape: (C, H, W).
-        batches: gives the test split's batches (images, labels), normalized float32, as often as it is called.
-        threads: of the runtime, while it is timed.
-        metadata: goes into an ONNX file.
+        model: on the CPU, in eval mode, with materialized parametrizations.
+        grids: the result of `storage.quant_grids`.
+        input_shape: shape (C, H, W) of an image.
+        batches: returns the batches (images, labels) of the test split, normalized float32, at every call.
+        threads: number of CPU threads of the runtime while it is timed.
+        metadata: strings that are stored in an ONNX file.
 
     Raises:
         UserError: a library that the format needs is not installed.
-        RunError: the export does not do what the model does; nothing is left in the folder.
+        RunError: the outputs of the export differ from those of the model; the folder is not changed.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:
         path = Path(temporary) / FILES[format]
         ran = {}
         if format == "onnx":
-            onnxruntime()  # before the work, if it is missing
+            onnxruntime()  # raises before the export if it is missing
             size = to_onnx(model, grids, input_shape, path, precision, metadata)
             counted = kernels(path, input_shape)
             ran = {

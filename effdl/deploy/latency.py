@@ -1,4 +1,4 @@
-"""The latency of a run's model as it would be deployed: in the runtime that has kernels for its arithmetic."""
+"""The latency of a model in the runtime that has kernels for its arithmetic."""
 
 import tempfile
 from pathlib import Path
@@ -33,15 +33,17 @@ def deployed_latency(
     """Latency of one image, with keys as in `effdl.measure.latency.latency` and ``latency_note``.
 
     Float models run in eager PyTorch in their own dtype, on their device; int8 models in ONNX Runtime on the CPU, in
-    a process of its own. Where no runtime here can compute with a model's weights everything but ``latency_note``,
-    which says why, is None: a time of the floats that stand for them would be another model's.
+    a separate process. If no runtime here can compute with a model's weights, all values but ``latency_note``, which
+    has the reason, are None: the time of the float simulation would not be that of the deployed model.
 
     Args:
         path: the stored model.
-        model: what was loaded from it, on `device`.
-        storage: how the file keeps each tensor (`storage.breakdown`).
-        grids: `storage.quant_grids` of the file.
-        input_shape: (C, H, W).
+        model: the model that was loaded from it, on `device`.
+        storage: the result of `storage.breakdown` for the file.
+        grids: the result of `storage.quant_grids` for the file.
+        input_shape: shape (C, H, W) of an image.
+        device: the device of a float model.
+        threads: number of CPU threads.
     """
     if note := obstacle(model, storage, grids):
         return {f"latency_{key}": None for key in KEYS} | {"latency_note": note}
@@ -53,7 +55,7 @@ def deployed_latency(
 
 
 def obstacle(model: nn.Module, storage: dict[str, dict], grids: dict[str, QuantGrid]) -> str | None:
-    """Why no runtime here computes with a model's weights as they are stored, or None."""
+    """The reason why no runtime here can compute with a model's weights as they are stored; None if one can."""
     bits = sorted({grid.bits for grid in grids.values()})
     if any(few not in INT8_BITS for few in bits):
         return f"no runtime here runs {' and '.join(f'{few}-bit' for few in bits if few not in INT8_BITS)} weights"
@@ -72,7 +74,7 @@ def obstacle(model: nn.Module, storage: dict[str, dict], grids: dict[str, QuantG
 
 
 def shares_values(model: nn.Module, storage: dict[str, dict]) -> bool:
-    """Whether most weights are stored as indices of a few values (a small bfloat16 layer may be, by chance)."""
+    """Whether most weights are stored as indices into a palette (a small bfloat16 layer may be by chance)."""
     counts = {"palette": 0, "": 0}
     for name, module, attribute in weights(model):
         kind = storage.get(f"{name}.{attribute}".lstrip("."), {}).get("kind", "")
@@ -83,7 +85,7 @@ def shares_values(model: nn.Module, storage: dict[str, dict]) -> bool:
 def int8_latency(
     model: nn.Module, grids: dict[str, QuantGrid], input_shape: tuple[int, int, int], threads: int
 ) -> dict:
-    """The model as ONNX, in ONNX Runtime."""
+    """The latency of an int8 model, exported to ONNX, in ONNX Runtime."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         to_onnx(model, grids, input_shape, path, "int8")

@@ -1,4 +1,4 @@
-"""ONNX files: in float32 or float16, or with the quantization that ONNX Runtime carries out on integers."""
+"""ONNX files in float32 or float16, or with quantization that ONNX Runtime executes with integers."""
 
 import contextlib
 import copy
@@ -35,12 +35,12 @@ def to_onnx(
     Input ``images``: float32 (N, C, H, W), normalized as for training; output ``logits``: float32 (N, classes).
 
     Args:
-        model: in eval mode and permanent (without parametrizations); it is not changed.
-        grids: the weights on integer grids, by name; what `storage.quant_grids` says of the stored model.
+        model: in eval mode, with materialized parametrizations; it is not changed.
+        grids: the integer grids of weights, by name: the result of `storage.quant_grids` for the stored model.
         precision: ``fp32``: everything in float32, quantizers included. ``fp16``: in float16 between the casts of
             input and output. ``int8``: weights on a grid become int8, activation quantizers uint8. (A last linear
-            layer, whose outputs nothing quantizes, is computed in float from its int8 weights.)
-        metadata: kept in the file's ``metadata_props``.
+            layer, whose outputs are not quantized, is computed in float from its int8 weights.)
+        metadata: strings that are stored in the ``metadata_props`` of the file.
 
     Raises:
         UserError: the model does not fit the precision, or onnx is not installed.
@@ -103,10 +103,10 @@ def traced(model: nn.Module, input_shape: tuple[int, int, int]):
 
 
 def check_precision(model: nn.Module, grids: dict[str, QuantGrid], precision: Precision) -> None:
-    """Refuse a precision that the model is not in.
+    """Check that a model can be exported in a precision.
 
     Raises:
-        UserError: says how to make such a model.
+        UserError: it cannot; the message says how to train such a model.
     """
     if precision == "int8" and not fits_int8(model, grids):
         raise UserError(

@@ -1,4 +1,4 @@
-"""What ONNX Runtime does with an ONNX file: its logits, its speed, and the kernels that really run."""
+"""ONNX Runtime: sessions, logits, and the kernels that are executed for an ONNX file."""
 
 import json
 import tempfile
@@ -19,7 +19,7 @@ FLOATING = {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul",
 
 
 def onnxruntime():
-    """The library.
+    """The module onnxruntime.
 
     Raises:
         UserError: it is not installed.
@@ -32,12 +32,12 @@ def onnxruntime():
 
 
 def runtime_name() -> str:
-    """Name and version."""
+    """Name and version of the runtime."""
     return f"ONNX Runtime {onnxruntime().__version__}"
 
 
 def session(path: Path, threads: int, profile: Path | None = None):
-    """An inference session on the CPU with all optimizations; `profile` is where it writes what it ran."""
+    """An inference session on the CPU with all optimizations; `profile` is the prefix of the profile that it writes."""
     library = onnxruntime()
     options = library.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -65,9 +65,10 @@ def ort_accuracy(path: Path, batches: Iterable[tuple["Tensor", "Tensor"]], threa
 
 
 def kernels(path: Path, input_shape: tuple[int, int, int]) -> Counter[tuple[str, str]]:
-    """The kernels that one inference runs, by operator and type of the first input: ``("Conv", "float")``.
+    """Count the kernels of one inference by operator and type of the first input, such as ``("Conv", "float")``.
 
-    Read from the runtime's own profile, after its optimizations: ``("QLinearConv", "uint8")`` computes on integers.
+    They are read from the profile of the runtime, after its optimizations; ``("QLinearConv", "uint8")`` computes with
+    integers.
     """
     with tempfile.TemporaryDirectory() as folder:
         loaded = session(path, 1, profile=Path(folder) / "profile")
@@ -78,7 +79,7 @@ def kernels(path: Path, input_shape: tuple[int, int, int]) -> Counter[tuple[str,
 
 
 def describe_arithmetic(ran: Counter[tuple[str, str]]) -> str:
-    """In which arithmetic the convolutions and matrix products of `kernels` ran: ``"8 of 9 layers in int8"``."""
+    """The arithmetic of the convolutions and matrix products in `kernels`, such as ``"8 of 9 layers in int8"``."""
     layers: Counter[str] = Counter()
     for (operator, kind), count in ran.items():
         if operator in INTEGER or operator in FLOATING:

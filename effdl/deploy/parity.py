@@ -1,4 +1,4 @@
-"""Does an exported model do what the PyTorch model does? Compared on every image of the test split."""
+"""Comparison of an exported model with the PyTorch model on every image of the test split."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -12,16 +12,16 @@ from effdl.utils.errors import RunError
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
-# Largest logit difference that is let pass, as a part of the largest absolute logit. float32 runtimes add up in
-# another order; float16 keeps 11 bits, layer by layer. A quantizer turns such a difference into a whole step where a
-# value lies between two codes, which the layers behind it carry on: there the bound only finds a runtime that
-# computes something else (saturating sums, a wrong scale), and top-1 is what counts.
+# Largest allowed difference of logits, relative to the largest absolute logit. float32 runtimes sum in another order;
+# float16 rounds to 11 bits in every layer. A quantizer turns such a difference into a whole step where a value lies
+# between two codes, and later layers propagate it: there the bound only detects a runtime that computes something
+# else (saturating sums, a wrong scale), and top-1 is the actual test.
 LOGITS = {"fp32": 1e-3, "fp16": 1e-1, "int8": 2.5e-1}
-TOP1 = 0.005  # half a point, for all
+TOP1 = 0.005  # largest allowed difference of top-1 accuracy in any precision: half a point
 
 
 def tolerance_of(model: nn.Module, precision: Precision) -> Precision:
-    """Whose tolerance applies: the coarser arithmetic of the PyTorch model and its export."""
+    """The precision whose tolerance applies: the coarser one of the PyTorch model and its export."""
     if precision == "int8" or any(isinstance(module, ActivationQuantizer) for module in model.modules()):
         return "int8"
     half = any(parameter.dtype in (torch.float16, torch.bfloat16) for parameter in model.parameters())
@@ -43,7 +43,7 @@ def program_logits(forward: Callable[[Tensor], Tensor], batches: Batches, one_by
 
 
 def compare(expected: Tensor, exported: Tensor, labels: Tensor) -> dict:
-    """Two models' logits (N, classes), in numbers.
+    """Compare the logits (N, classes) of two models.
 
     Returns:
         ``top1`` of the export, ``top1_pytorch``, ``top1_difference`` (export minus PyTorch),
@@ -65,10 +65,10 @@ def compare(expected: Tensor, exported: Tensor, labels: Tensor) -> dict:
 
 
 def require_parity(comparison: dict, tolerance: Precision) -> None:
-    """Refuse an export that differs from the PyTorch model by more than its arithmetic explains.
+    """Check that an export differs from the PyTorch model by no more than its arithmetic explains.
 
     Raises:
-        RunError: says by how much.
+        RunError: it differs by more; the message has the difference.
     """
     bound = LOGITS[tolerance] * comparison["logit_max"]
     difference, top1 = comparison["logit_difference_max"], comparison["top1_difference"]

@@ -1,7 +1,7 @@
 """The QDQ form of a quantized model: QuantizeLinear and DequantizeLinear around float operators.
 
-The file says exactly which values the model computes with, and the runtime replaces each group of such nodes by one
-integer kernel where it has one. The modules here stand for these operators while a model is exported.
+The file defines exactly the values that the model computes, and the runtime replaces each group of such nodes by an
+integer kernel if it has one. The modules here represent these operators while a model is exported.
 """
 
 import torch
@@ -24,10 +24,10 @@ def fits_int8(model: nn.Module, grids: dict[str, QuantGrid]) -> bool:
 
 
 class QuantizeDequantize(nn.Module):
-    """What an `ActivationQuantizer` of 8 bits becomes: the same values, as a pair of ONNX operators.
+    """An 8-bit `ActivationQuantizer` as a pair of ONNX operators with the same values.
 
-    Always uint8: signed codes c with zero point z are the unsigned codes c + 128 with zero point z + 128, and x86
-    processors multiply unsigned activations by signed weights.
+    The codes are always uint8: signed codes c with zero point z are the unsigned codes c + 128 with zero point z + 128,
+    and x86 processors multiply unsigned activations by signed weights.
     """
 
     def __init__(self, quantizer: ActivationQuantizer):
@@ -37,18 +37,18 @@ class QuantizeDequantize(nn.Module):
         self.register_buffer("zero_point", zero_point.to(torch.uint8))
 
     def forward(self, x: Tensor) -> Tensor:
-        onnx_op, grid = torch.onnx.ops.symbolic, (self.scale, self.zero_point)
-        codes = onnx_op("QuantizeLinear", (x, *grid), dtype=torch.uint8, shape=x.shape)
-        return onnx_op("DequantizeLinear", (codes, *grid), dtype=torch.float32, shape=x.shape)
+        onnx_op, parameters = torch.onnx.ops.symbolic, (self.scale, self.zero_point)
+        codes = onnx_op("QuantizeLinear", (x, *parameters), dtype=torch.uint8, shape=x.shape)
+        return onnx_op("DequantizeLinear", (codes, *parameters), dtype=torch.float32, shape=x.shape)
 
 
 class Dequantize(nn.Module):
-    """Parametrization of an int8 weight: its float values, as an ONNX operator."""
+    """Parametrization that turns an int8 weight into its float values by an ONNX operator."""
 
     def __init__(self, scale: Tensor):
         super().__init__()
         self.register_buffer("scale", scale.flatten() if scale.numel() > 1 else scale.reshape(()))
-        # Zeros are the default, but ONNX Runtime multiplies matrices of integers only where they are written out.
+        # Zeros are the default, but ONNX Runtime multiplies integer matrices only if zero points are given.
         self.register_buffer("zero_point", torch.zeros_like(self.scale, dtype=torch.int8))
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class Dequantize(nn.Module):
 
 
 def quantize_activations(model: nn.Module) -> None:
-    """Replace the activation quantizers of a model."""
+    """Replace the activation quantizers of a model by ONNX operators; in place."""
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if isinstance(child, ActivationQuantizer):
@@ -71,7 +71,7 @@ def quantize_activations(model: nn.Module) -> None:
 
 
 def quantize_weights(model: nn.Module, grids: dict[str, QuantGrid]) -> None:
-    """Replace the weights on grids by their codes.
+    """Replace the weights that lie on integer grids by their codes; in place.
 
     Raises:
         RunError: a weight is not exactly its codes times its scale, or its scale is not per tensor or per output.

@@ -1,4 +1,4 @@
-"""Is a compressed model as much faster as its operations predict, and if not, why? Arithmetic on two rows of a run."""
+"""Comparison of a measured speed-up with the one that the operations predict, from two rows of a run."""
 
 from typing import NamedTuple
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 START_US = {"pytorch-eager": 30.0, "other": 5.0}
 LANES = {"avx512f": 16, "avx2": 8, "asimd": 4}  # float32 numbers that an instruction works on, by CPU flag
 NOISE = 0.1  # ratios this close are equal
-WIDE = 1.5  # a spread of more than this says nothing
+WIDE = 1.5  # a ratio of high to low above which the measurement is inconclusive
 
 
 class Speed(NamedTuple):
-    """How many times faster: by the non-zero MACs, by the width of integers besides, and by the clock."""
+    """Speed-ups: predicted by non-zero MACs and by the width of integers, and measured, with a range."""
 
     macs: float
     integers: float
@@ -35,11 +35,11 @@ def speed(before: dict, after: dict) -> Speed:
 
 
 def verdict(before: dict, after: dict, facts: dict) -> str:
-    """One sentence: measured speed-up with its spread, predicted one, and the likely reason where they part.
+    """A sentence with the measured speed-up and its range, the predicted one, and the likely reason of a difference.
 
     Args:
-        before, after: rows with ``macs``, ``macs_nonzero`` and what `effdl.measure.latency.latency` returns;
-            ``latency_note`` says why a time is missing.
+        before, after: rows with ``macs``, ``macs_nonzero`` and the keys of `effdl.measure.latency.latency`;
+            ``latency_note`` has the reason why a time is missing.
         facts: ``cpu_flags``, names from /proc/cpuinfo (empty: unknown), and ``layers``, the model's weight layers.
     """
     for row in (before, after):
@@ -56,7 +56,7 @@ def verdict(before: dict, after: dict, facts: dict) -> str:
 
 
 def reason(found: Speed, before: dict, after: dict, facts: dict) -> str:
-    """Why the measured speed-up is what it is."""
+    """The likely reason for the measured speed-up."""
     runtimes = before["latency_runtime"], after["latency_runtime"]
     dense = before["macs"] / after["macs"]
     masked = found.macs > dense * (1 + NOISE)
@@ -87,7 +87,7 @@ def reason(found: Speed, before: dict, after: dict, facts: dict) -> str:
 
 
 def is_int8(row: dict) -> bool:
-    """Whether a row was timed on integers."""
+    """Whether the model of a row was timed with integer arithmetic."""
     return "int8" in row["latency_runtime"]
 
 
@@ -97,7 +97,7 @@ def has_vnni(flags: set[str]) -> bool:
 
 
 def starts(row: dict, layers: int | None) -> bool:
-    """Whether the layers take so little time that starting them is most of it."""
+    """Whether starting the kernels takes most of the time of the layers."""
     if not layers:
         return False
     limit = START_US["pytorch-eager" if row["latency_runtime"].startswith("pytorch-eager") else "other"]

@@ -15,14 +15,15 @@ from effdl.utils.files import write_atomic
 def to_torch_export(model: nn.Module, input_shape: tuple[int, int, int], path: Path) -> int:
     """Write a model as a ``torch.export`` program for any batch size; return the file's length in bytes.
 
-    It takes normalized float32 images (N, C, H, W) and gives float32 logits (N, classes). The example it was traced
-    with is not in the file.
+    The program maps normalized float32 images (N, C, H, W) to float32 logits (N, classes). The example input of the
+    tracing is not stored.
 
     Args:
-        model: on the CPU, in eval mode and permanent; it is not changed. Half precision becomes float32.
+        model: on the CPU, in eval mode, with materialized parametrizations; it is not changed.
+            Half precision becomes float32.
 
     Raises:
-        RunError: its code cannot be traced.
+        RunError: the model's code cannot be traced.
     """
     program = traced(model, input_shape, 2, ({0: torch.export.Dim("batch")},))
     program._example_inputs = None  # `torch.export.save` stores them otherwise
@@ -38,16 +39,16 @@ def traced(
     """The graph of a float32 copy of a model for a batch of images.
 
     Raises:
-        RunError: its code cannot be traced.
+        RunError: the model's code cannot be traced.
     """
     model = copy.deepcopy(model).float().eval()
     try:
         with torch.no_grad():
             return torch.export.export(model, (torch.zeros(batch, *input_shape),), dynamic_shapes=dynamic_shapes)
-    except Exception as error:  # whatever the model's own code raises while it is traced
+    except Exception as error:  # of any type, raised by the model's own code
         raise RunError(f"torch.export cannot trace this model: {str(error).partition(chr(10))[0]}") from error
 
 
 def load(path: Path) -> Callable[[Tensor], Tensor]:
-    """The function from images to logits that a file holds."""
+    """Load a program as a function from images (N, C, H, W) to logits (N, classes)."""
     return torch.export.load(path).module()

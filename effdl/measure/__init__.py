@@ -1,1 +1,1 @@
-"""One module per measured quantity; each returns a flat dict of plain numbers, None where nothing was measured."""
+"""One module per measured quantity; each returns a flat dict of plain numbers, None for those not measured."""

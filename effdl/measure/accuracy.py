@@ -14,7 +14,7 @@ def accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], topk: S
 
     `batches` yields (images, labels): float (n, C, H, W) and int64 (n,). Returns ``top<k>`` (fraction of images whose
     label is among the k highest logits, 0 to 1), ``loss`` (mean over images, nats) and ``images``. A ``top<k>`` with
-    k >= number of classes says nothing and is None; without images everything but ``images`` is None.
+    k >= number of classes would always be 1 and is None; without images all values but ``images`` are None.
     """
     first = next((p for p in model.parameters() if p.is_floating_point()), None)
     device, dtype = (first.device, first.dtype) if first is not None else (None, None)
@@ -36,7 +36,7 @@ def accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], topk: S
 
 
 def sum_dtype(device: torch.device) -> torch.dtype:
-    """The widest floating point there is on a device: Apple's GPUs have no float64."""
+    """The widest floating-point type of a device: Apple's GPUs have no float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 

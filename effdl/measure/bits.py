@@ -1,4 +1,4 @@
-"""How many bits the activations have that enter each layer, and the bit operations that follow from it."""
+"""Number of bits of the activations that enter each layer, and the bit operations that follow from them."""
 
 from collections.abc import Iterable
 
@@ -10,25 +10,25 @@ from effdl.nn.hooks import forward_hooks
 from effdl.nn.layers import weights
 from effdl.nn.quantizers import ActivationQuantizer
 
-# Their outputs are among the values of their inputs (or zero).
+# Modules whose outputs are values of their inputs, or zero.
 PASSING = (nn.Identity, nn.Flatten, nn.Dropout, nn.ReLU, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 
 
 def activation_bits(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, tuple[int, int]]:
-    """Bits of the activations that enter each weight layer, and how many there are, by the layer's name.
+    """Bits and number of the activations that enter each layer with weights, by the layer's name.
 
-    They are those of the quantizer that the activations come from, if nothing but rearrangement is between, else
-    those of their floating-point format.
+    Activations that come from a quantizer, with only modules of `PASSING` in between, have its number of bits, others
+    that of their floating-point format.
     """
     known: dict[int, int] = {}
     found: dict[str, tuple[int, int]] = {}
-    alive = []  # or another tensor would get the identity of one that is gone
+    alive = []  # keeps tensors alive: the id of a freed tensor may be reused
     names = {module: name for name, module, _ in weights(model)}
 
     def bits_of(tensor: torch.Tensor) -> int:
         return known.get(id(tensor), 8 * tensor.dtype.itemsize)
 
-    def look(module: nn.Module, arguments: tuple, output) -> None:
+    def note(module: nn.Module, arguments: tuple, output) -> None:
         entering = arguments[0] if arguments and isinstance(arguments[0], torch.Tensor) else None
         if module in names and entering is not None:
             found[names[module]] = (bits_of(entering), entering.numel())
@@ -40,16 +40,21 @@ def activation_bits(model: nn.Module, input_shape: tuple[int, int, int]) -> dict
         elif isinstance(module, PASSING) and entering is not None:
             known[id(output)] = bits_of(entering)
 
-    with eval_mode(model), forward_hooks(model.modules(), look):
+    with eval_mode(model), forward_hooks(model.modules(), note):
         model(example_input(model, (1, *input_shape)))
     return found
 
 
 def summary(rows: Iterable[dict], macs_nonzero: int, float_bits: int) -> dict:
-    """``weight_bits``, ``activation_bits`` and ``bops`` of a model, from its layers' rows (see `per_layer`).
+    """``weight_bits``, ``activation_bits`` and ``bops`` of a model, from the rows of its layers (see `per_layer`).
 
-    The first is the mean over weights, the second over the activations that enter layers, the third the sum of
-    non-zero MACs x bits of the weight x bits of the activation; products of two activations have `float_bits`.
+    ``weight_bits`` is the mean over all weights, ``activation_bits`` the mean over the activations that enter layers
+    (None without layers), and ``bops`` the sum of non-zero MACs x bits of the weight x bits of the activation.
+
+    Args:
+        rows: one for each weight.
+        macs_nonzero: of the whole model; those that belong to no row are products of two activations.
+        float_bits: number of bits of these activations.
     """
     rows = list(rows)
     weight_count, activations = sum(row["weights"] for row in rows), sum(row["inputs"] for row in rows)

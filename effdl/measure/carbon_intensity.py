@@ -11,7 +11,7 @@ from effdl.utils.errors import UserError
 def carbon_intensity(country: str | None) -> tuple[float | None, str]:
     """Carbon intensity of electricity (g CO2eq per kWh) and where it is from; (None, "unavailable") without the data.
 
-    Raises UserError for a country that is not there: codecarbon itself would go on with the world average.
+    Raises UserError for an unknown country, for which codecarbon itself would use the world average.
     """
     try:
         if country is None:

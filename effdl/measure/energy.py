@@ -32,8 +32,8 @@ START_LIMIT_S = 60  # codecarbon needs about 2 s; a machine where it hangs gets 
 
 @dataclass
 class Energy:
-    """What a phase used. `energy_kwh` is that of the hardware (cpu + gpu + ram, those available) as measured or
-    estimated, without PUE; ``co2eq_g = energy_kwh x pue x grid_g_per_kwh``. None is unknown, never 0.
+    """Energy and emissions of a phase. `energy_kwh` is that of the hardware (available ones of cpu, gpu, ram), measured
+    or estimated, without PUE; ``co2eq_g = energy_kwh x pue x grid_g_per_kwh``. None is unknown, never 0.
 
     Phases add up (also with ``sum``); a sum with an unknown part is unknown.
     """
@@ -66,7 +66,7 @@ class EnergyMeter:
         self.grid_g_per_kwh, self.grid_source = carbon_intensity(country)
         self._tracker = None
         self._in_phase = threading.Lock()
-        # Detecting the hardware takes codecarbon 2 s, mostly waiting for a child process: do it behind other work.
+        # Detecting the hardware takes codecarbon 2 s, mostly waiting for a child process: do it in a thread.
         self._starting = threading.Thread(target=self._attempt, args=(self._start,), daemon=True) if enabled else None
         if self._starting:
             self._starting.start()
@@ -92,14 +92,14 @@ class EnergyMeter:
             self._in_phase.release()
 
     def sources(self) -> dict[str, Source]:
-        """How the energy of ``cpu``, ``gpu`` and ``ram`` is known."""
+        """Whether the energy of ``cpu``, ``gpu`` and ``ram`` is measured, estimated or unavailable."""
         found: dict[str, Source] = {"cpu": "unavailable", "gpu": "unavailable", "ram": "unavailable"}
         for part in self._hardware():
             found[component(part)] = source(part)
         return found
 
     def describe(self) -> dict:
-        """What the figures rest on; ``cpu_power_w`` is the full-load CPU power an estimate assumes (TDP), else None."""
+        """The basis of the figures; ``cpu_power_w`` is the CPU power (TDP) that an estimate assumes, else None."""
         cpu = next((part for part in self._hardware() if component(part) == "cpu"), None)
         return {
             "cpu_model": getattr(cpu, "_model", None),
@@ -112,7 +112,7 @@ class EnergyMeter:
         }
 
     def _attempt(self, action, *args) -> None:
-        """action(*args); whatever a machine does to codecarbon, the run goes on."""
+        """Call action(*args); an error in codecarbon ends the measurement, not the run."""
         try:
             action(*args)
         except Exception as error:
@@ -126,7 +126,7 @@ class EnergyMeter:
         self._tracker = start_tracker()
 
     def _ready(self):
-        """The tracker, once it is there; None if there is none."""
+        """Wait for the tracker to start and return it; None if it did not."""
         if self._starting:
             self._starting.join(START_LIMIT_S)
             if self._starting.is_alive():
@@ -164,12 +164,12 @@ def _shared_meter(energy: str) -> EnergyMeter:
 
 
 def energy_meter(config: dict) -> EnergyMeter:
-    """The meter for a run's config, one per process: it takes seconds to start, behind other work."""
+    """The meter for a run's config; one per process, because it takes seconds to start."""
     return _shared_meter(json.dumps(config["energy"]))
 
 
 def start_tracker():
-    """A codecarbon tracker that talks to nobody and writes nothing, its hardware detected.
+    """A codecarbon tracker that opens no connection and writes no file, with its hardware detected.
 
     Every key that could open a connection or a file is given, since codecarbon reads the others from
     CODECARBON_* variables and ~/.codecarbon.config. Its own emissions are not used (`EnergyMeter` knows the carbon
@@ -201,7 +201,7 @@ def start_tracker():
 
 
 def own_gpu() -> str:
-    """Index or identifier of the one GPU that is this process's among several."""
+    """Index or identifier of the GPU that this process uses among several."""
     visible = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
     return visible[Group.local_rank] if Group.local_rank < len(visible) else str(Group.local_rank)
 

@@ -1,4 +1,4 @@
-"""The state in which every measurement is taken."""
+"""Eval mode and example inputs, which all measurements share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from torch.nn.utils import parametrize
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put `model` in eval mode without gradients; every module's own mode is restored afterwards.
+    """Put `model` in eval mode without gradients; the mode of every module is restored afterwards.
 
-    Parametrizations (masks, quantizers) are computed once, not at every forward pass: the stored model has them
-    made permanent, so neither its latency nor its MACs include them.
+    Parametrizations (masks, quantizers) are computed once, not in every forward pass: the stored model has them
+    materialized, so neither its latency nor its MACs include them.
     """
     training = {module: module.training for module in model.modules()}
     model.eval()
@@ -22,7 +22,7 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         for module, flag in training.items():
-            module.training = flag  # not .train(): a frozen norm inside a training model stays frozen
+            module.training = flag  # not .train(), which would change frozen norms within a model in training
 
 
 def example_input(model: nn.Module, shape: tuple[int, ...], device: torch.device | str | None = None) -> torch.Tensor:

@@ -28,7 +28,7 @@ def latency(
 
     The model must already be on `device`. `threads` is PyTorch's number of CPU threads during the measurement.
     After a warm-up of `warmup_s` seconds or `max_runs`, runs repeat for `budget_s` seconds, but at least `min_runs`
-    (>= 2) and at most `max_runs` times: fast models are measured in no time, slow ones well enough.
+    (>= 2) and at most `max_runs` times.
     """
     seconds = forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, max_runs, budget_s)
     return latency_row(seconds, threads, batch, "pytorch-eager")
@@ -46,7 +46,7 @@ def throughput(
     max_runs: int = 50,
     budget_s: float = 0.5,
 ) -> dict:
-    """Images per second at a batch size that fills the machine: batch / median time. Arguments as for `latency`."""
+    """Images per second, batch / median time, at a batch size that uses the whole machine. Arguments: see `latency`."""
     seconds = forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, max_runs, budget_s)
     return {"throughput_images_per_s": batch / statistics.median(seconds), "throughput_batch": batch}
 
@@ -69,7 +69,7 @@ def forward_seconds(model, shape, device, threads, warmup_s, min_runs, max_runs,
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for the GPU; nothing to wait for on a CPU."""
+    """Wait until a GPU has finished; on a CPU there is nothing to wait for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -78,7 +78,7 @@ def synchronize(device: torch.device) -> None:
 
 @contextmanager
 def cpu_threads(threads: int) -> Iterator[None]:
-    """Use this number of CPU threads, then the former one again."""
+    """Use this number of CPU threads in the ``with`` block; the former number is restored afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -1,4 +1,4 @@
-"""Where a model's parameters and multiply-accumulates are."""
+"""The table of layers: parameters, multiply-accumulates and bits of each weight of a model."""
 
 from torch import nn
 
@@ -19,7 +19,7 @@ def per_layer(model: nn.Module, input_shape: tuple[int, int, int], stored: dict[
     layers are counted in the first one, so that columns add up; attention products belong to no weight and to no row.
 
     Args:
-        stored: how the file keeps each tensor, as `storage.breakdown` says; None: as plain floats.
+        stored: the result of `storage.breakdown`, how the file stores each tensor; None: as plain floats.
     """
     _, layers = trace(model, input_shape)
     entering = activation_bits(model, input_shape)
@@ -30,7 +30,7 @@ def per_layer(model: nn.Module, input_shape: tuple[int, int, int], stored: dict[
 
 
 def bits(layer: LayerMacs, entering: dict[str, tuple[int, int]], stored: dict[str, dict] | None) -> dict:
-    """The part of a weight's row that says how many bits and bytes there are."""
+    """The columns of a weight's row about bits and bytes."""
     weight = getattr(layer.module, layer.attribute)
     plain = {"bits": 8 * weight.dtype.itemsize, "bytes": weight.nbytes}
     kept = (stored or {}).get(f"{layer.name}.{layer.attribute}".lstrip("."), plain)
@@ -46,7 +46,7 @@ def bits(layer: LayerMacs, entering: dict[str, tuple[int, int]], stored: dict[st
 
 
 def attributes(layer: LayerMacs) -> list[tuple[nn.Module, str]]:
-    """The weight and its bias, if any."""
+    """Module and attribute of a weight and of its bias, if there is one."""
     bias = "in_proj_bias" if layer.attribute == "in_proj_weight" else "bias"
     names = [layer.attribute] if getattr(layer.module, bias) is None else [layer.attribute, bias]
     return [(layer.module, name) for name in names]

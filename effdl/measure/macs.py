@@ -1,4 +1,4 @@
-"""Multiply-accumulates of one inference, counted on the operations that really run."""
+"""Multiply-accumulates (MACs) of one inference, counted on the operations that are executed."""
 
 from dataclasses import dataclass
 
@@ -23,17 +23,17 @@ class LayerMacs:
 
 
 def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> dict:
-    """``macs`` of one input (C, H, W), attention products included, and ``macs_nonzero``, those whose weight is not
-    zero (products of two activations all count). Both are exact integers; padding counts as input.
+    """``macs`` and ``macs_nonzero`` of one input (C, H, W), exact integers.
 
-    The model is left as it was: mode, random state, hooks.
+    ``macs`` includes the products of attention; ``macs_nonzero`` leaves out those whose weight is zero. Padding counts
+    as input. The mode of the model, its hooks and the state of the random generators are the same afterwards.
     """
     total, layers = trace(model, input_shape)
     return {"macs": total, "macs_nonzero": total - sum(layer.macs - layer.macs_nonzero for layer in layers)}
 
 
 def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, list[LayerMacs]]:
-    """Run one input; return the MACs of the whole model and of each weight, in the order of `nn.layers.weights`."""
+    """The MACs of the whole model for one input (C, H, W), and of each weight in the order of `nn.layers.weights`."""
     x = example_input(model, (1, *input_shape))
     with eval_mode(model), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         compute_parametrizations(model)
@@ -62,7 +62,7 @@ def weight_macs(module: nn.Module, attribute: str, positions: list[Positions] | 
 
 
 def compute_parametrizations(model: nn.Module) -> None:
-    """Fill the cache of `eval_mode` now, so that the arithmetic of parametrizations is not counted as the model's."""
+    """Fill the cache of `eval_mode`, so that the operations of parametrizations are not counted as the model's."""
     for module in model.modules():
         if parametrize.is_parametrized(module):
             for name in module.parametrizations:

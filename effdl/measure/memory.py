@@ -1,4 +1,4 @@
-"""The most memory in use at once."""
+"""Peak memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +21,11 @@ class PeakMemory:
 
 @contextmanager
 def peak_memory(device: torch.device | str) -> Iterator[PeakMemory]:
-    """Measure the peak inside the block: tensors on the GPU (PyTorch's allocator) for a CUDA device, else the resident
-    memory of the whole process, Python, libraries and what its allocator keeps for reuse included (Linux only: VmHWM,
-    man 5 proc)."""
+    """Measure the peak memory in the ``with`` block.
+
+    For a CUDA device it is that of the tensors on the GPU (PyTorch's allocator), else the resident memory of the whole
+    process, with Python, libraries and memory that its allocator keeps for reuse (Linux only: VmHWM, man 5 proc).
+    """
     peak, device = PeakMemory(), torch.device(device)
     cuda = device.type == "cuda"
     if cuda:
@@ -42,7 +44,7 @@ def peak_memory(device: torch.device | str) -> Iterator[PeakMemory]:
 
 
 def reset_high_water_mark() -> bool:
-    """Set the process's peak resident memory to what is resident now; False where the system cannot."""
+    """Reset the peak resident memory of the process to the present one; False if the system does not support it."""
     try:
         (PROCESS / "clear_refs").write_text("5")
         high_water_mark()

@@ -1,4 +1,4 @@
-"""The Pareto front: the points that no other point beats. Pure; standard library only."""
+"""The Pareto front: the points that no other point dominates. Pure functions; standard library only."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def front(points: Sequence[Sequence[float]], objectives: Sequence[str]) -> list[
         objectives: "min" or "max" for each number.
 
     Raises:
-        ValueError: an objective is neither, a point has another length, or holds NaN.
+        ValueError: an objective is neither, or a point has another length or contains NaN.
     """
     if wrong := set(objectives) - {MIN, MAX}:
         raise ValueError(f"objectives {sorted(wrong)}: allowed are {MIN} and {MAX}")
@@ -28,7 +28,7 @@ def front(points: Sequence[Sequence[float]], objectives: Sequence[str]) -> list[
     if any(math.isnan(value) for cost in costs for value in cost):
         raise ValueError("a point with NaN is neither better nor worse than another")
     found: list[int] = []
-    for i in sorted(range(len(costs)), key=costs.__getitem__):  # what dominates a point comes before it
+    for i in sorted(range(len(costs)), key=costs.__getitem__):  # points that dominate a point come before it
         if not any(dominates(costs[j], costs[i]) for j in found):
             found.append(i)
     return found

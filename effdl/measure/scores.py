@@ -1,6 +1,6 @@
-"""Scores of efficient models that others defined: pure formulas, and the columns they make of a run's rows.
+"""Published scores of efficient models: pure formulas, and the columns that follow from the rows of a run.
 
-What was not measured makes a score None. Standard library only.
+A score is None if a value that it needs was not measured. Standard library only.
 """
 
 from bisect import bisect_left, bisect_right
@@ -170,7 +170,7 @@ def average_ranks(entries: Sequence[Sequence[float | None]]) -> list[float | Non
 
 
 def rank(value: float, ordered: Sequence[float]) -> float:
-    """Place of a value among ordered values, from 1; equal ones share the mean of their places."""
+    """Rank of a value among values in ascending order, from 1; equal values share the mean of their ranks."""
     return (bisect_left(ordered, value) + bisect_right(ordered, value) + 1) / 2
 
 
@@ -185,7 +185,7 @@ class TrainingCost(NamedTuple):
 
 
 def training_cost(power_w: float, hours: float, hardware: str | None = None) -> TrainingCost:
-    """What a training cost: Strubell, Ganesh & McCallum 2019 (ACL), equations 1 and 2.
+    """The cost of a training by Strubell, Ganesh & McCallum 2019 (ACL), equations 1 and 2.
 
     ``p_t = 1.58 t p / 1000`` kWh and ``CO2e = 0.954 p_t`` lbs, with the data-centre overhead (PUE) and the carbon
     intensity of the USA that the paper assumes; `effdl` itself reports ``co2eq_g`` with those of the run's config.
@@ -207,5 +207,5 @@ def training_cost_columns(duration_s: float | None, energy_kwh: float | None, ha
 
 
 def missing(row: dict, keys: Iterable[str]) -> bool:
-    """Whether one of these was not measured."""
+    """Whether a value of any of the keys was not measured."""
     return any(row.get(key) is None for key in keys)

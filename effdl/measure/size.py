@@ -1,4 +1,4 @@
-"""How large a model is: parameters in memory, bytes on disk."""
+"""The size of a model: parameters and bytes of its file."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -16,8 +16,8 @@ def count(model: nn.Module) -> dict:
     """``params``, ``params_nonzero``, ``sparsity`` = 1 - params_nonzero/params and ``weight_sparsity``, the same over
     the weights of convolutions, linear layers and attention projections only.
 
-    A parametrized tensor (masked, quantized ...) counts as the forward pass sees it, that is as it will be once the
-    parametrization is made permanent; a tensor used twice counts once. A fraction of nothing is None.
+    A parametrized tensor (masked, quantized) counts as the forward pass computes it, that is, as it is in the
+    materialized model. A tensor that is used twice counts once. A sparsity is None if there are no parameters.
     """
     with eval_mode(model):
         params, params_nonzero = sizes(parameters(model))
@@ -36,9 +36,9 @@ def file_bytes(path: str | Path) -> int:
 
 
 def parameters(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """(module, attribute) of every parameter the model has once its parametrizations are permanent, each once.
+    """(module, attribute) of every parameter of the model with materialized parametrizations, each parameter once.
 
-    What a parametrization stores for itself (a mask, a learned scale) is not part of the model.
+    The own tensors of a parametrization (a mask, a learned scale) do not belong to them.
     """
     inner = {child for m in model.modules() if parametrize.is_parametrized(m) for child in m.parametrizations.modules()}
     return distinct(
@@ -51,7 +51,7 @@ def parameters(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
 
 
 def distinct(attributes: Iterable[tuple[nn.Module, str]]) -> Iterator[tuple[nn.Module, str]]:
-    """Leave out the tensors already met under another name."""
+    """The attributes without those whose tensor came before under another name."""
     seen = set()
     for module, name in attributes:
         tensor = id(source(module, name))
@@ -61,7 +61,7 @@ def distinct(attributes: Iterable[tuple[nn.Module, str]]) -> Iterator[tuple[nn.M
 
 
 def source(module: nn.Module, name: str) -> Tensor | None:
-    """The stored tensor behind an attribute: itself, or the original of its parametrization (the first, if several)."""
+    """The stored tensor of an attribute: itself, or the (first) original of its parametrization."""
     if not parametrize.is_parametrized(module, name):
         return getattr(module, name)
     stored = module.parametrizations[name]
@@ -69,7 +69,7 @@ def source(module: nn.Module, name: str) -> Tensor | None:
 
 
 def sizes(attributes: Iterable[tuple[nn.Module, str]]) -> tuple[int, int]:
-    """Number of elements, and of those that are not exactly zero."""
+    """Number of all elements, and number of elements that are not exactly zero."""
     total = nonzero = 0
     for module, name in attributes:
         tensor = getattr(module, name)

@@ -1,1 +1,1 @@
-"""One module per family of models; `build.build` makes any of them from its config."""
+"""One module per family of models; `build.build` builds any of them from its config."""

@@ -1,4 +1,4 @@
-"""The two pieces most convolutional families are made of, and their initialisation."""
+"""Building blocks of convolutional families, and their initialisation."""
 
 from torch import nn
 
@@ -6,7 +6,7 @@ from torch import nn
 def conv_bn(
     inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, bias: bool = False
 ) -> list[nn.Module]:
-    """A convolution that keeps (or divides by ``stride``) the size of the map, and its batch norm."""
+    """A convolution that keeps the size of the map (or divides it by ``stride``), and its batch norm."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=bias)
     return [conv, nn.BatchNorm2d(outputs)]
 

@@ -1,4 +1,4 @@
-"""From the config of a model to the model, checked to take the images of the data set."""
+"""Build a model from its config, and check that it takes the images of the data set."""
 
 import inspect
 import logging
@@ -61,7 +61,7 @@ def build(config: dict, channels: int, image_size: int, classes: int, *, trusted
 
 
 def _shipped_family(config: dict) -> Callable[..., nn.Module]:
-    """The family that a config from a file names; UserError unless it is one of this package, with values it allows."""
+    """The family that a config from a file names; UserError unless it is one of this package, with allowed values."""
     if not is_shipped("model", config):
         raise UserError(
             f"model={option_name(config)}: a stored model may only name a family of effdl's (--trust runs others)"
@@ -71,7 +71,7 @@ def _shipped_family(config: dict) -> Callable[..., nn.Module]:
 
 
 def dry_run(model: nn.Module, name: str, channels: int, image_size: int, classes: int) -> None:
-    """Raise UserError unless ``model`` turns two images into two rows of logits; leaves it and the RNG as they were."""
+    """Raise UserError unless ``model`` turns two images into two rows of logits; leaves it and the RNG unchanged."""
     image = f"{channels}x{image_size}x{image_size}"
     modes = {module: module.training for module in model.modules()}
     model.eval()

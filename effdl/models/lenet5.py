@@ -1,4 +1,4 @@
-"""LeNet-5 as Caffe has it, the one that pruning papers count."""
+"""LeNet-5 in the version of Caffe, which pruning papers use."""
 
 from torch import nn
 

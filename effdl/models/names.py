@@ -1,4 +1,4 @@
-"""The one check the bridges to other libraries share."""
+"""The check of model names that the bridges to other libraries share."""
 
 from collections.abc import Collection
 from difflib import get_close_matches

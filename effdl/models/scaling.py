@@ -1,4 +1,4 @@
-"""How the sizes inside a network follow from a width multiplier and from the size of the images."""
+"""Sizes inside a network as functions of the width multiplier and the image size."""
 
 
 def scaled(channels: int, width: float, multiple: int = 1) -> int:

@@ -1,4 +1,4 @@
-"""The model in a stored file, built again from the file alone."""
+"""Loading of stored models, which are rebuilt from the file alone."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ MODEL_FILE = "model.safetensors"  # in a run folder
 
 
 def load_model(path: str | Path, *, trusted: bool = False) -> nn.Module:
-    """The model in a stored file, in eval mode, with bit-identical weights; architecture and all come from the file.
+    """The model in a stored file, in eval mode, with bit-identical weights; the file also has the architecture.
 
     Args:
-        path: a ``model.safetensors`` of a run folder, or the run folder.
+        path: a file ``model.safetensors``, or the run folder that has it.
         trusted: also build a model whose code is not part of effdl.
 
     Raises:
@@ -29,12 +29,12 @@ def load_model(path: str | Path, *, trusted: bool = False) -> nn.Module:
         {**model["config"], "weights": None}, model["channels"], model["image_size"], model["classes"], trusted=trusted
     )
     network = apply(network, model.get("structure", []))
-    network.load_state_dict(state, assign=True)  # not copied: a half-precision model stays one
+    network.load_state_dict(state, assign=True)  # assigned, not copied, so that half precision is kept
     return network.eval()
 
 
 def read_description(path: str | Path) -> dict:
-    """What a stored file (or that of a run folder) says of its model: architecture and stage."""
+    """The description of the model in a stored file (or that of a run folder): architecture and stage."""
     return storage.read(_file(path))[1]
 
 

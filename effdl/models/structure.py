@@ -1,7 +1,7 @@
-"""How the structure of a model differs from that of a freshly built one: told as data, and made so again.
+"""Differences between the structure of a model and that of its newly built architecture, as data.
 
-A stored model holds the config of its architecture and the list that `changes` gives; `apply` makes a model of that
-config ready for the stored tensors. Only the types in `ALLOWED`, within the bounds there, can come out of a file.
+A stored model has the config of its architecture and the result of `changes`; `apply` gives a newly built model the
+structure of the stored tensors. A file can only create modules of the types in `ALLOWED`, within the bounds there.
 """
 
 from collections.abc import Iterator
@@ -22,8 +22,10 @@ Size = Annotated[int, Field(ge=1, le=1 << 24)]
 Extent = Annotated[int, Field(ge=0, le=1024)]  # of a window, in pixels
 Bits = Annotated[int, Field(ge=1, le=32)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-SEQUENTIAL, DEEPEST = "torch.nn.Sequential", 8  # sequences within sequences in a file
-OWN = {kind.__name__: kind for kind in (ActivationQuantizer, ZeroPadShortcut)}  # files name them without their module
+SEQUENTIAL, DEEPEST = "torch.nn.Sequential", 8  # largest depth of nested sequences in a file
+OWN = {
+    kind.__name__: kind for kind in (ActivationQuantizer, ZeroPadShortcut)
+}  # in files their names have no module path
 
 
 def _extents(dimensions: int) -> Any:
@@ -48,7 +50,7 @@ def _pooling(dimensions: int, *others: str) -> dict[str, Any]:
 
 
 NORM = {"num_features": Size, "eps": Number, "momentum": Number | None, "affine": bool, "track_running_stats": bool}
-# Types that can be made again, with the constructor's arguments; each but `bias` is an attribute of the same name.
+# Types that can be rebuilt, with their constructor's arguments; all but `bias` are attributes of the same name.
 ALLOWED: dict[str, dict[str, Any]] = {
     **{f"torch.nn.Conv{n}d": _convolution(n) for n in (1, 2, 3)},
     "torch.nn.Linear": {"in_features": Size, "out_features": Size, "bias": bool},
@@ -77,26 +79,26 @@ ALLOWED: dict[str, dict[str, Any]] = {
 
 
 def changes(model: nn.Module, reference: nn.Module) -> list[dict]:
-    """The modules of a model that are not what they are in a reference, in the order of ``named_modules``.
+    """The modules of a model that differ from those of a reference, in the order of ``named_modules``.
 
-    Parametrized modules count as the plain modules that they become. Values of tensors do not matter, nor dtypes.
+    Parametrized modules count as the materialized modules. Values and dtypes of tensors are not compared.
 
     Returns:
-        JSON-able ``{"name": ..., "type": ..., ARGUMENT: ...}`` for each; of a changed module no child is listed.
+        A JSON-able ``{"name": ..., "type": ..., ARGUMENT: ...}`` for each; children of a changed module are not listed.
 
     Raises:
-        RuntimeError: a difference that such a list cannot tell, with the module's name.
+        RuntimeError: such a list cannot describe a difference; the message has the module's name.
     """
     return list(_changes("", model, reference))
 
 
 def apply(reference: nn.Module, changes: list[dict]) -> nn.Module:
-    """Give a reference, in place, the structure that `changes` told of; new tensors hold initial values, on the CPU.
+    """Give a reference the structure that `changes` describes, in place; new tensors have initial values, on the CPU.
 
-    Returns it, or the module that took its place. ``changes`` may come out of a file.
+    Returns the reference, or the module that replaces it as a whole. ``changes`` may come from an untrusted file.
 
     Raises:
-        UserError: ``changes`` does not describe modules that may be made, or far larger ones than the reference.
+        UserError: ``changes`` does not describe allowed modules, or describes far larger ones than the reference.
     """
     if not conforms(changes, list[dict]):
         raise UserError("model structure: not a list of modules")
@@ -136,7 +138,7 @@ def _changes(name: str, module: nn.Module, reference: nn.Module) -> Iterator[dic
 
 
 def _describe(name: str, module: nn.Module) -> dict:
-    """Type and arguments of a module of an allowed type; of a sequence, those of its children."""
+    """Type and arguments of a module of an allowed type; for a sequence also those of its children."""
     kind = _type_name(module)
     if kind not in ALLOWED:
         raise RuntimeError(f"{name or 'the model'} cannot be stored: its new structure holds a {kind}")
@@ -149,7 +151,7 @@ def _describe(name: str, module: nn.Module) -> dict:
 
 
 def _make(name: Any, description: Any) -> nn.Module:
-    """The module of a description, which may be forged."""
+    """Build the module of a description, which may come from an untrusted file."""
     try:
         return _constructed(description, 0)
     except (LookupError, ValueError, TypeError, RuntimeError, AssertionError, ArithmeticError) as error:
@@ -182,7 +184,7 @@ def _elements(model: nn.Module) -> int:
 
 
 def _type_name(module: nn.Module) -> str:
-    """Public name of a module's class."""
+    """The public name of a module's class."""
     kind = plain_type(module)
     if OWN.get(kind.__name__) is kind:
         return kind.__name__

@@ -1,4 +1,4 @@
-"""Find and replace the first and the last layer of a classifier of any library."""
+"""Find and replace the first and the last layer of a classifier from any library."""
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ def _layers(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[
 
 
 def last_layer(model: nn.Module) -> tuple[str, nn.Module]:
-    """Name and module of the layer that gives the logits: the last linear layer or convolution, as registered."""
+    """Name and module of the layer that computes the logits: the last registered linear layer or convolution."""
     return _layers(model, (nn.Linear, nn.Conv2d))[-1]
 
 
@@ -26,8 +26,8 @@ def set_classes(model: nn.Module, classes: int) -> None:
 def adapt_filters(weight: torch.Tensor, channels: int) -> torch.Tensor:
     """Filters (outputs, inputs, kH, kW) for images of another number of ``channels``, with outputs as large as before.
 
-    One channel: the sum over the old inputs, which answers to a grey image as before. More: the old inputs in
-    turn, scaled by inputs/channels.
+    With one channel they are the sum over the old inputs, which gives the old outputs for a grey image. With more,
+    the old inputs are repeated in turn and scaled by inputs/channels.
     """
     inputs = weight.shape[1]
     if channels == 1:

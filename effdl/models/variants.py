@@ -1,4 +1,4 @@
-"""Cheaper convolutions from the start: depthwise separable or grouped ones in place of a family's own."""
+"""Cheaper convolutions for any family: depthwise separable or grouped ones replace its own."""
 
 from typing import Literal
 
@@ -15,10 +15,10 @@ def convolutions(model: nn.Module, kind: Convolution, groups: int) -> nn.Module:
     "separable": one kxk filter per input channel, then a 1x1 convolution (Howard et al. 2017, "MobileNets", section
     3.1), with nothing between them (Chollet 2017, "Xception", section 4.7): k²·C + C·N weights in place of k²·C·N.
     "grouped": `groups` groups of C/groups input and N/groups output channels that do not mix (Krizhevsky et al. 2012):
-    k²·C·N/groups weights. "standard": the model as it is.
+    k²·C·N/groups weights. "standard": the model is not changed.
 
-    The first convolution stays, since it reads the few channels of the image, and so do those that are grouped
-    already. New ones have PyTorch's initialisation, which counts the inputs that a filter really has.
+    The first convolution, which reads the few channels of the image, and grouped convolutions are not replaced. New
+    ones have PyTorch's initialisation, which depends on the actual number of inputs of a filter.
 
     Raises:
         UserError: `groups` does not divide the channels of a layer.

@@ -26,9 +26,9 @@ def vgg(
     """VGG-``depth``: five groups of 3x3 convolutions with 64 to 512 channels (times ``width``), pooling after each.
 
     Simonyan & Zisserman 2015, table 1, with batch norm and a single linear layer as in kuangliu/pytorch-cifar:
-    VGG-16 has 14,728,266 parameters for CIFAR-10. Images under 32x32 are at one pixel before the fifth pooling:
-    the poolings left are omitted. ``conv`` and ``groups``: see `variants.convolutions`. ``dropout`` acts before the
-    last layer.
+    VGG-16 has 14,728,266 parameters for CIFAR-10. Images under 32x32 have one pixel left before the fifth pooling; the
+    remaining poolings are then omitted. ``conv`` and ``groups``: see `variants.convolutions`. ``dropout`` acts before
+    the last layer.
     """
     layers: list[nn.Module] = []
     inputs, size = channels, image_size

@@ -1,4 +1,4 @@
-"""Start from the weights of another run."""
+"""Initialize a model with the weights of another run."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from effdl.utils.errors import UserError
 def load_weights(model: nn.Module, source: str) -> list[str]:
     """Copy into ``model`` the tensors of ``source``: a run folder, its model file, or any .safetensors state dict.
 
-    Returns messages for the log. A last layer for another number of classes is left as initialised. Raises UserError
-    if ``source`` does not exist, or differs from the model in anything else.
+    Returns messages for the log. A last layer for another number of classes keeps its initial weights. Raises
+    UserError if ``source`` does not exist, or differs from the model in any other tensor.
     """
     from effdl.models.storage import read
 
@@ -34,11 +34,11 @@ def load_weights(model: nn.Module, source: str) -> list[str]:
 
 
 def mismatches(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> dict[str, str]:
-    """What keeps the tensors ``found`` from filling those ``wanted``: a sentence for each name."""
+    """Reasons, by name, why the tensors ``found`` cannot be loaded into those ``wanted``."""
     problems = {}
     for key, tensor in wanted.items():
         if key not in found:
-            if not key.endswith("num_batches_tracked"):  # a counter that inference never reads; files may omit it
+            if not key.endswith("num_batches_tracked"):  # a counter that inference does not read; files may omit it
                 problems[key] = f"{key} is missing"
         elif found[key].shape != tensor.shape:
             problems[key] = f"{key} is {tuple(found[key].shape)} there, {tuple(tensor.shape)} here"

@@ -1,4 +1,4 @@
-"""Which layer's output is which layer's input: seen in one forward pass, not guessed from names."""
+"""Which layer's output is which layer's input, recorded in one forward pass rather than guessed from names."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -14,25 +14,29 @@ Value = tuple[int, int]  # a tensor at one time: its identity, and how often it 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module without children: what it read, what it gave, and how many operations read that."""
+    """One call of a module without children.
+
+    `entering` and `leaving` are its input and its output, `dimensions` is the number of dimensions of the output, and
+    `readers` the number of operations that read the output.
+    """
 
     name: str
     module: nn.Module
     entering: Value
     leaving: Value
-    dimensions: int  # of what it gave
+    dimensions: int
     readers: int
 
 
 class CallGraph:
-    """The calls of one forward pass, in their order.
+    """The calls of one forward pass, in order of execution.
 
-    Modules whose input or output is not a single tensor are left out, and so are parametrizations.
+    Left out are parametrizations and modules whose input or output is not a single tensor.
     """
 
     def __init__(self, model: nn.Module, images: Tensor):
         self.calls: list[Call] = []
-        records, alive = [], []  # a tensor that is gone would lend its identity to another
+        records, alive = [], []  # keeps tensors alive: the id of a freed tensor may be reused
         entering: dict[nn.Module, Value | None] = {}
 
         def note_input(module: nn.Module, arguments: tuple) -> None:
@@ -45,7 +49,7 @@ class CallGraph:
                 records.append((module, entering[module], value_of(output), output.ndim, output.grad_fn))
 
         names = {module: name for name, module in leaves(model)}
-        # With gradients, whose graph tells who reads a tensor; the images need one, so that every tensor is in it.
+        # The autograd graph tells which operations read a tensor; the images require a gradient, so that all are in it.
         with forward_hooks(names, note_input, before=True), forward_hooks(names, note_output), torch.enable_grad():
             output = model(images.detach().clone().requires_grad_())
         self.output = value_of(output)
@@ -54,7 +58,7 @@ class CallGraph:
         self.times = Counter(call.module for call in self.calls)
 
     def join(self, followers: dict[str, str]) -> None:
-        """Take each named layer and the module that alone reads its output for one call, by the layer's name."""
+        """Merge the call of each layer with that of its follower, the only reader of its output, under its own name."""
         of = {call.name: call for call in self.calls}
         for name, follower in followers.items():
             last = of[follower]
@@ -63,17 +67,17 @@ class CallGraph:
         self.calls = [call for call in self.calls if call.name not in followers.values()]
 
     def producer(self, value: Value) -> Call | None:
-        """The first call that gave a value; None for images and for what functions between modules gave."""
+        """The first call that computed a value; None for images and results of functions outside of modules."""
         return next((call for call in self.calls if call.leaving == value and call.entering != value), None)
 
     def only_reader(self, call: Call) -> Call | None:
-        """The call that alone reads a call's output, if there is one, looking through what gives it on unchanged."""
+        """The only call that reads a call's output, or None; modules that return their input unchanged are skipped."""
         reading = [other for other in self.calls if other.entering == call.leaving and other.leaving != call.leaving]
         return reading[0] if len(reading) == 1 and call.readers == 1 and call.leaving != self.output else None
 
 
 def leaves(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Modules without children but their parametrizations, which are none themselves."""
+    """Names and modules without children; parametrizations neither count as children nor are returned."""
     found, skipped = [], set()
     for name, module in model.named_modules():
         if parametrize.is_parametrized(module):
@@ -84,12 +88,12 @@ def leaves(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def value_of(tensor: Tensor) -> Value:
-    """What tells a tensor from others, and from itself after it was changed in place."""
+    """What distinguishes a tensor from other tensors, and from itself before it was changed in place."""
     return id(tensor), tensor._version
 
 
 def count_readers(output: Tensor) -> Counter:
-    """How many operations of the graph that led to a tensor read the output of each operation."""
+    """For each operation in the autograd graph of a tensor, the number of operations that read its output."""
     readers: Counter = Counter()
     waiting, seen = [output.grad_fn], {output.grad_fn}
     while waiting:
@@ -98,5 +102,5 @@ def count_readers(output: Tensor) -> Counter:
             if node is not None and node not in seen:
                 seen.add(node)
                 waiting.append(node)
-    del readers[None]  # what needs no gradient
+    del readers[None]  # tensors that require no gradient
     return readers

@@ -1,4 +1,4 @@
-"""Quantization as arithmetic on floats: values on an integer grid, with gradients that pass through the rounding."""
+"""Fake quantization: float arithmetic that rounds values to an integer grid, with straight-through gradients."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class QuantGrid:
-    """What a weight tensor on an integer grid is stored as: codes of `bits` bits, times `scale`.
+    """The integer grid of a weight tensor, which is stored as codes of `bits` bits, to be multiplied by `scale`.
 
     `scale` broadcasts to the weight: () for the tensor, (outputs, 1, 1, 1) per channel. One bit means codes -1 and 1.
     """
@@ -46,7 +46,8 @@ def fake_quantize(x: Tensor, scale: Tensor, zero_point: Tensor | float, low: int
     Args:
         x: of any shape; computed with in the type of `scale`.
         scale: positive, broadcastable to `x`.
-        parts: of how many equal parts of the quantized tensor `x` is one.
+        low, high: the smallest and the largest code.
+        parts: number of equal parts of the quantized tensor, of which `x` is one (the batches of several processes).
     """
     x = x.to(scale.dtype)
     if torch.is_grad_enabled() and scale.requires_grad:

@@ -1,4 +1,4 @@
-"""Counting the floating-point operations that really run."""
+"""Counts of the floating-point operations that a forward pass executes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @contextmanager
 def counting() -> Iterator[FlopCounterMode]:
-    """Count in the block; ``get_total_flops() // 2`` of what it gives are the multiply-accumulates.
+    """Count operations in the ``with`` block; ``get_total_flops() // 2`` of the counter is the number of MACs.
 
-    Attention runs as plain matrix products: the counter does not see inside the fused kernels.
+    Attention runs as plain matrix products in the block, because the counter cannot see inside fused kernels.
     """
     fastpath = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

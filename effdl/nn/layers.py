@@ -28,15 +28,15 @@ def weights(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
 
 
 def plain_type(module: nn.Module) -> type[nn.Module]:
-    """A module's class, as it was before it was parametrized: PyTorch then makes a subclass."""
+    """A module's class before any parametrization; PyTorch gives a parametrized module a subclass of its own."""
     return type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)
 
 
 def excluded(names: list[str], patterns: list[str]) -> set[str]:
-    """The names that fit any of the patterns (``*``, ``?``, ``[...]``).
+    """The names that match any of the patterns (``*``, ``?``, ``[...]``).
 
     Raises:
-        UserError: a pattern that fits none.
+        UserError: a pattern matches no name.
     """
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
@@ -45,9 +45,9 @@ def excluded(names: list[str], patterns: list[str]) -> set[str]:
 
 
 def check_exclude(model: nn.Module, exclude: list[str]) -> None:
-    """Make sure that every pattern fits a layer.
+    """Check that every pattern matches the name of a layer with weights.
 
     Raises:
-        UserError: one does not.
+        UserError: a pattern matches none.
     """
     excluded([name for name, _, _ in weights(model)], exclude)

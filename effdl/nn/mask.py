@@ -9,7 +9,7 @@ class Mask(nn.Module):
     """Parametrization that sets the weights where `keep` (bool, the weight's shape) is False to zero.
 
     The gradient there is zero too, and neither momentum nor weight decay can revive a weight, since the forward
-    pass never reads what lies under the mask.
+    pass never reads the stored values of masked weights.
     """
 
     def __init__(self, keep: Tensor):
@@ -21,7 +21,7 @@ class Mask(nn.Module):
 
 
 def mask_of(module: nn.Module, name: str) -> Mask:
-    """The mask on a module's weight; if it has none, it gets one that keeps everything."""
+    """The mask of a module's weight; if there is none, one that keeps all weights is added."""
     if parametrize.is_parametrized(module, name):
         for step in module.parametrizations[name]:
             if isinstance(step, Mask):
@@ -32,7 +32,7 @@ def mask_of(module: nn.Module, name: str) -> Mask:
 
 
 def under_mask(module: nn.Module, name: str) -> nn.Parameter:
-    """The parameter that is trained: what lies under a weight's mask, or the weight itself."""
+    """The parameter that training updates: the original of a parametrized weight, else the weight itself."""
     return (
         module.parametrizations[name].original if parametrize.is_parametrized(module, name) else getattr(module, name)
     )

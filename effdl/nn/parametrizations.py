@@ -1,4 +1,4 @@
-"""What parametrizations leave behind: plain weights, and the integer grids they lie on."""
+"""Parametrizations turned into plain tensors, and the integer grids of the weights that they quantized."""
 
 import copy
 
@@ -16,7 +16,7 @@ def materialize_parametrizations(model: nn.Module) -> nn.Module:
     model = copy.deepcopy(model)
     for module in list(model.modules()):
         if parametrize.is_parametrized(module):
-            stored = module.parametrizations.eval()  # what draws at random in training yields one value after it
+            stored = module.parametrizations.eval()  # in eval mode a stochastic one yields one value, not a draw
             tensors = {name: getattr(module, name).detach() for name in stored}
             # Not `remove_parametrizations`: it changes the class, which the copy shares with the original.
             module.__class__ = plain_type(module)
@@ -31,10 +31,10 @@ def materialize_parametrizations(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def quant_grids(model: nn.Module) -> dict[str, QuantGrid]:
-    """The grids of a model's weights, by their name in the state dict of the permanent model.
+    """The grids of a model's weights, by their name in the state dict of the materialized model.
 
-    A parametrization that puts weights on an integer grid has a method ``grid() -> Grid``; of several on one tensor
-    the last counts. Masks may come before or after it: zero lies on every grid.
+    A parametrization that quantizes weights to integer codes has a method ``grid() -> QuantGrid``; of several on one
+    tensor the last counts. Masks may come before or after it: zero lies on every grid.
     """
     return {
         f"{module_name}.{name}" if module_name else name: step.grid()

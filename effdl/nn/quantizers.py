@@ -1,6 +1,6 @@
-"""Quantizers as parts of a model: of activations as modules, of weights as parametrizations.
+"""Quantizers as parts of a model: modules for activations, parametrizations for weights.
 
-So they are trained, stored, rebuilt, counted and exported with it, whatever trains the model.
+As parts of the model they are trained, stored, rebuilt, counted and exported together with it.
 """
 
 import torch
@@ -13,7 +13,7 @@ SMALLEST = torch.finfo(torch.float32).tiny
 
 
 class ActivationQuantizer(nn.Module):
-    """Rounds its input, of any shape, to integers of `bits` bits times `scale`, with one scale for the tensor.
+    """Rounds its input (of any shape) to integers of `bits` bits times `scale`, one scale for the whole tensor.
 
     `scale` (a parameter, so that training can learn it) and `zero_point` (a buffer, an integer kept as a float) are
     scalars that a quantization method sets.
@@ -50,14 +50,14 @@ class WeightQuantizer(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """In the shape that broadcasts to the weight."""
+        """The scale in the shape that broadcasts to the weight."""
         return self.step_size.view(self.shape)
 
     def forward(self, weight: Tensor) -> Tensor:
         return fake_quantize(weight, self.scale, 0, self.low, self.high)
 
     def grid(self) -> QuantGrid:
-        """What the weights are codes of."""
+        """The integer grid on which the quantized weights lie."""
         return QuantGrid(self.scale.detach(), self.bits)
 
 
@@ -77,13 +77,13 @@ def symmetric_scale(weight: Tensor, bits: int, per_channel: bool) -> Tensor:
 
 
 def without_zeros(scale: Tensor) -> Tensor:
-    """Scales by which one can divide: 1 in place of what is nearly zero."""
+    """Scales that are safe to divide by: values that are nearly zero are replaced by 1."""
     return torch.where(scale > 1e-30, scale, 1.0)
 
 
 @torch.no_grad()
 def keep_scales_positive(model: nn.Module, progress: float = 1.0) -> None:
-    """Reflect learned scales that a too large step made negative; `after_update` of a training that learns them."""
+    """Make learned scales positive again after an update that was too large; for `after_update` of `Trainer.fit`."""
     for module in model.modules():
         if isinstance(module, WeightQuantizer):
             module.step_size.abs_().clamp_(min=SMALLEST)

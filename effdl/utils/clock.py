@@ -1,4 +1,4 @@
-"""The time as files hold it."""
+"""Timestamps in files."""
 
 from datetime import UTC, datetime
 

@@ -1,9 +1,9 @@
-"""Training on parts of every batch, a part in each process, as one process would train on the whole batch.
+"""Data-parallel training that computes what one process would compute with the whole batch.
 
-Every process draws the same random numbers for the whole batch and keeps its part of what comes of it; what depends on
-the images of a batch together (batch norm, a loss over pairs of images) is computed over the parts of all. Gradients
-are averaged by PyTorch's DistributedDataParallel (Li et al. 2020, "PyTorch Distributed"). In a group of one process
-everything here returns what it is given.
+Every process draws the same random numbers for the whole batch and keeps its part of the results. Operations on all
+images of a batch (batch norm, a loss over pairs of images) are computed over the parts of all processes. Gradients are
+averaged by PyTorch's DistributedDataParallel (Li et al. 2020, "PyTorch Distributed"). In a group of one process the
+functions return their arguments.
 """
 
 import warnings
@@ -20,10 +20,10 @@ from effdl.utils.errors import UserError
 
 
 def check_shares(batch_size: int, images: int) -> None:
-    """Make sure that all processes get equal parts of every batch.
+    """Check that every batch can be divided equally among the processes.
 
     Raises:
-        UserError: they do not.
+        UserError: it cannot.
     """
     batch = min(batch_size, images)
     if batch % world_size():
@@ -39,12 +39,12 @@ def share(whole: Tensor) -> Tensor:
 
 
 def gather(part: Tensor) -> Tensor:
-    """The whole of which each process has a part (n, ...): (n x processes, ...). Gradients flow to all parts."""
+    """Concatenate the parts (n, ...) of all processes to (n x processes, ...). Every part gets its gradient."""
     return part if world_size() == 1 else Gather.apply(part)
 
 
 class Gather(torch.autograd.Function):
-    """The parts of all processes one after another."""
+    """The concatenated parts of all processes, by rank."""
 
     @staticmethod
     def forward(ctx, part: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
         gradient = gradient.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(gradient)  # each process's loss depends on all parts
+        distributed.all_reduce(gradient)  # the loss of each process depends on all parts
         return share(gradient)
 
 
@@ -65,7 +65,7 @@ def mean(value: Tensor) -> Tensor:
 
 
 def replicated(module: nn.Module) -> nn.Module:
-    """A module that starts with the weights of the first process and gets the mean of all processes' gradients.
+    """A module with the weights of the first process and with gradients averaged over all processes.
 
     Running statistics need no broadcast: they come from the whole batch and are the same everywhere.
     """
@@ -88,12 +88,12 @@ def unified(module: nn.Module) -> nn.Module:
 
 
 def sync_batch_statistics() -> AbstractContextManager:
-    """In the block, batch norm and dropout treat this process's images as a part of the whole batch."""
+    """A context in which batch norm and dropout treat the images of this process as a part of the whole batch."""
     return SyncBatchStatistics() if world_size() > 1 else nullcontext()
 
 
 class SyncBatchStatistics(TorchFunctionMode):
-    """Takes the place of batch norm and dropout in training, whichever module calls them."""
+    """Replaces the functions batch_norm and dropout in training, whichever module calls them."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         return REPLACED.get(function, function)(*args, **(kwargs or {}))
@@ -111,7 +111,7 @@ def batch_norm(
 ) -> Tensor:
     """`torch.nn.functional.batch_norm`, in training with the statistics of all processes' parts.
 
-    PyTorch's own SyncBatchNorm does the same on GPUs only, and by another kind of module.
+    PyTorch's SyncBatchNorm does the same, but only on GPUs, and is another type of module.
     """
     if not training:
         return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
@@ -129,7 +129,7 @@ def batch_norm(
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """`torch.nn.functional.dropout`, drawn for the whole batch: no two images of it get the same draw."""
+    """`torch.nn.functional.dropout`, drawn for the whole batch, so that no two images get the same draw."""
     if not training or p == 0:
         return F.dropout(x, p, training, inplace)
     return x * share(F.dropout(torch.cat([torch.ones_like(x)] * world_size()), p))

@@ -1,8 +1,7 @@
-"""Several processes as one run: what ``torchrun`` started does the same work in step, and the first one speaks and
-writes for all.
+"""Runs of several processes: those that ``torchrun`` started work in step, and only the first one prints and writes.
 
-A program that does not come from ``torchrun`` is a group of one, in which every function here does the obvious. torch
-is imported only where there are several.
+A program that was not started by ``torchrun`` is a group of one process, for which no function here communicates.
+PyTorch is imported only for groups of several processes.
 """
 
 import json
@@ -15,22 +14,22 @@ from typing import TypeVar
 from effdl.utils.errors import RunError
 
 T = TypeVar("T")
-PATIENCE = timedelta(days=7)  # for the first process to measure, in which time the others sleep
+PATIENCE = timedelta(days=7)  # time limit for the others while the first process measures
 
 
 class Followed(RunError):
-    """The run ended because another of its processes did, which has said why."""
+    """The run ended because another of its processes failed and reported the reason."""
 
 
 class Group:
-    """The processes of this run; `store` is the memory that they share."""
+    """The processes of this run; `store` is their shared key-value store."""
 
     rank, size, local_rank, local_size = 0, 1, 0, 1
     store = None
 
 
 def launched() -> bool:
-    """Whether ``torchrun`` started this process, and others beside it."""
+    """Whether ``torchrun`` started this process and at least one other."""
     return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
 
 
@@ -40,17 +39,17 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
+    """The rank of this process, from 0."""
     return Group.rank
 
 
 def is_main() -> bool:
-    """Whether this is the process that speaks and writes for all."""
+    """Whether this is the first process, the only one that prints and writes."""
     return Group.rank == 0
 
 
 def from_main(function: Callable[[], T]) -> T:
-    """What `function` returns in the first process, in all of them; the others only wait, without using the CPU."""
+    """Call `function` in the first process only and return its result in all; the others wait without using the CPU."""
     if Group.size == 1:
         return function()
     from torch import distributed
@@ -61,7 +60,7 @@ def from_main(function: Callable[[], T]) -> T:
 
 
 def main_first(function: Callable[[], T]) -> T:
-    """What `function` returns, called in the others when the first process is done: it fills the caches for all."""
+    """Call `function` in the first process, which fills caches, then in the others, and return its result."""
     if Group.size == 1:
         return function()
     found = function() if is_main() else None
@@ -70,7 +69,7 @@ def main_first(function: Callable[[], T]) -> T:
 
 
 def gathered(value: T) -> list[T]:
-    """The values of all processes, in their order."""
+    """The values of all processes, by rank."""
     if Group.size == 1:
         return [value]
     from torch import distributed
@@ -83,7 +82,7 @@ def gathered(value: T) -> list[T]:
 def threads() -> int:
     """CPU threads of each process by default: an equal part of the cores.
 
-    ``torchrun`` sets OMP_NUM_THREADS to 1 where it is not set; only another number is somebody's choice.
+    ``torchrun`` sets OMP_NUM_THREADS to 1 if it is not set; only other numbers are a choice of the user.
     """
     chosen = os.environ.get("OMP_NUM_THREADS", "1")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -91,7 +90,7 @@ def threads() -> int:
 
 
 def join() -> None:
-    """Meet the other processes that ``torchrun`` started."""
+    """Initialize the process group with the other processes that ``torchrun`` started."""
     import torch
     from torch import distributed
 
@@ -103,9 +102,9 @@ def join() -> None:
 
 
 def together(command: Callable[[], int]) -> int:
-    """Run a command in all processes that ``torchrun`` started, of which only the first is heard.
+    """Run a command in all processes that ``torchrun`` started; only the first one prints to stdout.
 
-    Whatever ends one process ends all: the first to fail says why, the others are silent.
+    When one process fails, all end; the first one to fail reports the reason.
     """
     join()
     with open(os.devnull, "w") as nowhere, nullcontext() if is_main() else redirect_stdout(nowhere):
@@ -125,11 +124,11 @@ def together(command: Callable[[], int]) -> int:
 
 @contextmanager
 def ending_together() -> Iterator[None]:
-    """Turn the error by which a process notices that another one is gone into what that one ended of.
+    """Replace the error by which a process notices the end of another one by the reason of that end.
 
     Raises:
         Followed: another process failed first.
-        KeyboardInterrupt: one was interrupted first.
+        KeyboardInterrupt: another process was interrupted first.
     """
     try:
         yield
@@ -145,21 +144,21 @@ def ending_together() -> Iterator[None]:
 
 
 def ended_by(error: BaseException) -> tuple[int, bool, str]:
-    """Which process ended first, whether it was interrupted, and why: this one of this error, if no other did."""
+    """The rank of the process that ended first, whether it was interrupted, and the reason; may be this process."""
     mine = json.dumps([Group.rank, isinstance(error, KeyboardInterrupt), last_words(error)])
     try:
         return tuple(json.loads(Group.store.compare_set("end", "", mine)))
-    except RuntimeError:  # the process that kept the shared memory is gone
+    except RuntimeError:  # the process that hosts the store is gone
         return tuple(json.loads(mine))
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether Gloo or NCCL raised this because another process is gone."""
+    """Whether Gloo or NCCL raised an error because another process is gone."""
     return type(error).__name__.startswith("Dist") or (type(error) is RuntimeError and "onnection" in str(error))
 
 
 def last_words(error: BaseException) -> str:
-    """Why a process ends."""
+    """The reason why a process ends with an error."""
     if is_lost_connection(error):
         return "another process of this run was killed, or cannot be reached"
     return str(error) or repr(error)

@@ -1,18 +1,18 @@
-"""The two ways a command ends badly on purpose; both are shown as one message, never as a traceback."""
+"""Errors that a command reports as a single message, without a traceback."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in what the user asked for, found before any work: exit code 2.
+    """A mistake in the user's request, found before any work: exit code 2.
 
-    The message names the key or file, its value, and what is allowed.
+    The message has the key or file, its value, and what is allowed.
     """
 
 
 class RunError(Exception):
-    """A run that cannot go on (a loss that is not finite, a full disk): status ``failed``, exit code 1."""
+    """A run that cannot continue (a loss that is not finite, a full disk): status ``failed``, exit code 1."""
 
 
 class TrialPruned(RunError):
@@ -20,7 +20,7 @@ class TrialPruned(RunError):
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """``; did you mean 'resnet'?`` if one of the words is close, else nothing."""
+    """The suggestion ``; did you mean 'resnet'?`` if one of the words is similar, else an empty string."""
     close = difflib.get_close_matches(word, list(words), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 

@@ -1,4 +1,4 @@
-"""Writing so that a kill or a full disk leaves no half-written file. Standard library only."""
+"""Atomic writes: an interruption or a full disk leaves no partial file. Standard library only."""
 
 import json
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from effdl.utils.errors import RunError
 
-TEMPORARY = ".tmp"  # ends the name of a file that is not complete
+TEMPORARY = ".tmp"  # suffix of the name of an incomplete file
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one piece; on failure the old file stays and nothing else is left behind."""
+    """Replace the content of a file atomically; RunError if that fails, in which case the old file is not changed."""
     temporary = None
     try:
         prefix = f".{path.name}."
@@ -30,12 +30,12 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: dict) -> None:
-    """Replace `path` by `value` as JSON; NaN and infinity are refused, since JSON has neither."""
+    """Replace the content of a file by `value` as JSON; ValueError for NaN and infinity, which JSON does not have."""
     write_atomic(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 def append_row(path: Path, row: dict) -> None:
-    """Append one row to a ``.jsonl`` file, whole or not at all."""
+    """Append one row to a ``.jsonl`` file; RunError if that fails, in which case the file is not changed."""
     try:
         with path.open("ab", buffering=0) as file:
             end = file.tell()
@@ -52,7 +52,7 @@ def append_row(path: Path, row: dict) -> None:
 
 
 def read_rows(path: Path) -> list[dict]:
-    """Rows of a ``.jsonl`` file; a last row that a kill cut short is left out. A missing file has no rows."""
+    """The rows of a ``.jsonl`` file without an incomplete last one; none if the file does not exist."""
     rows = []
     if path.exists():
         for line in path.read_bytes().splitlines(keepends=True):
@@ -63,11 +63,11 @@ def read_rows(path: Path) -> list[dict]:
 
 
 def write_rows(path: Path, rows: list[dict]) -> None:
-    """Replace a ``.jsonl`` file by these rows."""
+    """Replace the content of a ``.jsonl`` file by these rows."""
     write_atomic(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
 
 
 def sweep_temporary(folder: Path) -> None:
-    """Delete what a kill in the middle of `write_atomic` left in a folder."""
+    """Delete the temporary files that interrupted calls of `write_atomic` left in a folder."""
     for path in folder.glob(f".*{TEMPORARY}"):
         path.unlink(missing_ok=True)

@@ -1,10 +1,10 @@
-"""What the processor can do."""
+"""Instruction sets of the CPU."""
 
 from pathlib import Path
 
 
 def cpu_flags() -> set[str]:
-    """The processor's instruction sets by the names of /proc/cpuinfo; empty where there is no such file."""
+    """The processor's instruction sets by the names of /proc/cpuinfo; empty if there is no such file."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Where the package's log goes: all of it to the run folder, warnings to the terminal too."""
+"""Logging of the package: all messages to the run folder, warnings also to the terminal."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Notes(logging.Handler):
-    """Passes warnings on to what shows them; tracebacks stay in the file."""
+    """A handler that passes warnings without tracebacks to `show`."""
 
     def __init__(self, show: Callable[[str], None]):
         super().__init__(logging.WARNING)
@@ -20,9 +20,9 @@ class Notes(logging.Handler):
 
 @contextmanager
 def logging_to(path: Path, show: Callable[[str], None]) -> Iterator[None]:
-    """Log to a file in the block, libraries' Python warnings included, and show effdl's own warnings."""
+    """Log to a file in the ``with`` block, including Python warnings of libraries, and show the warnings of effdl."""
     file = logging.FileHandler(path)
-    file.handleError = lambda record: None  # a full disk is reported by what must be written, not by the log
+    file.handleError = lambda record: None  # a full disk is reported when results are written
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handlers = [("effdl", file), ("effdl", Notes(show)), ("py.warnings", file)]
     logging.getLogger("effdl").setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""Whether the process that began a run is still at it. Standard library only."""
+"""Whether the process of a run is still running. Standard library only."""
 
 import contextlib
 import os
@@ -10,9 +10,9 @@ FRESH_S = 600  # a run writes at least once per epoch
 
 
 def process_start(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks: tells a process from a later one of the same number (Linux).
+    """The start time of a process in kernel ticks, which distinguishes it from a later one with the same id (Linux).
 
-    None if there is no such process, or only its entry is left because its parent has not asked how it ended.
+    None if there is no such process, or if it is a zombie.
     """
     with contextlib.suppress(OSError, IndexError):
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -26,7 +26,7 @@ def is_alive(run: dict) -> bool:
         return False
     try:
         os.kill(run["pid"], 0)
-    except PermissionError:  # another user's, but alive
+    except PermissionError:  # a process of another user
         pass
     except OSError:
         return False
@@ -34,5 +34,5 @@ def is_alive(run: dict) -> bool:
 
 
 def is_fresh(folder: Path) -> bool:
-    """Whether a file in a folder was written lately: all that can be known of a process on another machine."""
+    """Whether a file in a folder was written recently, the only sign of a process on another machine."""
     return any(path.stat().st_mtime > time.time() - FRESH_S for path in folder.iterdir())

@@ -1,6 +1,6 @@
-"""Where randomness comes from: every draw follows from the run's seed and the place where it is drawn.
+"""Seeds: every random draw is determined by the seed of the run and the path of the draw.
 
-Nothing depends on how many numbers were drawn before, so a resumed run needs no saved generator states.
+A draw does not depend on how many numbers were drawn before, so a resumed run needs no saved generator states.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ def derive_seed(*path: int | str) -> int:
 
 
 def make_deterministic(deterministic: bool) -> None:
-    """Choose reproducible kernels where PyTorch has them (they cost nothing on a CPU)."""
+    """Choose reproducible kernels where PyTorch has them (at no cost on a CPU)."""
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be reproducible
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required for a reproducible cuBLAS
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = not deterministic

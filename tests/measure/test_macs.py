@@ -80,7 +80,7 @@ def test_layer_used_twice_counts_twice():
     assert macs(nn.Sequential(conv, conv), (3, 4, 4)) == {"macs": 2 * 9 * 16, "macs_nonzero": 2 * 8 * 16}
 
 
-def test_parametrized_as_made_permanent():
+def test_parametrized_as_materialized():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 10))
     parametrize.register_parametrization(
         model[0], "weight", Mask((torch.arange(108) % 4 == 0).reshape(4, 3, 3, 3).float())

@@ -52,7 +52,7 @@ def test_tied_weights_count_once():
     assert result == {"params": 64, "params_nonzero": 48, "sparsity": 0.25, "weight_sparsity": 0.25}
 
 
-def test_parametrized_counts_as_made_permanent():
+def test_parametrized_counts_as_materialized():
     model = nn.Sequential(nn.Linear(8, 6), nn.Linear(6, 2)).train()
     parametrize.register_parametrization(model[0], "weight", Mask(half_mask(model[0].weight)))
     parametrize.register_parametrization(model[0], "weight", Scale())

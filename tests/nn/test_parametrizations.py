@@ -1,4 +1,4 @@
-"""Parametrizations are made permanent without a bit of difference, and their grids are found under the right names."""
+"""Materialized weights are bit-identical, and the grids are found under the right names."""
 
 import pytest
 import torch
@@ -63,7 +63,7 @@ def parametrized(model):
     return any(parametrize.is_parametrized(module) for module in model.modules())
 
 
-# --- permanent
+# --- materialized
 
 
 def test_it_is_a_plain_model_with_the_same_bits():

@@ -52,7 +52,7 @@ def test_the_same_as_pytorch_per_channel():
     assert torch.equal(WeightQuantizer(8, scale, learn=False)(weight), reference)
 
 
-def test_permanent_weights_are_their_codes_times_the_scale():
+def test_materialized_weights_are_their_codes_times_the_scale():
     conv = layer()
     parametrize.register_parametrization(
         conv, "weight", WeightQuantizer(7, symmetric_scale(conv.weight, 7, True), True)

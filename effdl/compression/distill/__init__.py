@@ -1,1 +1,1 @@
-"""Distillation: losses by which a model learns from a teacher."""
+"""Distillation: losses with which a student learns from a teacher."""

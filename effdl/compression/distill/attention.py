@@ -1,4 +1,4 @@
-"""Attention transfer: where in the image the layers are active.
+"""Attention transfer: a loss between maps of the positions at which layers are active.
 
 Zagoruyko & Komodakis 2017, "Paying More Attention to Attention", section 3.1.
 """
@@ -8,7 +8,7 @@ from math import prod
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from effdl.compression.distill.features import Features, Teacher, as_map, at_same_size
+from effdl.compression.distill.features import FeatureLoss, Features, Teacher, as_map, at_same_size
 from effdl.compression.distill.layer_pairs import output_maps, pair_layers, stage_ends
 from effdl.compression.method import compression_method
 from effdl.config.types import NonNegative
@@ -30,11 +30,12 @@ def attention(
 
     Args:
         level: the teacher (see `Trainer.teacher`).
-        student_layers: names or patterns of the layers that learn; None: the end of every stage, as in the paper.
-        teacher_layers: of those they learn from, as many; None: those nearest in size.
+        beta: factor on the loss.
+        student_layers: names or patterns of layers of the student; None: the end of every stage, as in the paper.
+        teacher_layers: names or patterns of as many layers of the teacher; None: those with maps nearest in size.
 
     Raises:
-        UserError: a pattern that matches no layer, two lists of different lengths, or a network without maps.
+        UserError: a pattern matches no layer, the lists have different lengths, or a layer has maps of one pixel.
     """
     teacher = trainer.teacher(level)
     maps = output_maps(student, trainer.input_shape, trainer.device.torch_device)
@@ -53,30 +54,24 @@ def attention(
     )
 
 
-class AttentionTransfer(nn.Module):
-    """The loss of a batch with attention transfer."""
+class AttentionTransfer(FeatureLoss):
+    """The distillation loss of attention transfer."""
 
     def __init__(self, student: Features, teacher: Teacher, beta: float):
-        super().__init__()
-        self.student, self.teacher, self.beta = student, teacher, beta
+        super().__init__(student, teacher)
+        self.beta = beta
 
     def forward(self, images: Tensor, targets: Tensor, logits: Tensor, loss: Tensor) -> Tensor:
-        self.teacher(images)
-        pairs = zip(self.student.take(), self.teacher.features.take(), strict=True)
-        return loss + self.beta / 2 * sum(attention_loss(as_map(s), as_map(t)) for s, t in pairs)
-
-    def close(self) -> None:
-        """Remove the hooks."""
-        self.student.close()
-        self.teacher.features.close()
+        distances = (attention_loss(as_map(own), as_map(wanted)) for own, wanted in self.pairs(images))
+        return loss + self.beta / 2 * sum(distances)
 
 
 def attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Squared distance of two features' attention maps, from 0 to 2, as a mean over the images (equation 2).
+    """Squared distance (0 to 2) of the attention maps of two features (n, C, H, W), averaged over images (equation 2).
 
-    An attention map is the sum of squares over the channels, as a vector of length 1. Features are (n, C, H, W);
-    maps of different sizes are averaged down to the smaller. The authors' code takes the mean over the pixels
-    instead (with a beta of 1000), by which small maps weigh more, and small images much more.
+    An attention map is the sum of squares over the channels, normalized to a vector of length 1. Maps of different
+    sizes are averaged down to the smaller one. The authors' code divides by the number of pixels (with a beta of 1000),
+    which gives more weight to small maps and small images.
     """
     maps = (x.float().square().mean(dim=1, keepdim=True) for x in (student, teacher))
     student, teacher = (F.normalize(x.flatten(1)) for x in at_same_size(*maps))

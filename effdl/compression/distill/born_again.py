@@ -1,4 +1,4 @@
-"""Born-again networks: a model of the same kind learns from the model before it, again and again.
+"""Born-again networks: generations of equal models, each with the one before as its teacher.
 
 Furlanello, Lipton, Tschannen, Itti & Anandkumar 2018, "Born Again Neural Networks", section 3.
 """
@@ -21,14 +21,15 @@ def born_again(
     temperature: Positive,
     weight: UnitInterval,
 ) -> nn.Module:
-    """Train `generations` untrained models one after another, each with the one before as its teacher.
+    """Train `generations` newly initialized models in turn, each with the one before as its teacher; return the last.
 
-    Every one trains for all epochs of the run. Returns the last.
+    Every one is trained for all epochs of the run.
 
     Args:
-        level: ``born_again``.
-        temperature: by which the logits of both are divided; 1 in the paper.
-        weight: of the teacher's probabilities, against those of the labels.
+        level: the only level is "born_again".
+        generations: number of models to train.
+        temperature: divides the logits of teacher and student; 1 in the paper.
+        weight: weight of the teacher's probabilities, from 0 (labels only) to 1 (teacher only).
     """
     for _ in range(generations):
         loss = SoftTargets(model, temperature, weight)

@@ -1,6 +1,6 @@
-"""What the layers of a model give at a forward pass, by hooks that go away without a trace."""
+"""The outputs or inputs of a model's layers in a forward pass, noted by hooks that can be removed without a trace."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import torch
@@ -10,9 +10,10 @@ from effdl.nn.hooks import forward_hooks
 
 
 class Features:
-    """The outputs (or inputs) of named layers at the latest forward pass of a model, until `close()`.
+    """The outputs (or with `inputs` the first inputs) of named layers in the latest forward pass, until `close()`.
 
-    No module: a guide that holds one has nothing of the model in its own parameters or state dict.
+    This is no ``nn.Module``: a loss that holds one has nothing of the model among its own parameters or in its state
+    dict.
     """
 
     def __init__(self, model: nn.Module, layers: list[str], *, inputs: bool = False):
@@ -25,19 +26,19 @@ class Features:
             self.hooks = hooks.pop_all()
 
     def take(self) -> list[Tensor]:
-        """What the layers gave, in the order of their names; it is forgotten, so that no graph outlives its batch."""
+        """The features in the order of `layers`; they are then forgotten, so that no graph outlives its batch."""
         taken = [self.latest[name] for name in self.layers]
         self.latest.clear()
         return taken
 
     def close(self) -> None:
-        """Remove the hooks."""
+        """Remove the hooks and forget the features."""
         self.hooks.close()
         self.latest.clear()
 
 
 class Teacher:
-    """A frozen model that answers without gradients, and what its layers gave while it did. No module, as above."""
+    """A frozen model that is called without gradients, and the `features` of its layers. No ``nn.Module``, either."""
 
     def __init__(self, model: nn.Module, layers: list[str] | None = None, *, inputs: bool = False):
         self.model, self.features = model, Features(model, layers or [], inputs=inputs)
@@ -48,9 +49,31 @@ class Teacher:
         return self.model(images)
 
 
+class FeatureLoss(nn.Module):
+    """A distillation loss that compares features of the student with features of the teacher.
+
+    Args:
+        student, teacher: features of equally many layers.
+    """
+
+    def __init__(self, student: Features, teacher: Teacher):
+        super().__init__()
+        self.student, self.teacher = student, teacher
+
+    def pairs(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features of the student's latest forward pass, each with the teacher's for the same images (n, C, H, W)."""
+        self.teacher(images)
+        return zip(self.student.take(), self.teacher.features.take(), strict=True)
+
+    def close(self) -> None:
+        """Remove the hooks."""
+        self.student.close()
+        self.teacher.features.close()
+
+
 # Hooks are functions, not methods: a copy of a model (a running average) shares them instead of copying what they hold.
 def keep_output(latest: dict[str, Tensor], name: str) -> Callable:
-    """A forward hook that notes a layer's output."""
+    """A forward hook that stores a layer's output under its name."""
 
     def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
         latest[name] = output
@@ -59,7 +82,7 @@ def keep_output(latest: dict[str, Tensor], name: str) -> Callable:
 
 
 def keep_input(latest: dict[str, Tensor], name: str) -> Callable:
-    """A forward hook that notes a layer's first input."""
+    """A forward hook that stores a layer's first input under its name."""
 
     def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
         latest[name] = inputs[0]
@@ -70,7 +93,7 @@ def keep_input(latest: dict[str, Tensor], name: str) -> Callable:
 def as_map(feature: Tensor) -> Tensor:
     """A feature as a map (n, C, H, W): vectors (n, C) have one pixel, tokens (n, H*W, C) are laid out as a square.
 
-    Tokens that make no square (a class token among them) become a column (n, C, tokens, 1).
+    A number of tokens that is no square number (for example with a class token) becomes a column (n, C, tokens, 1).
     """
     if feature.ndim == 2:
         return feature[:, :, None, None]
@@ -82,7 +105,7 @@ def as_map(feature: Tensor) -> Tensor:
 
 
 def at_same_size(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Two maps (n, C, H, W), each side averaged down to the smaller of the two."""
+    """Two maps (n, C, H, W), averaged down to the smaller height and the smaller width of the two."""
     size = torch.Size(map(min, first.shape[2:], second.shape[2:]))
-    # Nothing to do is done by nothing: on a GPU the backward pass of this pooling is not deterministic.
+    # A map that has the size already is not pooled: on a GPU the backward pass of this pooling is not deterministic.
     return tuple(x if x.shape[2:] == size else nn.functional.adaptive_avg_pool2d(x, size) for x in (first, second))

@@ -1,12 +1,12 @@
-"""Hints: intermediate features of a teacher, reached through a learned adapter.
+"""Hints: a loss between features of the student, mapped by a learned adapter, and features of the teacher.
 
-Romero, Ballas, Kahou, Chassang, Gatta & Bengio 2015, "FitNets: Hints for Thin Deep Nets", section 2.2. There the hint
-is learned before the labels; here with them, as in later comparisons (Tian, Krishnan & Isola 2020).
+Romero, Ballas, Kahou, Chassang, Gatta & Bengio 2015, "FitNets: Hints for Thin Deep Nets", section 2.2. There the hints
+are learned before the labels; here at the same time, as in later comparisons (Tian, Krishnan & Isola 2020).
 """
 
 from torch import Tensor, nn
 
-from effdl.compression.distill.features import Features, Teacher, as_map, at_same_size
+from effdl.compression.distill.features import FeatureLoss, Features, Teacher, as_map, at_same_size
 from effdl.compression.distill.layer_pairs import output_maps, pair_layers, stage_ends
 from effdl.compression.method import compression_method
 from effdl.config.types import NonNegative
@@ -27,11 +27,12 @@ def hints(
 
     Args:
         level: the teacher (see `Trainer.teacher`).
-        student_layers: names or patterns of the layers that learn; None: the end of the middle stage.
-        teacher_layers: of those they learn from, as many; None: those nearest in size.
+        weight: factor on the loss.
+        student_layers: names or patterns of layers of the student; None: the end of the middle stage.
+        teacher_layers: names or patterns of as many layers of the teacher; None: those with maps nearest in size.
 
     Raises:
-        UserError: a pattern that matches no layer, or two lists of different lengths.
+        UserError: a pattern matches no layer, or the lists have different lengths.
     """
     teacher = trainer.teacher(level)
     maps = output_maps(student, trainer.input_shape, trainer.device.torch_device)
@@ -48,28 +49,23 @@ def hints(
     )
 
 
-class Hints(nn.Module):
-    """The loss of a batch with hints; `adapters`: 1x1 convolutions, which on vectors are linear layers."""
+class Hints(FeatureLoss):
+    """The distillation loss of hints; `adapters` are 1x1 convolutions, which act as linear layers on vectors."""
 
     def __init__(self, student: Features, teacher: Teacher, adapters: nn.ModuleList, weight: float):
-        super().__init__()
-        self.student, self.teacher, self.adapters, self.weight = student, teacher, adapters, weight
+        super().__init__(student, teacher)
+        self.adapters, self.weight = adapters, weight
 
     def forward(self, images: Tensor, targets: Tensor, logits: Tensor, loss: Tensor) -> Tensor:
-        self.teacher(images)
-        features = zip(self.adapters, self.student.take(), self.teacher.features.take(), strict=True)
-        return loss + self.weight * sum(hint_loss(adapter(as_map(s)), as_map(t)) for adapter, s, t in features)
-
-    def close(self) -> None:
-        """Remove the hooks."""
-        self.student.close()
-        self.teacher.features.close()
+        pairs = zip(self.adapters, self.pairs(images), strict=True)
+        distances = (hint_loss(adapter(as_map(own)), as_map(wanted)) for adapter, (own, wanted) in pairs)
+        return loss + self.weight * sum(distances)
 
 
 def hint_loss(adapted: Tensor, hint: Tensor) -> Tensor:
     """``|| hint - adapted ||² / 2`` of two features (n, C, H, W), as a mean over all elements (equation 3).
 
-    Maps of different sizes are averaged down to the smaller.
+    Maps of different sizes are averaged down to the smaller one.
     """
     adapted, hint = at_same_size(adapted.float(), hint.float())
     return (hint - adapted).square().mean() / 2

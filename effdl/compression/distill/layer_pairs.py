@@ -1,4 +1,4 @@
-"""Which layer of the student learns from which layer of the teacher."""
+"""The pairs of a layer of the student and the layer of the teacher that it learns from."""
 
 import copy
 from fnmatch import fnmatchcase
@@ -13,23 +13,23 @@ from effdl.models.surgery import last_layer
 from effdl.nn.hooks import forward_hooks
 from effdl.utils.errors import UserError
 
-Maps = dict[str, torch.Size]  # (C, H, W) by name of the layer
+Maps = dict[str, torch.Size]  # shape (C, H, W) of the output, by the name of the layer
 
 
 def pair_layers(
     student: Maps, teacher: Maps, student_layers: list[str], teacher_layers: list[str] | None, key: str
 ) -> list[tuple[str, str]]:
-    """Pairs (student layer, teacher layer).
+    """Pairs of the names of a student layer and a teacher layer.
 
     Args:
-        student, teacher: what their layers give, see `output_maps`.
-        student_layers: names, or patterns with * and ?.
-        teacher_layers: the same, in the same number; None: for each the stage end whose map is nearest in size, and of
-            equal sizes the one at about the same depth.
-        key: path of the config's node, for messages.
+        student, teacher: the output shapes of their layers, see `output_maps`.
+        student_layers: names of layers, or patterns with * and ?.
+        teacher_layers: names or patterns of as many layers; None: for each student layer the end of the stage whose map
+            is nearest in size, and among equal sizes the one at the most similar depth.
+        key: path of the method in the config, for messages.
 
     Raises:
-        UserError: a pattern that matches no layer, or two lists of different lengths.
+        UserError: a pattern matches no layer, or the lists have different lengths.
     """
     left = matching(student_layers, student, f"{key}.student_layers", "student")
     if teacher_layers is None:
@@ -44,7 +44,7 @@ def pair_layers(
 
 
 def matching(patterns: list[str], maps: Maps, key: str, whose: str) -> list[str]:
-    """The layers that match any of the patterns, in order of execution; UserError for a pattern that matches none."""
+    """The layers that match any of the patterns, in order of execution; UserError if a pattern matches none."""
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in maps):
             raise UserError(f"{key}: no layer of the {whose} matches {pattern!r}; its layers: {', '.join(maps)}")
@@ -52,31 +52,32 @@ def matching(patterns: list[str], maps: Maps, key: str, whose: str) -> list[str]
 
 
 def stage_ends(maps: Maps) -> list[str]:
-    """The last layer of every stage: of every size of map, or in a network without maps of every width of vector.
+    """The last layer of every stage, which is a run of layers with maps of the same size.
 
-    In a residual network these are the outputs of its groups of blocks. Maps of one pixel count as vectors.
+    In a residual network these are the outputs of its groups of blocks. Maps of one pixel count as vectors; a network
+    without larger maps has a stage for every width of its vectors.
     """
     stages = {name: shape[1:] for name, shape in maps.items() if prod(shape[1:]) > 1} or maps
     return [[*group][-1] for _, group in groupby(stages, stages.get)]
 
 
 def nearest(name: str, student: Maps, teacher: Maps) -> str:
-    """The stage end of the teacher whose map is nearest in size to a layer of the student, then nearest in depth."""
+    """The end of the teacher's stage whose map is nearest in size to that of a student layer, then nearest in depth."""
     ends, depth = stage_ends(teacher), position(name, student)
     pixels = prod(student[name][1:])
     return min(ends, key=lambda end: (abs(log(prod(teacher[end][1:]) / pixels)), abs(position(end, teacher) - depth)))
 
 
 def position(name: str, maps: Maps) -> float:
-    """Depth of a layer, from 0 to 1 (the last before the logits)."""
+    """The depth of a layer, from 0 to 1 (the last layer before the logits)."""
     return ([*maps].index(name) + 1) / len(maps)
 
 
 @torch.no_grad()
 def output_maps(model: nn.Module, input_shape: tuple[int, int, int], device: torch.device) -> Maps:
-    """Sizes (C, H, W) of what the layers of a model give for one image, in order of execution, before its last layer.
+    """Shapes (C, H, W) of the outputs of a model's layers for one image, up to its last layer, in order of execution.
 
-    Layers with children come after them. What comes before the first layer with weights is no feature.
+    A layer with children comes after them. Layers before the first one with parameters are left out.
     """
     maps: Maps = {}
     model = copy.deepcopy(model).eval()  # what the first forward pass of a model sets up stays out of the original

@@ -1,4 +1,4 @@
-"""Distillation of logits.
+"""Distillation of logits: soft targets.
 
 Hinton, Vinyals & Dean 2015, "Distilling the Knowledge in a Neural Network", section 2.
 """
@@ -25,14 +25,14 @@ def logits(
 
     Args:
         level: the teacher (see `Trainer.teacher`).
-        temperature: T, by which the logits of both are divided.
-        weight: of the teacher's probabilities, from 0 (labels only) to 1 (teacher only).
+        temperature: T, which divides the logits of teacher and student.
+        weight: weight of the teacher's probabilities, from 0 (labels only) to 1 (teacher only).
     """
     return SoftTargets(trainer.teacher(level), temperature, weight)
 
 
 class SoftTargets(nn.Module):
-    """The loss of a batch with a teacher's soft targets."""
+    """The distillation loss with the soft targets of a teacher."""
 
     def __init__(self, teacher: nn.Module, temperature: float, weight: float):
         super().__init__()
@@ -43,14 +43,15 @@ class SoftTargets(nn.Module):
         return (1 - self.weight) * loss + self.weight * soft
 
     def close(self) -> None:
-        """Nothing was hooked."""
+        """There are no hooks to remove."""
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """``T² KL(p || q)``, with p and q the softmax of the teacher's and the student's logits (n, classes) over T.
 
-    The mean over the batch, in nats. T² keeps the gradients of the size that they have at T = 1 (the end of section
-    2); for high temperatures and logits of zero mean they tend to ``(student - teacher) / classes`` (equation 4).
+    It is the mean over the batch, in nats. The factor T² keeps the gradients as large as they are at T = 1 (end of
+    section 2); for high temperatures and logits of zero mean they tend to ``(student - teacher) / classes`` (equation
+    4).
     """
     log_q = F.log_softmax(student.float() / temperature, dim=1)
     log_p = F.log_softmax(teacher.float() / temperature, dim=1)

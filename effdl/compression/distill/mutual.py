@@ -1,4 +1,4 @@
-"""Deep mutual learning: two networks that learn together, each from the labels and from the other.
+"""Deep mutual learning: two networks are trained together, each with the labels and the outputs of the other.
 
 Zhang, Xiang, Hospedales & Lu 2018, "Deep Mutual Learning", section 2.
 """
@@ -23,21 +23,22 @@ def mutual(
     temperature: Positive,
     weight: NonNegative,
 ) -> nn.Module:
-    """Train a peer along with the student; each adds `weight` times its divergence from the other to its loss.
+    """Train a peer together with the student; the loss of each has `weight` times its divergence from the other.
 
-    The peer is an untrained model of the run's config in the first training, and starts from the dense model later.
+    In the first training the peer is a newly initialized model of the run's config; later it starts as a copy of the
+    dense model.
 
     Args:
-        level: ``peer``.
-        temperature: by which the logits of both are divided; 1 in the paper.
-        weight: of the divergence; 1 in the paper.
+        level: the only level is "peer".
+        temperature: divides the logits of both; 1 in the paper.
+        weight: factor on the divergence; 1 in the paper.
     """
     peer = trainer.fresh_model() if trainer.dense is None else copy.deepcopy(trainer.dense).requires_grad_(True)
     return Mutual(trainer.device.move(peer).train(), temperature, weight, trainer.recipe.label_smoothing)
 
 
 class Mutual(nn.Module):
-    """The loss of a batch for two networks; the peer is a part of this module, and is trained with it."""
+    """The distillation loss of two networks; the peer is a submodule, so that it is trained, too."""
 
     def __init__(self, peer: nn.Module, temperature: float, weight: float, label_smoothing: float):
         super().__init__()
@@ -50,12 +51,12 @@ class Mutual(nn.Module):
         return loss + peer_loss + self.weight * mutual_divergence(logits, answers, self.temperature)
 
     def close(self) -> None:
-        """Nothing was hooked."""
+        """There are no hooks to remove."""
 
 
 def mutual_divergence(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """``KL(p2 || p1) + KL(p1 || p2)`` of two models' logits (n, classes), the first of each pair taken as given.
+    """``KL(p2 || p1) + KL(p1 || p2)`` of two models' logits (n, classes), without gradients in the first of each pair.
 
-    Equations 5 and 6: each network moves towards the other, none is moved by what the other has to learn.
+    Equations 5 and 6: each network gets the gradient of its own divergence only.
     """
     return divergence(first, second.detach(), temperature) + divergence(second, first.detach(), temperature)

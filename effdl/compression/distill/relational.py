@@ -1,4 +1,4 @@
-"""Relational distillation: the distances and angles between the images of a batch.
+"""Relational distillation: a loss between the distances and angles of the embeddings of a batch.
 
 Park, Kim, Lu & Cho 2019, "Relational Knowledge Distillation", section 3.2.
 """
@@ -6,7 +6,7 @@ Park, Kim, Lu & Cho 2019, "Relational Knowledge Distillation", section 3.2.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from effdl.compression.distill.features import Features, Teacher
+from effdl.compression.distill.features import FeatureLoss, Features, Teacher
 from effdl.compression.method import compression_method
 from effdl.config.types import NonNegative
 from effdl.models.surgery import last_layer
@@ -23,14 +23,15 @@ def relational(
     distance: NonNegative,
     angle: NonNegative,
 ) -> nn.Module:
-    """Add to the loss how far the embeddings of a batch are from the teacher's in their distances and angles.
+    """Add to the loss the differences between student and teacher in the distances and angles of embeddings.
 
-    An embedding is what enters the last layer; those of student and teacher may differ in length.
+    An embedding is the input of the last layer; those of student and teacher may have different lengths.
 
     Args:
         level: the teacher (see `Trainer.teacher`).
-        distance: weight of the distances of all pairs.
-        angle: weight of the angles of all triplets, of which a batch of n has n³: keep it below some 256 images.
+        distance: factor on the loss of the distances between all pairs of a batch.
+        angle: factor on the loss of the angles of all triplets. A batch of n images has n³ of them, so the batch size
+            should be at most about 256.
     """
     teacher = trainer.teacher(level)
     return Relational(
@@ -41,39 +42,36 @@ def relational(
     )
 
 
-class Relational(nn.Module):
-    """The loss of a batch with relational distillation."""
+class Relational(FeatureLoss):
+    """The distillation loss of relational distillation."""
 
     def __init__(self, student: Features, teacher: Teacher, distance: float, angle: float):
-        super().__init__()
-        self.student, self.teacher, self.distance, self.angle = student, teacher, distance, angle
+        super().__init__(student, teacher)
+        self.distance, self.angle = distance, angle
 
     def forward(self, images: Tensor, targets: Tensor, logits: Tensor, loss: Tensor) -> Tensor:
-        self.teacher(images)
-        [own], [wanted] = self.student.take(), self.teacher.features.take()
-        own, wanted = gather(own.flatten(1).float()), gather(wanted.flatten(1).float())  # pairs across processes, too
+        [(own, wanted)] = self.pairs(images)
+        own, wanted = (
+            gather(own.flatten(1).float()),
+            gather(wanted.flatten(1).float()),
+        )  # pairs of images of different processes, too
         relations = self.distance * F.smooth_l1_loss(distances(own), distances(wanted))  # equations 5 and 7
         return loss + relations + self.angle * F.smooth_l1_loss(angles(own), angles(wanted))  # equation 10
 
-    def close(self) -> None:
-        """Remove the hooks."""
-        self.student.close()
-        self.teacher.features.close()
-
 
 def distances(embeddings: Tensor) -> Tensor:
-    """Distances (n, n) between embeddings (n, d), over the mean distance of two different ones (equation 6)."""
+    """Distances (n, n) between embeddings (n, d), divided by the mean distance of two different ones (equation 6)."""
     found = differences(embeddings).norm(dim=2)
     pairs = len(found) * (len(found) - 1)
     return found * pairs / found.sum().clamp(min=1e-12)
 
 
 def angles(embeddings: Tensor) -> Tensor:
-    """Cosines (n, n, n) of the angles at image j between images i and k, as [j, i, k] (equation 9)."""
+    """Cosines (n, n, n) of the angles between images i and k, seen from image j, as [j, i, k] (equation 9)."""
     directions = F.normalize(differences(embeddings), dim=2)
     return directions @ directions.transpose(1, 2)
 
 
 def differences(embeddings: Tensor) -> Tensor:
-    """``[j, i] = embedding i - embedding j``: (n, d) to (n, n, d)."""
+    """Differences (n, n, d) of embeddings (n, d): ``[j, i]`` is embedding i - embedding j."""
     return embeddings[None] - embeddings[:, None]

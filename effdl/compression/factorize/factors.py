@@ -1,4 +1,4 @@
-"""Layers as products of smaller ones: how good they are and what they cost at every rank, and the layers themselves."""
+"""Factorizations of layers into smaller ones: their error and cost at every rank, and the layers themselves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from torch import Tensor, nn
 
 from effdl.nn.weight_uses import Positions
 
-SWEEPS = 5  # of higher-order orthogonal iteration; it starts near its end
+SWEEPS = 5  # iterations of higher-order orthogonal iteration, which starts near its fixed point
 
 
 @dataclass(frozen=True)
 class Factors:
-    """One way to factorize a layer. Ranks come as one number for each of `spectra`, from 1 to its length.
+    """One way to factorize a layer. There is one rank for each of `spectra`, from 1 to the length of the spectrum.
 
     Args:
-        spectra: squared singular values of the unfolded weight, falling, as fractions of their sum (float64, 1-D).
-        weights: from ranks to the number of weights of each factor; takes tensors too.
-        uses: for each factor how often a weight of it is multiplied for one image.
-        build: from ranks to the factors, one after the other, the layer's bias in the last.
+        spectra: squared singular values of the unfolded weight as fractions of their sum (float64, 1-D, descending).
+        weights: a function from the ranks (numbers or tensors) to the number of weights of each factor.
+        uses: for each factor, how often each of its weights is multiplied for one image.
+        build: a function from the ranks to the sequence of factors; the last one has the layer's bias.
     """
 
     spectra: tuple[Tensor, ...]
@@ -29,7 +29,7 @@ class Factors:
 
 
 def svd(layer: nn.Linear | nn.Conv2d, positions: Positions) -> Factors:
-    """Singular value decomposition of the weight (outputs, all else): of all weights of that rank the nearest.
+    """Singular value decomposition of the weight as a matrix (outputs, inputs x kernel): the nearest one of each rank.
 
     Linear (N, C) to (r, C) and (N, r) (Denton et al. 2014, section 3.2); convolution to one of the same kernel size
     with r outputs, and a 1x1 (the shapes of Zhang et al. 2016, "Accelerating very deep convolutional networks").
@@ -111,7 +111,7 @@ def spatial(layer: nn.Conv2d, positions: Positions) -> Factors:
 def tucker2(kernel: Tensor, rank_out: int, rank_in: int) -> tuple[Tensor, Tensor, Tensor]:
     """Orthonormal u (N, r_out) and v (C, r_in) and the core (r_out, r_in, kH, kW) of a kernel (N, C, kH, kW).
 
-    For a mode of full rank the identity is as good as any.
+    The basis of a mode of full rank is the identity.
 
     Higher-order orthogonal iteration from the truncated higher-order SVD (De Lathauwer et al. 2000, "On the best
     rank-1 and rank-(R1, ..., RN) approximation of higher-order tensors", algorithm 4.2).
@@ -124,37 +124,37 @@ def tucker2(kernel: Tensor, rank_out: int, rank_in: int) -> tuple[Tensor, Tensor
 
 
 def basis(tensor: Tensor, rank: int) -> Tensor:
-    """Orthonormal columns (rows, rank) that span most of a tensor's first mode; the identity at full rank."""
+    """Leading left singular vectors (rows, rank) of a tensor unfolded along mode 1; the identity at full rank."""
     if rank == len(tensor):
         return torch.eye(rank, dtype=tensor.dtype)
     return spectrum(tensor.flatten(1))[1][:, :rank]
 
 
 def spectrum(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared singular values of a (rows, columns) matrix, falling, and all its left singular vectors as columns."""
+    """Squared singular values of a matrix (rows, columns), descending, and its left singular vectors as columns."""
     values, vectors = torch.linalg.eigh(matrix @ matrix.T)
     return values.flip(0).clamp(min=0), vectors.flip(1)
 
 
 def fractions(values: Tensor) -> Tensor:
-    """Values as parts of their sum; zeros stay zeros."""
+    """Values divided by their sum; zeros if all values are zero."""
     return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
 
 
 def exact(layer: nn.Module) -> Tensor:
-    """The weight in double precision, on the processor: the same factors wherever the model is."""
+    """The weight as float64 on the CPU, so that the factors do not depend on the device of the model."""
     return layer.weight.detach().to("cpu", torch.float64)
 
 
 def linear(layer: nn.Linear, weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
     """A linear layer with this weight (outputs, inputs)."""
-    with torch.device("meta"):  # nothing is drawn from the random numbers
+    with torch.device("meta"):  # leaves the state of the random generators as it is
         new = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     return filled(new, layer, weight, bias)
 
 
 def convolution(layer: nn.Conv2d, kernel: Tensor, axes: tuple[int, ...] = (), bias: Tensor | None = None) -> nn.Conv2d:
-    """A convolution with this kernel; stride, padding and dilation are the layer's along `axes` (0 height, 1 width)."""
+    """A convolution with this kernel, and along `axes` (0: height, 1: width) the layer's stride, padding, dilation."""
 
     def along(values: tuple[int, int], neutral: int) -> tuple[int, ...]:
         return tuple(values[axis] if axis in axes else neutral for axis in (0, 1))
@@ -174,7 +174,7 @@ def convolution(layer: nn.Conv2d, kernel: Tensor, axes: tuple[int, ...] = (), bi
 
 
 def filled(new: nn.Module, layer: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
-    """Give a new layer its values, in the device, type and memory format of the one that it replaces."""
+    """Set the weight and bias of a new layer, with the device, dtype and memory format of the layer it replaces."""
     last = layer.weight.dim() == 4 and layer.weight.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last and not layer.weight.is_contiguous() else torch.contiguous_format
     new.weight = nn.Parameter(weight.to(layer.weight).contiguous(memory_format=layout))

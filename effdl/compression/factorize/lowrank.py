@@ -1,4 +1,4 @@
-"""Low-rank factors in place of layers: linear layers and 1x1 convolutions by SVD, larger ones by Tucker-2 or SVD."""
+"""Low-rank factorization: linear layers and 1x1 convolutions by SVD, larger convolutions by Tucker-2 or SVD."""
 
 from typing import Literal
 
@@ -32,15 +32,16 @@ def lowrank(
     al. 2016, "Compression of deep convolutional neural networks for fast and low power mobile applications".
 
     Args:
-        level: how much goes; of what, says `by` (see `replace.factorized`).
-        method: for convolutions with a window: "tucker" makes a 1x1, one of the same window, and a 1x1; "svd" one of
-            the same window, and a 1x1.
-        rank: of all layers, instead of what `level` and `by` say.
-        exclude: patterns of names of layers that are left alone.
-        epochs: of fine-tuning, at `lr_scale` times the run's learning rate; None: half of the run's.
+        level: the fraction to remove of the quantity that `by` names (see `replace.factorized`).
+        method: how a convolution larger than 1x1 is factorized. "tucker" replaces it by a 1x1 convolution, one of the
+            same kernel size and another 1x1; "svd" by one of the same kernel size and a 1x1.
+        rank: the rank of every layer; if it is given, `level` and `by` are not used.
+        exclude: patterns of the names of layers that are not factorized.
+        epochs: number of epochs of fine-tuning; None: half as many as the run has.
+        lr_scale: factor on the run's learning rate in fine-tuning.
 
     Raises:
-        UserError: a pattern fits no layer, or as many MACs or parameters cannot go.
+        UserError: a pattern matches no layer, or so many MACs or parameters cannot be removed.
     """
 
     def factors_of(layer: nn.Module, positions: Positions) -> Factors:

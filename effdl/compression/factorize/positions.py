@@ -1,4 +1,4 @@
-"""At how many positions each layer that can be factorized is applied."""
+"""The number of positions at which each layer that can be factorized is applied."""
 
 import torch
 from torch import nn
@@ -9,8 +9,9 @@ from effdl.nn.weight_uses import Positions, count_positions
 def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, dict[nn.Module, Positions]]:
     """Multiply-accumulates of the whole model for one image (C, H, W), and the positions of its plain layers.
 
-    Plain are ``nn.Linear`` and ungrouped ``nn.Conv2d``, neither parametrized nor of a subclass, that are called as
-    modules: others may be used in ways that factors would break. The model is in eval mode.
+    Plain layers are ``nn.Linear`` and ungrouped ``nn.Conv2d`` modules that are called as modules and are neither
+    parametrized nor of a subclass; others may be used in ways that do not allow to replace them. The model must be in
+    eval mode.
     """
     weight = next(model.parameters())
     images = torch.zeros(1, *input_shape, dtype=weight.dtype, device=weight.device)

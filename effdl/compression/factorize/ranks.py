@@ -1,22 +1,22 @@
-"""Which rank each layer gets: pure functions of the spectra, and of what each choice costs."""
+"""The choice of the rank of each layer, by pure functions of the spectra and of the cost of each rank."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-# Powers of 2 between which the price of a cost is sought: what all options together cost is worth so much loss.
+# Exponents of 2 between which bisection seeks the price: the loss that weighs as much as the cost of all layers.
 LOWEST, HIGHEST = -30, 60
-NOISE = 2.0**LOWEST  # a squared relative error that is no loss
+NOISE = 2.0**LOWEST  # gains (of squared relative error) up to this one count as rounding errors
 
 
 def by_ratio(spectra: Sequence[Tensor], level: float) -> tuple[int, ...]:
-    """Of every mode the fraction 1 - level of its full rank, at least 1."""
+    """For every mode the fraction 1 - level of its full rank, rounded, and at least 1."""
     return tuple(max(1, round((1 - level) * len(spectrum))) for spectrum in spectra)
 
 
 def by_energy(spectra: Sequence[Tensor], level: float) -> tuple[int, ...]:
-    """Of every mode the smallest rank whose squared singular values keep the fraction 1 - level of their sum."""
+    """For every mode the smallest rank whose squared singular values keep the fraction 1 - level of their sum."""
     kept = [torch.cumsum(spectrum, 0) for spectrum in spectra]
     return tuple(min(int((sums < 1 - level).sum()) + 1, len(sums)) for sums in kept)
 
@@ -27,29 +27,29 @@ def fixed(spectra: Sequence[Tensor], rank: int) -> tuple[int, ...]:
 
 
 def lost(spectra: Sequence[Tensor]) -> Tensor:
-    """Squared relative error at all ranks, (R,) or (R1, R2), that of rank 1 first.
+    """Squared relative error at all ranks, (R,) or (R1, R2); the first entry is that of rank 1.
 
-    Exact for one mode (Eckart & Young 1936); for two modes the sum of both, an upper bound (De Lathauwer et al. 2000,
-    "A multilinear singular value decomposition", property 10).
+    It is exact for one mode (Eckart & Young 1936). For two modes it is the sum of both errors, an upper bound (De
+    Lathauwer et al. 2000, "A multilinear singular value decomposition", property 10).
     """
     tails = [spectrum.sum() - torch.cumsum(spectrum, 0) for spectrum in spectra]
     return tails[0] if len(tails) == 1 else tails[0][:, None] + tails[1]
 
 
 def allocate(costs: list[Tensor], losses: list[Tensor], budget: int) -> list[int]:
-    """One option for each layer, such that the sum of the costs is within the budget and that of the losses small.
+    """Choose one option for each layer such that the costs sum to at most the budget and the sum of losses is small.
 
-    One price of cost for all layers, found by bisection: each layer takes the option of least loss + price x cost
+    All layers share one price of cost, found by bisection: each layer takes the option of least loss + price x cost
     (the choice of ranks in Idelbayev & Carreira-Perpiñán 2020, "Low-rank compression of neural nets: learning the
-    rank of each layer"). What the budget leaves over then goes to the layers that gain most from it, until
-    it pays for no better option of any layer.
+    rank of each layer"). What is left of the budget is then spent on the layers that gain most from it, until it
+    is not enough for a better option of any layer.
 
     Args:
-        costs, losses: of every layer's options, (options,) each.
+        costs, losses: one tensor (options,) for each layer.
         budget: at least the sum of the smallest costs.
 
     Returns:
-        Index of the option of each layer.
+        The index of the chosen option of each layer.
     """
     whole = float(sum(cost.max() for cost in costs))
 
@@ -71,7 +71,7 @@ def allocate(costs: list[Tensor], losses: list[Tensor], budget: int) -> list[int
 
 
 def spend(costs: list[Tensor], losses: list[Tensor], chosen: list[int], left: int) -> list[int]:
-    """Better options for what is left of a budget, that of the largest gain first."""
+    """Spend what is left of a budget on better options, the option with the largest gain first."""
     while True:
         best = [
             int(torch.where(cost <= cost[option] + left, loss, torch.inf).argmin())

@@ -1,4 +1,4 @@
-"""Replace the layers of a model by their factors, at ranks that one rule gives to all of them."""
+"""Replacement of layers by their factors, at ranks that one rule chooses for all of them."""
 
 import logging
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Rule = Literal["ratio", "energy", "macs", "params"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A layer that may be replaced."""
+    """A layer that may be replaced by factors."""
 
     name: str
     layer: nn.Module
@@ -31,16 +31,16 @@ class Candidate:
 
     @property
     def params(self) -> int:
-        """Weights of the layer as it is."""
+        """Number of weights of the layer before it is factorized."""
         return self.layer.weight.numel()
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of the layer as it is."""
+        """Multiply-accumulates of the layer before it is factorized."""
         return self.layer.weight.numel() * self.positions.outputs
 
     def costs(self, ranks: tuple) -> dict[str, int | Tensor]:
-        """Weights and multiply-accumulates of the factors; ranks are numbers or tensors of them."""
+        """``params`` and ``macs`` of the factors; each rank is a number or a tensor of numbers."""
         weights = self.factors.weights(*ranks)
         macs = sum(weight * uses for weight, uses in zip(weights, self.factors.uses, strict=True))
         return {"params": sum(weights), "macs": macs}
@@ -61,19 +61,20 @@ def factorized(
     rank: int | None,
     exclude: list[str],
 ) -> nn.Module:
-    """Replace, in place, every plain layer (`positions.is_plain`) by its factors, where that saves weights and MACs.
+    """Replace every plain layer (`positions.is_plain`) by its factors, where that saves weights and MACs; in place.
 
     Args:
-        input_shape: (C, H, W) of an image.
-        factors_of: the factors of a layer; None for one that is left alone.
-        level: "ratio": of every rank this fraction goes; "energy": of the sum of the squared singular values of every
-            mode at most this fraction goes; "macs", "params": this fraction of the whole model's goes, or up to one
-            rank of one layer more, and all layers share one criterion (`ranks.allocate`).
-        rank: of all layers, instead.
-        exclude: patterns of names of layers that are left alone.
+        input_shape: shape (C, H, W) of an image.
+        factors_of: returns the factors of a layer, or None for a layer that is not factorized.
+        level: the fraction to remove of what `by` names.
+        by: "ratio": the full rank of every mode; "energy": the sum of the squared singular values of every mode, of
+            which at most `level` is removed; "macs" or "params": those of the whole model, of which at least `level` is
+            removed (at most one rank of one layer more), by one criterion for all layers (`ranks.allocate`).
+        rank: the rank of every layer; if it is given, `level` and `by` are not used.
+        exclude: patterns of the names of layers that are not factorized.
 
     Raises:
-        UserError: a pattern fits no layer, or the budget cannot be met.
+        UserError: a pattern matches no layer, or `level` cannot be reached.
     """
     macs, positions = trace(model, input_shape)
     totals = {"macs": macs, "params": sum(parameter.numel() for parameter in model.parameters())}
@@ -97,10 +98,10 @@ def factorized(
 def within_budget(
     candidates: list[Candidate], level: float, by: Literal["macs", "params"], total: int
 ) -> list[tuple[int, ...] | None]:
-    """Ranks, None for a layer that stays as it is, such that at least the fraction `level` of `total` is gone.
+    """Ranks by which at least the fraction `level` of `total` is removed; None for a layer that is not replaced.
 
     Raises:
-        UserError: that much cannot go.
+        UserError: so much cannot be removed.
     """
     options, costs, losses = [], [], []
     for candidate in candidates:
@@ -126,7 +127,7 @@ def within_budget(
 
 
 def with_modules(model: nn.Module, modules: dict[nn.Module, nn.Module]) -> nn.Module:
-    """Put new modules where the old ones are, in place; one that is used twice is replaced twice."""
+    """Replace modules of a model, in place; a module that occurs twice is replaced at both."""
     for parent in list(model.modules()):
         for name, child in parent._modules.items():
             if child in modules:
@@ -135,7 +136,7 @@ def with_modules(model: nn.Module, modules: dict[nn.Module, nn.Module]) -> nn.Mo
 
 
 def report(chosen: list[tuple[Candidate, tuple[int, ...]]], layers: int, totals: dict[str, int]) -> None:
-    """Log which layers are replaced, and what that saves of the whole model."""
+    """Log which layers are replaced, and the fraction of the model's MACs and parameters that is left."""
     kept = {
         key: 1 - sum(getattr(candidate, key) - candidate.costs(ranks)[key] for candidate, ranks in chosen) / total
         for key, total in totals.items()

@@ -1,4 +1,4 @@
-"""Spatially separable convolutions: a column of the window, then a row of it."""
+"""Spatially separable convolutions: a kHx1 convolution followed by a 1xkW convolution."""
 
 from torch import nn
 
@@ -26,7 +26,7 @@ def spatial(
     """Replace ungrouped kHxkW convolutions by kHx1 and 1xkW ones, starting from their weights, then fine-tune.
 
     Jaderberg et al. 2014, "Speeding up convolutional neural networks with low rank expansions", scheme 2. Linear
-    layers and convolutions with a window of one row or one column are left alone. The arguments and errors are those
+    layers and convolutions whose kernel has one row or one column are not changed. The arguments and errors are those
     of `lowrank.lowrank`.
     """
 

@@ -1,4 +1,4 @@
-"""Which layers are pruned, and how much of one compared with another."""
+"""Amounts: which layers are pruned, and how much of each relative to the others."""
 
 import json
 from pathlib import Path
@@ -8,18 +8,20 @@ from effdl.config.types import Fraction
 from effdl.nn.layers import excluded
 from effdl.utils.errors import UserError
 
-EQUAL = 0.5  # any value will do: only how amounts compare counts
+EQUAL = 0.5  # the amount of all layers if none is given; only the relation of amounts matters
 
 
 def layer_amounts(names: list[str], exclude: list[str], path: str | None) -> list[float]:
-    """The amount of each layer: 0 if nothing of it is pruned.
+    """The amount of each layer, at least 0 and below 1; a layer with the amount 0 is not pruned.
 
     Args:
-        names: of the layers. exclude: patterns such as ``layer1.*`` or ``*.conv1``.
-        path: of a JSON file ``{layer name: fraction}``; a layer that it does not name is left alone. None: all equal.
+        names: the names of the layers.
+        exclude: patterns of the names of layers with the amount 0, such as ``layer1.*`` or ``*.conv1``.
+        path: path of a JSON file ``{layer name: fraction}``; layers that it does not name have the amount 0. None: all
+            amounts are equal.
 
     Raises:
-        UserError: a pattern or a name that fits no layer, or a file that is none of these.
+        UserError: a pattern or a name matches no layer, or the file cannot be read or has other content.
     """
     out = excluded(names, exclude)
     found = dict.fromkeys(names, EQUAL) if path is None else read_amounts(path, names)
@@ -27,7 +29,7 @@ def layer_amounts(names: list[str], exclude: list[str], path: str | None) -> lis
 
 
 def read_amounts(path: str, names: list[str]) -> dict[str, float]:
-    """The amounts in a file, checked."""
+    """Read the amounts in a file and check them; UserError if they are wrong."""
     try:
         amounts = json.loads(Path(path).expanduser().read_text())
     except (OSError, ValueError) as error:

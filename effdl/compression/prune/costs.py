@@ -1,4 +1,4 @@
-"""What a model costs, and what it would cost with fewer inputs and outputs of its layers: filters, parameters, MACs."""
+"""Costs of a model (filters, parameters, MACs), also of one whose layers have fewer inputs and outputs."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ INPUTS = ("in_channels", "in_features")
 
 @dataclass(frozen=True)
 class Part:
-    """One module's share of the cost: `product` shrinks with its inputs and its outputs, `linear` with its outputs."""
+    """The cost of one module: `product` is proportional to inputs times outputs, `linear` to the outputs."""
 
     inputs: int
     outputs: int
@@ -24,7 +24,7 @@ class Part:
     linear: int
 
     def saved(self, inputs: int, outputs: int) -> int:
-        """What so many fewer inputs and outputs save."""
+        """The cost that is saved when so many inputs and outputs are removed."""
         left = (self.inputs - inputs) * (self.outputs - outputs)
         return (
             self.product - self.product * left // (self.inputs * self.outputs) + self.linear * outputs // self.outputs
@@ -33,13 +33,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Costs:
-    """`total` of a model, and the parts of it that removing filters makes smaller."""
+    """The `total` cost of a model, and the parts of it that become smaller when filters are removed."""
 
     total: int
     parts: dict[nn.Module, Part]
 
     def without(self, removed: Counter[Side]) -> int:
-        """The total without so many inputs and outputs of modules."""
+        """The total after so many inputs and outputs of modules are removed."""
         touched = {module for module, _ in removed} & self.parts.keys()
         return self.total - sum(
             self.parts[module].saved(removed[module, "in"], removed[module, "out"]) for module in touched
@@ -47,9 +47,13 @@ class Costs:
 
 
 def costs(model: nn.Module, images: Tensor, target: Target, groups: list[Group]) -> Costs:
-    """The costs of a model in eval mode, for images like `images` (1, C, H, W).
+    """The costs of a model, which must be in eval mode.
 
-    ``filters`` are those of `groups`, ``params`` all parameters, ``macs`` all multiply-accumulates of one image.
+    Args:
+        images: one image (1, C, H, W).
+        target: ``filters``: the number of filters in `groups`; ``params``: the number of all parameters; ``macs``: the
+            multiply-accumulates of one image.
+        groups: the filters that may be removed.
     """
     modules = {module for group in groups for take in group.takes for module, _ in take if list(module.parameters())}
     if target == "filters":
@@ -67,12 +71,12 @@ def costs(model: nn.Module, images: Tensor, target: Target, groups: list[Group])
 
 
 def part(module: nn.Module, product: int, linear: int) -> Part:
-    """The share of a module that costs so much as it is."""
+    """The cost of a module with its present inputs and outputs."""
     return Part(width(module, INPUTS), width(module, OUTPUTS), product, linear)
 
 
 def width(module: nn.Module, names: tuple[str, ...]) -> int:
-    """Number of a module's inputs or outputs; 1 if it has none."""
+    """The number of a module's inputs or outputs: its first attribute among `names`, or 1 if it has none of them."""
     return next((getattr(module, name) for name in names if hasattr(module, name)), 1)
 
 
@@ -82,5 +86,5 @@ def parameters(module: nn.Module) -> int:
 
 
 def weights(module: nn.Module) -> int:
-    """Number of weights of a convolution or linear layer: those that are per input and output."""
+    """The number of weights of a convolution or linear layer, without biases; 0 for other modules."""
     return module.weight.numel() if isinstance(module, LAYERS) else 0

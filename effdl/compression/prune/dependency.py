@@ -1,7 +1,7 @@
-"""Which filters can be removed, and which only together: torch-pruning's dependency graph (Fang et al. 2023, DepGraph).
+"""Groups of filters that can only be removed together: the dependency graph of torch-pruning (Fang et al. 2023).
 
 A filter is an output channel of a convolution or an output of a linear layer. Where layers are added, concatenated or
-follow each other, removing one of the filters of a layer takes channels of others with it: they form a group.
+follow each other, removing a filter of one layer requires removing channels of others: they form a group.
 """
 
 import copy
@@ -19,16 +19,18 @@ from effdl.nn.layers import CONVOLUTIONS
 from effdl.utils.errors import UserError
 
 LAYERS = (*CONVOLUTIONS, nn.Linear)
-FLATTENINGS = 4  # a flattening before a linear layer counts twice; with more, indices multiply (windowed attention)
+FLATTENINGS = (
+    4  # one before a linear layer counts twice; with more, the number of indices explodes (windowed attention)
+)
 Side = tuple[nn.Module, str]  # a layer, and "in" or "out": its inputs or its outputs
 
 
 @dataclass(frozen=True)
 class Group:
-    """Filters of several layers that go together: the i-th of each layer.
+    """Filters of several layers that can only be removed together: the i-th filter of each layer.
 
-    `units` are the sets of filters that must go at once (single ones, unless a layer is a grouped convolution), and
-    `takes` how many inputs and outputs of which layers each unit takes along.
+    `units` are the sets of filters that must be removed at once (single filters, unless a layer is a grouped
+    convolution); `takes` has for each unit the number of inputs and outputs of each layer that are removed with it.
     """
 
     name: str
@@ -37,12 +39,12 @@ class Group:
     takes: list[Counter[Side]]
 
     def layers(self) -> list[nn.Module]:
-        """The layers whose filters they are."""
+        """The layers to which the filters belong."""
         return [layer for layer, side in {**self.takes[0]} if side == "out" and isinstance(layer, LAYERS)]
 
 
 def library() -> ModuleType:
-    """torch-pruning; UserError if it is missing."""
+    """The module torch_pruning; UserError if it is not installed."""
     try:
         import torch_pruning
     except ImportError as error:
@@ -51,15 +53,15 @@ def library() -> ModuleType:
 
 
 class ShortcutPruner:
-    """Tells torch-pruning that the inputs and the outputs of a `ZeroPadShortcut` can be removed independently."""
+    """Pruner for torch-pruning that removes the inputs and the outputs of a `ZeroPadShortcut` independently."""
 
     def prune_in_channels(self, shortcut: ZeroPadShortcut, indices: list[int]) -> nn.Module:
-        """An output that took an input that is gone is zero from now on."""
-        place = {old: new for new, old in enumerate(sorted(set(range(shortcut.inputs)) - set(indices)))}
-        return rewire(shortcut, len(place), [place.get(source, -1) for source in sources(shortcut)])
+        """Remove inputs; outputs that read a removed input become zero."""
+        index = {old: new for new, old in enumerate(sorted(set(range(shortcut.inputs)) - set(indices)))}
+        return rewire(shortcut, len(index), [index.get(source, -1) for source in sources(shortcut)])
 
     def prune_out_channels(self, shortcut: ZeroPadShortcut, indices: list[int]) -> nn.Module:
-        """The other outputs keep their sources."""
+        """Remove outputs; the other outputs keep their sources."""
         kept = [source for output, source in enumerate(sources(shortcut)) if output not in set(indices)]
         return rewire(shortcut, shortcut.inputs, kept)
 
@@ -76,30 +78,32 @@ class ShortcutPruner:
 
 
 def sources(shortcut: ZeroPadShortcut) -> list[int]:
-    """The input channel of each output channel, -1 for none."""
+    """The input channel that each output channel reads, or -1 if it is zero."""
     padded = [*range(shortcut.inputs), *[-1] * (shortcut.outputs - shortcut.inputs)]
     return padded if shortcut.sources is None else list(shortcut.sources)
 
 
 def rewire(shortcut: ZeroPadShortcut, inputs: int, sources: list[int]) -> nn.Module:
-    """Give a shortcut, in place, another number of inputs and other sources of its outputs."""
+    """Change the number of inputs of a shortcut and the sources of its outputs; in place."""
     shortcut.__init__(inputs, len(sources), shortcut.stride, sources)
     return shortcut
 
 
 def traced(model: nn.Module, images: Tensor) -> Any:
-    """Torch-pruning's graph of a model; UserError if it cannot make one, or would never get to the end of it."""
+    """The dependency graph of a model; UserError if torch-pruning cannot build it, or not in a reasonable time."""
     graph = library().DependencyGraph()
     try:
         with torch.enable_grad(), warnings.catch_warnings(action="ignore"):
             graph.build_dependency(
                 model,
                 images,
-                forward_fn=lambda model, images: model(images) + 0,  # so that the logits are not the last layer's own
+                forward_fn=lambda model, images: (
+                    model(images) + 0
+                ),  # so that the last layer is not itself the output node
                 customized_pruners={ZeroPadShortcut: ShortcutPruner()},
                 verbose=False,
             )
-    except Exception as error:  # whatever a structure leads it to
+    except Exception as error:  # of any type, depending on the structure of the model
         raise UserError(f"filters: torch-pruning cannot follow this model: {error!r}") from error
     mappings = [
         mapping for node in graph.module2node.values() for dep in node.dependencies for mapping in dep.index_mapping
@@ -110,19 +114,20 @@ def traced(model: nn.Module, images: Tensor) -> Any:
 
 
 class Dependencies:
-    """The groups of a model, for images like `images` (1, C, H, W) on its device; in eval mode afterwards."""
+    """The groups of a model for images of the shape and device of `images` (1, C, H, W)."""
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
         self.model, self.device = model, images.device
         self.names = {module: name for name, module in model.named_modules()}
         self.graph = traced(model, images)
         kinds = library().ops.OPTYPE
-        # Attention; norms over channels, which a removed one would change; parameters of the model's own; the logits
+        # Attention; norms over channels, whose statistics a removed channel would change; parameters outside of layers;
+        # the logits
         self.fixed = {kinds.MHA, kinds.UNBIND, kinds.LN, kinds.GN, kinds.IN, kinds.PARAMETER, kinds.LSTM, kinds.OUTPUT}
 
     def groups(self, excluded: set[str]) -> list[Group]:
-        """The groups that may lose filters, all but those with a filter of an excluded layer, in the model's order."""
-        found, order = [], {name: place for place, name in enumerate(self.names.values())}
+        """The groups whose filters can be removed, without those of excluded layers, in the order of the model."""
+        found, order = [], {name: position for position, name in enumerate(self.names.values())}
         for parts in self.graph.get_all_groups(root_module_types=LAYERS):
             sides = [self._side(dependency) for dependency, _ in parts]
             fixed = any(dependency.target.type in self.fixed for dependency, _ in parts)
@@ -132,12 +137,12 @@ class Dependencies:
         return sorted(found, key=lambda group: order[group.name])
 
     def remove(self, group: Group, units: list[int]) -> None:
-        """Take units of a group out of the model."""
+        """Remove units of a group from the model."""
         self._subgroup(group, units).prune()
         self.model.to(self.device)  # the index of a shortcut
 
     def masked(self, removed: list[tuple[Group, list[int]]]) -> nn.Module:
-        """A copy of the model with the filters set to zero instead of removed, and with what reads them."""
+        """A copy of the model with the filters, and the weights that read them, set to zero instead of removed."""
         model = copy.deepcopy(self.model)
         with torch.no_grad():
             for group, units in removed:
@@ -167,7 +172,7 @@ class Dependencies:
 
 
 def splits(layer: nn.Module) -> bool:
-    """Whether it is a grouped convolution, but not a depthwise one."""
+    """Whether a layer is a grouped convolution that is not depthwise."""
     return isinstance(layer, CONVOLUTIONS) and 1 < layer.groups < layer.out_channels
 
 

@@ -1,7 +1,7 @@
-"""Removing whole filters of a trained model: the network that is left is small and dense, and faster everywhere.
+"""Filter pruning of a trained model: the result is a smaller dense network, which is faster on any hardware.
 
-What goes with a filter, and by how much it matters, is torch-pruning's: Fang, Ma, Song, Mi & Wang 2023, "DepGraph:
-Towards Any Structural Pruning". Its scores are means over the layers of a group, divided by the mean of the group.
+The dependencies between filters and their scores are those of torch-pruning: Fang, Ma, Song, Mi & Wang 2023, "DepGraph:
+Towards Any Structural Pruning". Scores are means over the layers of a group, divided by the mean of the group.
 """
 
 from typing import Literal
@@ -36,22 +36,24 @@ def filters(
     epochs: Natural | None,
     lr_scale: Positive,
 ) -> nn.Module:
-    """Remove the filters that matter least, and fine-tune.
+    """Remove the filters of lowest score, and fine-tune.
 
     Args:
-        level: below 1: the fraction of `target` that goes; above 1: the number by which the MACs are divided. The model
-            comes as close to it as whole filters allow, on the small side.
-        target: ``macs``, ``params``, or ``filters`` (of the layers that may lose some).
+        level: below 1: the fraction of `target` to remove; above 1: the factor by which the MACs are divided. At least
+            as much is removed, by as few filters as possible.
+        target: ``macs``, ``params``, or ``filters`` (those that can be removed).
         criterion: ``l1`` and ``l2``: sums of absolute and squared weights (Li et al. 2017, "Pruning Filters for
             Efficient ConvNets", section 3.1); ``bn``: batch-norm scales; ``taylor``: ``|weight x gradient|`` over
             `images` training images (Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning").
-        scope, round_to, exclude, amounts: see `StructuredPruner`. The outputs of the model always stay, and some
-            filters of each layer.
-        rounds: of removing and fine-tuning, each time the same fraction of what is left.
-        epochs: of fine-tuning in each round, at `lr_scale` times the run's learning rate; None: half of the run's.
+        images: number of training images for the criterion ``taylor``.
+        scope, round_to, exclude, amounts: see `StructuredPruner`. The outputs of the model are never removed, nor all
+            filters of a layer.
+        rounds: number of rounds of removal and fine-tuning; each removes the same fraction of what is left.
+        epochs: number of epochs of fine-tuning in each round; None: half as many as the run has.
+        lr_scale: factor on the run's learning rate in fine-tuning.
 
     Raises:
-        UserError: torch-pruning is missing, a pattern fits no layer, or the level cannot be reached.
+        UserError: torch-pruning is not installed, a pattern matches no layer, or the level cannot be reached.
     """
     pruner = StructuredPruner(trainer.input_shape, target if level < 1 else "macs", scope, round_to, exclude, amounts)
     before, share = pruner.cost(model), 1 - level if level < 1 else 1 / level
@@ -62,7 +64,7 @@ def filters(
 
 
 def score(criterion: Criterion, model: nn.Module, trainer: Trainer, images: int) -> Score:
-    """Torch-pruning's importance of the name; for ``taylor`` the model is given its gradients."""
+    """The importance of torch-pruning for a criterion; ``taylor`` also computes the gradients of the model."""
     importance = library().importance
     if criterion == "taylor":
         model.zero_grad()

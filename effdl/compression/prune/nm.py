@@ -1,4 +1,4 @@
-"""N:M sparsity: N weights kept of every M consecutive inputs, a pattern that sparse matrix units can use.
+"""N:M sparsity: N of every M consecutive input weights are kept, a pattern that sparse matrix units can use.
 
 Mishra et al. 2021, "Accelerating Sparse Deep Neural Networks", sections 3 and 4 (2:4; `retrain=rewind_lr` with
 `rewind_epoch=0` is their recipe); Zhou et al. 2021, "Learning N:M Fine-grained Structured Sparse Neural Networks from
@@ -20,10 +20,10 @@ from effdl.utils.errors import UserError
 
 
 def check_pattern(model: nn.Module, level: str, exclude: list[str], skip_first: bool) -> set[str]:
-    """Make sure that a pattern fits a model; returns the names of the layers that are left alone.
+    """Check that a pattern can be applied to a model; return the names of the layers that are not pruned.
 
     Raises:
-        UserError: no such pattern, or layers whose inputs M does not divide.
+        UserError: there is no such pattern, or M does not divide the number of inputs of a layer.
     """
     _, size = parse(level)
     layers = list(weights(model))
@@ -49,31 +49,31 @@ def nm(
 ) -> nn.Module:
     """Keep the N highest-scoring of every M weights that follow one another along a layer's inputs, and retrain.
 
-    In a convolution these are the weights of M input channels at one place of the kernel.
+    In a convolution these are the weights of M input channels at one position of the kernel.
 
     Args:
-        level: ``N:M``, such as ``2:4``.
-        criterion: scores the weights; the lowest go.
-        exclude: patterns of names of layers that are left alone.
-        skip_first: leave the first layer alone: its inputs are the image's channels.
+        level: the pattern ``N:M``, such as ``2:4``.
+        criterion: scores the weights; those of lowest score are pruned.
+        exclude: patterns of the names of layers that are not pruned.
+        skip_first: whether the first layer, whose inputs are the image's channels, is not pruned.
         retrain, rewind_epoch, epochs, lr_scale: see `Retraining`.
 
     Raises:
-        UserError: no such pattern, or layers whose inputs M does not divide.
+        UserError: there is no such pattern, or M does not divide the number of inputs of a layer.
     """
     kept, size = parse(level)
     alone = check_pattern(model, level, exclude, skip_first)
     train = Retraining(trainer, retrain, rewind_epoch, epochs, lr_scale)
     for (name, module, attribute), scores in zip(list(weights(model)), criterion(model, trainer), strict=True):
         if name not in alone:
-            scores = scores.where(getattr(module, attribute) != 0, -torch.inf)  # what is zero stays so, and counts
+            scores = scores.where(getattr(module, attribute) != 0, -torch.inf)  # zeros stay zero and count as pruned
             keep = topk_mask_in_groups(scores, kept, size, inputs_of(module, attribute)[0])
             mask_of(module, attribute).keep.logical_and_(keep)
     return train(model)
 
 
 def parse(pattern: str) -> tuple[int, int]:
-    """N and M."""
+    """N and M of a pattern ``N:M``; UserError unless 0 < N < M."""
     kept, size = (int(number) for number in pattern.split(":"))
     if not 0 < kept < size:
         raise UserError(f"prune={pattern}: of N:M, N must be from 1 to M - 1")
@@ -81,13 +81,13 @@ def parse(pattern: str) -> tuple[int, int]:
 
 
 def inputs_of(module: nn.Module, attribute: str) -> tuple[int, int]:
-    """The dimension of a weight that runs over the inputs of an output, and their number."""
+    """The dimension of a weight along which the inputs of one output lie, and their number."""
     weight = getattr(module, attribute)  # that of a transposed convolution has the inputs first
     return (0, weight.shape[0] // module.groups) if isinstance(module, TRANSPOSED) else (1, weight.shape[1])
 
 
 def check_inputs(layers: list[tuple[str, nn.Module, str]], alone: set[str], level: str, size: int) -> None:
-    """Refuse a pattern that does not fit all layers but those that are left alone."""
+    """Check that M divides the number of inputs of every layer that is pruned; UserError if not."""
     inputs = {name: inputs_of(module, attribute)[1] for name, module, attribute in layers if name not in alone}
     if odd := {name: number for name, number in inputs.items() if number % size}:
         raise UserError(

@@ -15,17 +15,22 @@ How = Literal["finetune", "rewind_lr", "rewind_weights"]
 
 @dataclass(frozen=True)
 class Retraining:
-    """How a pruned model is trained.
+    """The training of a pruned model.
 
-    ``finetune``: `epochs` more (None: half of the run's) at `lr_scale` times the learning rate (Han et al. 2015).
-    ``rewind_lr``: the run's schedule, stretched to `epochs` (None: the run's), again from `rewind_epoch` on (Renda,
-    Frankle & Carbin 2020, "Comparing Rewinding and Fine-tuning in Neural Network Pruning", section 2).
-    ``rewind_weights``: the same, from the weights that the first training had then: the lottery ticket (Frankle &
-    Carbin 2019; with an epoch above 0, Frankle et al. 2020, "Linear Mode Connectivity and the Lottery Ticket
-    Hypothesis").
+    Args:
+        trainer: trains the model.
+        how: ``finetune``: train for `epochs` (None: half of the run's) at `lr_scale` times the learning rate (Han et
+            al. 2015). ``rewind_lr``: repeat the run's schedule, stretched to `epochs` (None: the run's), from
+            `rewind_epoch` on (Renda, Frankle & Carbin 2020, "Comparing Rewinding and Fine-tuning in Neural Network
+            Pruning", section 2). ``rewind_weights``: the same, starting from the weights that the first training had
+            after `rewind_epoch` epochs, the lottery ticket (Frankle & Carbin 2019; with an epoch above 0, Frankle et
+            al. 2020, "Linear Mode Connectivity and the Lottery Ticket Hypothesis").
+        rewind_epoch: number of epochs of the schedule that are not repeated.
+        epochs: number of epochs of the fine-tuning, or of the schedule that is rewound.
+        lr_scale: factor on the run's learning rate in fine-tuning.
 
     Raises:
-        UserError: there is no such epoch to go back to.
+        UserError: `rewind_epoch` is beyond the end of the schedule.
     """
 
     trainer: Trainer
@@ -40,18 +45,18 @@ class Retraining:
 
     @property
     def schedule(self) -> int:
-        """Number of epochs of the schedule that is rewound."""
+        """Number of epochs of the whole schedule that is rewound."""
         return self.trainer.recipe.epochs if self.epochs is None else self.epochs
 
     @property
     def length(self) -> int:
-        """Number of epochs."""
+        """Number of epochs that the model is trained for."""
         if self.how != "finetune":
             return self.schedule - self.rewind_epoch
         return (self.trainer.recipe.epochs + 1) // 2 if self.epochs is None else self.epochs
 
     def __call__(self, model: nn.Module, after_update: Callable[[nn.Module, float], None] | None = None) -> nn.Module:
-        """Train in place; `after_update` is as in `Trainer.fit`."""
+        """Train a model in place and return it; `after_update` is that of `Trainer.fit`."""
         if self.how == "finetune":
             return self.trainer.fit(model, epochs=self.epochs, lr_scale=self.lr_scale, after_update=after_update)
         if self.how == "rewind_weights":
@@ -61,13 +66,13 @@ class Retraining:
 
 @torch.no_grad()
 def rewind(model: nn.Module, early: dict[str, Tensor]) -> None:
-    """Give a model, in place, the weights and statistics of an earlier state dict; masks stay.
+    """Load the weights and statistics of an earlier state dict into a model, in place; masks stay.
 
     Args:
-        early: state dict of the same model before it had parametrizations.
+        early: state dict of the same model without parametrizations.
 
     Raises:
-        UserError: the model's layers are others by now.
+        UserError: the layers of the model have changed since.
     """
     state = model.state_dict()
     for name, tensor in early.items():

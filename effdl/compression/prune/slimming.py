@@ -1,4 +1,4 @@
-"""Network slimming: training makes the batch-norm scales of superfluous filters small, and those filters go.
+"""Network slimming: training makes the batch-norm scales of superfluous filters small; these are then removed.
 
 Liu, Li, Shen, Huang, Yan & Zhang 2017, "Learning Efficient Convolutional Networks through Network Slimming".
 """
@@ -32,18 +32,20 @@ def slimming(
 ) -> nn.Module:
     """Train with an L1 penalty on the batch-norm scales, remove the filters of smallest scale, and fine-tune.
 
-    Scales are compared over the whole network (section 3.3); where several batch norms share filters, by their mean.
+    Scales are compared over the whole network (section 3.3); the score of filters with several batch norms is the mean.
 
     Args:
-        level, target: as for `filters`; ``target=filters`` with a fraction is the paper's.
-        strength: of the penalty: lambda of equation 1, times the sum of all absolute scales.
-        sparse_epochs, sparse_lr_scale: of the training with the penalty; None: half of the run's epochs.
+        level, target: as for `filters`; the paper uses a fraction and ``target=filters``.
+        strength: factor on the penalty, the sum of all absolute scales; lambda in equation 1.
+        sparse_epochs: number of epochs of the training with the penalty; None: half as many as the run has.
+        sparse_lr_scale: factor on the run's learning rate in that training.
         round_to, exclude: see `StructuredPruner`.
-        epochs, lr_scale: of fine-tuning; None: half of the run's epochs.
+        epochs: number of epochs of fine-tuning; None: half as many as the run has.
+        lr_scale: factor on the run's learning rate in fine-tuning.
 
     Raises:
-        UserError: the model has no batch norm, torch-pruning is missing, a pattern fits no layer, or the level cannot
-            be reached.
+        UserError: the model has no batch norm, torch-pruning is not installed, a pattern matches no layer, or the level
+            cannot be reached.
     """
     if not scales(model):
         raise UserError("slimming needs a model with batch norm; this one has none (compression=[filters] needs none)")
@@ -60,5 +62,5 @@ def slimming(
 
 
 def scales(model: nn.Module) -> list[Tensor]:
-    """The scales of all batch norms: gamma, in the paper."""
+    """The scales of all batch norms (gamma in the paper)."""
     return [module.weight for module in model.modules() if isinstance(module, _BatchNorm) and module.affine]

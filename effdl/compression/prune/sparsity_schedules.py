@@ -1,8 +1,8 @@
-"""How sparsity grows over the steps of a schedule."""
+"""Schedules of sparsity, from 0 to 1, over the steps of pruning."""
 
 
 def geometric(before: float, after: float, steps: int) -> list[float]:
-    """Sparsities after each step, each of which removes the same fraction of what is left; the last is `after`.
+    """The sparsity after each step, where every step removes the same fraction of what is left; the last is `after`.
 
     Han et al. 2015, section 3.4 and Frankle & Carbin 2019, section 2 (rounds of 20 % of what is left).
     """
@@ -13,7 +13,7 @@ def geometric(before: float, after: float, steps: int) -> list[float]:
 
 
 def cubic(before: float, after: float, progress: float) -> float:
-    """Sparsity when the part `progress` (0 to 1) of the pruning is over: fast at first, then slower and slower.
+    """The sparsity at `progress` (0 to 1), which grows from `before` to `after`, fast at first and then slower.
 
     Zhu & Gupta 2017, "To prune, or not to prune", equation 1.
     """

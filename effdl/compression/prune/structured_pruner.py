@@ -1,4 +1,4 @@
-"""Removing whole filters, those of lowest score, until a model costs no more than it may."""
+"""StructuredPruner: removes the filters of lowest score until the cost of a model is within a budget."""
 
 import logging
 import math
@@ -19,24 +19,24 @@ from effdl.nn.layers import check_exclude
 from effdl.utils.errors import RunError, UserError
 
 Scope = Literal["layer", "global"]
-Block = tuple[int, list[int]]  # number of a group, and its units that go at the same time
-Score = Callable[[Any], Tensor | None]  # torch-pruning's: of the filters of one of its groups
-TOLERANCE = 1e-3  # of a removed filter's effect, of the largest logit
+Block = tuple[int, list[int]]  # index of a group, and the units of it that are removed at once
+Score = Callable[[Any], Tensor | None]  # an importance of torch-pruning: scores the filters of a group
+TOLERANCE = 1e-3  # largest error of the logits after removing filters, relative to the largest logit
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class StructuredPruner:
-    """How filters are removed.
+    """Removes filters of a model, those of lowest score.
 
     Args:
-        input_shape: (C, H, W) of an image.
-        target: what a cost is: number of ``filters``, ``params`` or ``macs``.
-        scope: the same fraction of each layer, or one ranking for all.
-        round_to: what is left of a layer is a multiple of it, if any is removed.
-        exclude: patterns of names of layers that keep their filters.
-        amounts: JSON file of what to remove of each layer relative to the others (see `layer_amounts`); filters that
-            go together are as precious as the most precious of their layers. Makes the scope ``layer``.
+        input_shape: shape (C, H, W) of an image.
+        target: the cost: the number of ``filters``, ``params`` or ``macs``.
+        scope: ``layer``: the same fraction of each layer; ``global``: one ranking for all layers.
+        round_to: the number of filters that are left of a layer is a multiple of it, if any are removed.
+        exclude: patterns of the names of layers whose filters are not removed.
+        amounts: path of a JSON file that says how much of each layer to remove relative to the others (see
+            `layer_amounts`); a group has the smallest amount of its layers. The scope is then ``layer``.
     """
 
     input_shape: tuple[int, int, int]
@@ -47,16 +47,16 @@ class StructuredPruner:
     amounts: str | None = None
 
     def cost(self, model: nn.Module) -> int:
-        """What a model costs now; in eval mode afterwards. Raises UserError if none of its filters can be removed."""
+        """The cost of a model, which is put into eval mode; UserError if none of its filters can be removed."""
         dependencies, images = self._dependencies(model)
         return costs(model, images[:1], self.target, [group for group, _ in self._groups(dependencies)]).total
 
     def down_to(self, model: nn.Module, budget: float, score: Score) -> nn.Module:
-        """Remove the filters of lowest score, in place, as few as bring the cost to `budget` or below.
+        """Remove the filters of lowest score, as few as reduce the cost to at most `budget`; in place.
 
         Raises:
-            UserError: the score says nothing about this model, or the cost cannot be that low.
-            RunError: the model is not what the dependency graph takes it for.
+            UserError: the criterion has no scores for this model, or the budget is below the lowest possible cost.
+            RunError: the dependency graph does not describe the model correctly.
         """
         dependencies, images = self._dependencies(model)
         removable = self._groups(dependencies)
@@ -96,7 +96,7 @@ class StructuredPruner:
         return Dependencies(model.eval(), images[:1]), images
 
     def _groups(self, dependencies: Dependencies) -> list[tuple[Group, float]]:
-        """The groups that may lose filters, each with its amount."""
+        """The groups whose filters can be removed, each with its amount."""
         layers = layer_names(dependencies.model)
         amount_of = dict(zip(layers, layer_amounts(layers, self.exclude, self.amounts), strict=True))
         groups = dependencies.groups({name for name, amount in amount_of.items() if amount == 0})
@@ -107,12 +107,11 @@ class StructuredPruner:
 
 
 def fewest(blocks: list[Block], enough: Callable[[list[Block]], bool]) -> list[Block]:
-    """As few of the blocks, from the first on, as are enough; of those, the last are kept that are not needed.
-
-    What makes a block unnecessary is that a larger one after it was. A group gives back its last block first.
+    """The shortest sequence of blocks, from the first on, that is enough, without those that it does not need because
+    of a later, larger block. Of each group the last blocks are left out first.
     """
     chosen = blocks[: bisect_left(range(len(blocks)), True, key=lambda count: enough(blocks[:count]))]
-    final = set()  # groups that need all that is still chosen
+    final = set()  # groups of which all chosen blocks are needed
     for position in reversed(range(len(chosen))):
         number = chosen[position][0]
         if number not in final and enough(without := chosen[:position] + chosen[position + 1 :]):
@@ -123,10 +122,10 @@ def fewest(blocks: list[Block], enough: Callable[[list[Block]], bool]) -> list[B
 
 
 def check_removal(model: nn.Module, exclude: list[str], amounts: str | None = None) -> None:
-    """Make sure, before anything is trained, that torch-pruning is there, and that patterns and amounts fit the layers.
+    """Check, before any training, that torch-pruning is installed and that patterns and amounts fit the model.
 
     Raises:
-        UserError: not so.
+        UserError: torch-pruning is not installed, a pattern matches no layer, or the amounts are not allowed.
     """
     library()
     check_exclude(model, exclude)
@@ -141,16 +140,18 @@ def layer_names(model: nn.Module) -> list[str]:
 def removal_order(
     scores: Sequence[Tensor], multiples: list[int], scope: Scope, amounts: Sequence[float] | None = None
 ) -> list[Block]:
-    """The order in which blocks of units go.
+    """The order in which blocks of units are removed.
 
-    A group is left with a multiple of its multiple after every block, and never with none. ``layer``: at any point a
-    group of amount a has kept about ``(1 - a)^c`` of its units, with one c for all (as in `allocate`), so with equal
-    amounts about the same fraction; where that is equal the lower scores go first. ``global``: the lower scores go
-    first. Of equal scores the earlier group and the earlier unit go first.
+    After every block the number of units that are left of a group is a positive multiple of its multiple. Of equal
+    scores, those of the earlier group and the earlier unit are removed first.
 
     Args:
         scores: one tensor (units,) for each group.
-        amounts: of each group, above 0 and below 1; None: all equal.
+        multiples: the multiple of each group.
+        scope: ``layer``: at any point a group with the amount a has kept about the fraction ``(1 - a)^c`` of its units,
+            with the same c for all groups (as in `topk_mask.allocate`); where this is equal, lower scores are removed
+            first. ``global``: lower scores are removed first.
+        amounts: the amount of each group, above 0 and below 1; None: all are equal.
     """
     amounts = amounts or [EQUAL] * len(scores)
     blocks: list[tuple[tuple[float, ...], int, list[int]]] = []
@@ -166,12 +167,12 @@ def removal_order(
 
 
 def unit_scores(group: Group, scores: Tensor) -> Tensor:
-    """The mean score of the filters of each unit; scores that are not numbers (of a dead layer) count as zero."""
+    """The mean score of the filters of each unit; NaN (of a dead layer) counts as zero."""
     return torch.stack([scores[unit].mean() for unit in group.units]).nan_to_num().cpu()
 
 
 def unit_multiple(group: Group, round_to: int) -> int:
-    """The multiple of units that makes a multiple of filters."""
+    """The number of units of which every multiple has a number of filters that is a multiple of `round_to`."""
     return round_to // math.gcd(round_to, len(group.units[0]))
 
 
@@ -185,7 +186,7 @@ def sum_of(counters: Any) -> Counter:
 
 @torch.no_grad()
 def verify_removal(model: nn.Module, masked: nn.Module, images: Tensor) -> None:
-    """Check that removing filters did what setting them to zero does, and that the model can be stored."""
+    """Check that removing filters has the effect of setting them to zero, and that the model can be stored."""
     logits, expected = model(images), masked(images)
     if not torch.allclose(logits, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max().clamp(min=1e-3))):
         raise RunError(

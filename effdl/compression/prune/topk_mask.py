@@ -1,4 +1,4 @@
-"""From scores to masks: which weights go, and exactly how many."""
+"""Masks from scores: which weights are pruned, exactly as many as requested."""
 
 import math
 
@@ -9,14 +9,14 @@ from torch import Tensor
 def topk_mask(scores: list[Tensor], count: int) -> list[Tensor]:
     """Boolean masks, one per tensor of scores, False at exactly the `count` elements of lowest score.
 
-    Of equal scores the earlier ones go first, so the result does not depend on the machine.
+    Of equal scores the earlier ones are pruned first, so the result does not depend on the machine.
     """
     flat = torch.cat([score.flatten() for score in scores])
     keep = torch.ones_like(flat, dtype=torch.bool)
     if count:
-        # The same as sorting, several times faster; on the CPU, where PyTorch calls it deterministic.
+        # Same result as sorting, several times faster; on the CPU, where the operation is deterministic.
         threshold = flat.cpu().kthvalue(count).values.to(flat.device)
-        keep = ~(flat < threshold)  # what is no number stays
+        keep = ~(flat < threshold)  # NaN is kept
         ties = (flat == threshold).nonzero().flatten()
         keep[ties[: count - int((~keep).sum())]] = False
     parts = keep.split([score.numel() for score in scores])
@@ -32,14 +32,16 @@ def topk_mask_in_groups(scores: Tensor, kept: int, size: int, dim: int) -> Tenso
 
 
 def allocate(sizes: list[int], zeros: list[int], amounts: list[float], count: int) -> list[int]:
-    """How many weights of each layer are to be zero, `count` in all, never fewer than are already.
+    """The number of weights of each layer that are to be zero, with the sum `count`, and at least the present zeros.
 
-    A layer of amount a keeps the fraction ``(1 - a)^c`` of its weights, with the one c that leads to `count`: equal
-    amounts give equal sparsity, c = 1 the very amounts, an amount of 0 leaves a layer alone.
+    A layer with the amount a keeps the fraction ``(1 - a)^c`` of its weights; c is the same for all layers and follows
+    from `count`. Equal amounts give equal sparsity, c = 1 gives the amounts themselves, and a layer with the amount 0
+    is not pruned.
 
     Args:
-        sizes, zeros: weights of each layer, and those that are zero already.
-        count: at most all of the layers with an amount and the zeros of the others.
+        sizes, zeros: the number of weights of each layer, and of those that are zero already.
+        amounts: the amount of each layer, at least 0 and below 1.
+        count: at most the number of all weights of layers with an amount above 0 and of the zeros of the others.
     """
 
     def wanted(c: float) -> list[float]:

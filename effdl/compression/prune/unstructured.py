@@ -1,4 +1,4 @@
-"""Pruning of single weights: any criterion, on any schedule, with any retraining."""
+"""Unstructured pruning: any criterion, schedule and retraining."""
 
 import math
 from typing import Literal
@@ -15,14 +15,14 @@ from effdl.nn.layers import weights
 from effdl.nn.mask import mask_of
 from effdl.training.trainer import Trainer
 
-RAMP = 0.75  # part of a gradual training over which sparsity grows; it ends with constant masks
+RAMP = 0.75  # the part of a gradual training in which sparsity grows; in the rest masks are constant
 
 
 def check_amounts(model: nn.Module, exclude: list[str], amounts: str | None) -> list[float]:
-    """Make sure that the patterns and the file fit a model; returns the amount of each layer.
+    """Check that patterns and amounts can be applied to a model; return the amount of each layer.
 
     Raises:
-        UserError: a pattern without a layer, or a file that is no such file.
+        UserError: a pattern matches no layer, or the file does not have amounts of layers.
     """
     return layer_amounts([name for name, _, _ in weights(model)], exclude, amounts)
 
@@ -45,22 +45,26 @@ def prune(
     epochs: Natural | None,
     lr_scale: Positive,
 ) -> nn.Module:
-    """Zero the fraction `level` of all conv and linear weights, those of lowest score, and retrain.
+    """Set the fraction `level` of all weights, those of lowest score, to zero, and retrain.
 
     Args:
-        level: fraction of weights that are zero in the end, over all layers together, excluded ones included.
-        criterion: scores the weights; the lowest go.
-        passes: number of times the criterion is asked on the way to a level, without training in between.
-        scope: one ranking for all layers, or the same fraction of each.
-        exclude: patterns of names of layers that are left alone.
-        amounts: JSON file ``{layer name: fraction}``, such as ``effdl sensitivity`` writes: how much of each layer to
-            prune, compared with the others (see `keep.allocate`); `level` is still what is reached. Scope is by layer.
-        schedule: ``one_shot``; ``iterative``: `rounds` of pruning and retraining; ``gradual``: inside one training, in
-            `rounds` steps; ``soft``: inside one training, pruned weights may come back until its end.
+        level: the fraction of the weights of all layers, excluded ones included, that is zero in the end.
+        criterion: scores the weights; those of lowest score are pruned.
+        passes: number of steps, without training in between, in which a sparsity is reached; the criterion is evaluated
+            in each.
+        scope: ``global``: one ranking for all layers; ``layer``: the same fraction of each layer.
+        exclude: patterns of the names of layers that are not pruned.
+        amounts: path of a JSON file ``{layer name: fraction}``, as ``effdl sensitivity`` writes it: how much of each
+            layer to prune relative to the others (see `topk_mask.allocate`). The overall sparsity is still `level`, and
+            the scope is ``layer``.
+        schedule: ``one_shot``: prune once; ``iterative``: `rounds` of pruning and retraining; ``gradual``: `rounds`
+            steps within one training; ``soft``: after every epoch of one training, in which pruned weights are trained
+            on until its end.
+        rounds: number of rounds or steps of the schedule.
         retrain, rewind_epoch, epochs, lr_scale: see `Retraining`.
 
     Raises:
-        UserError: a pattern without a layer, a file that is no such file, a level that cannot be reached.
+        UserError: a pattern matches no layer, the file does not have amounts of layers, or the level cannot be reached.
     """
     shares = check_amounts(model, exclude, amounts)
     masker = Masker(trainer, criterion, passes, scope if amounts is None else "layer", shares)
@@ -74,35 +78,35 @@ def prune(
 
 
 def iterative(model: nn.Module, masker: Masker, train: Retraining, level: float, rounds: int) -> nn.Module:
-    """Prune and retrain in turn, each time the same fraction of what is left (Han et al. 2015, section 3.4)."""
+    """Alternate pruning, each time the same fraction of what is left, and training (Han et al. 2015, section 3.4)."""
     for target in geometric(sparsity(model), level, rounds):
         model = train(masker.hold(model, target))
     return model
 
 
 def gradual(model: nn.Module, masker: Masker, train: Retraining, level: float, rounds: int) -> nn.Module:
-    """Prune in `rounds` steps while training goes on (Zhu & Gupta 2017, "To prune, or not to prune")."""
+    """Prune in `rounds` steps within one training (Zhu & Gupta 2017, "To prune, or not to prune")."""
     before, done = sparsity(model), 0
     for (_, module, name), amount in zip(list(weights(model)), masker.amounts, strict=True):
         if amount:
-            mask_of(module, name)  # they must be there before the training, to be restored with it
+            mask_of(module, name)  # added before the training, so that checkpoints of it have the masks
 
     def after_update(model: nn.Module, progress: float) -> None:
         nonlocal done
         due = min(math.floor(progress / RAMP * rounds), rounds)
-        if due > done:  # after a resume, once more: a model that has the sparsity stays as it is
+        if due > done:  # repeated after a resume; a model that has the sparsity does not change
             done = due
             masker.hold(model, cubic(before, level, due / rounds))
 
-    return masker.hold(train(model, after_update), level)  # for a training that was stopped early
+    return masker.hold(train(model, after_update), level)  # in case the training stopped early
 
 
 def soft(model: nn.Module, masker: Masker, train: Retraining, level: float) -> nn.Module:
-    """Set the lowest weights to zero after every epoch but train them on; the last cut is for good.
+    """Set the weights of lowest score to zero after every epoch but train them on; mask them after the training.
 
-    The idea of He et al. 2018, "Soft Filter Pruning for Accelerating Deep Convolutional Neural Networks", algorithm 1,
-    for single weights. No training follows the last masker, so the criterion must by then choose much the same weights
-    every time, as magnitude does and random does not.
+    This is the idea of He et al. 2018, "Soft Filter Pruning for Accelerating Deep Convolutional Neural Networks",
+    algorithm 1, for single weights. No training follows the masking, so the criterion must choose nearly the same
+    weights every time by then, as magnitude does and random does not.
     """
 
     def after_update(model: nn.Module, progress: float) -> None:

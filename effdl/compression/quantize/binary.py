@@ -1,4 +1,4 @@
-"""Weights of one bit, -1 or 1.
+"""Binary weights, -1 or 1.
 
 Courbariaux, Bengio & David 2015, "BinaryConnect: Training Deep Neural Networks with binary weights during
 propagations".
@@ -21,11 +21,15 @@ from effdl.nn.mask import under_mask
 from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
 
-STATISTICS_IMAGES, STATISTICS_BATCH = 1024, 128  # from which batch norms take their statistics at the end
+STATISTICS_IMAGES, STATISTICS_BATCH = 1024, 128  # for the statistics of batch norms after the training
 
 
 def check_layers(model: nn.Module, first_last: bool) -> None:
-    """Refuse a model without a layer to act on (UserError)."""
+    """Check that the model has a layer to quantize.
+
+    Raises:
+        UserError: it has none.
+    """
     if not inner_weights(model, first_last):
         raise UserError(f"first_last={str(first_last).lower()}: this leaves no layer of the model to quantize")
 
@@ -38,10 +42,16 @@ def train_quantized(
     epochs: int | None,
     lr_scale: float,
 ) -> nn.Module:
-    """Train on with the parametrization that `quantizer` makes of each weight.
+    """Train on with a parametrization on each weight.
+
+    Args:
+        first_last: whether the first and the last layer are quantized, too.
+        quantizer: returns the parametrization for a weight.
+        epochs: number of epochs of training; None: half as many as the run has.
+        lr_scale: factor on the run's learning rate.
 
     Raises:
-        UserError: no layer to act on.
+        UserError: the model has no layer to quantize.
     """
     check_layers(model, first_last)
     for module, name in inner_weights(model, first_last):
@@ -63,20 +73,20 @@ def binary(
 ) -> nn.Module:
     """Binarize weights in every forward pass of a training that moves real-valued master weights in [-1, 1].
 
-    The master weights begin at the trained ones, divided by their mean magnitude. The step suits layers whose outputs
-    are normalized, which have no need of a scale.
+    The master weights are initialized with the trained weights, divided by their mean magnitude. The method suits
+    layers whose outputs are normalized, which need no scale.
 
     Args:
-        level: there is only one.
-        stochastic: draw each weight in training, as 1 with the probability of its `hard_sigmoid`. Afterwards, unlike
-            in section 2.6, the signs are the weights, so that they are of one bit; batch norms take their statistics
-            again with these.
-        first_last: binarize the first and the last layer too.
-        epochs: of training; None: the run's.
-        lr_scale: times the run's learning rate.
+        level: the only level is "binary".
+        stochastic: whether each weight is drawn in training, 1 with the probability of its `hard_sigmoid`. After the
+            training the weights are the signs, unlike in section 2.6, so that they have one bit; the statistics of
+            batch norms are then computed again with these weights.
+        first_last: whether the first and the last layer are binarized, too.
+        epochs: number of epochs of training; None: as many as the run has.
+        lr_scale: factor on the run's learning rate.
 
     Raises:
-        UserError: no layer to binarize.
+        UserError: the model has no layer to binarize.
     """
     check_layers(model, first_last)
     for module, name in inner_weights(model, first_last):
@@ -96,8 +106,9 @@ def binary(
 
 
 def renew_statistics(model: nn.Module, trainer: Trainer) -> nn.Module:
-    """Let batch norms take their statistics again, with the weights as they are: those in the training were others, if
-    signs were drawn or are now those of averaged weights.
+    """Compute the statistics of all batch norms again, on calibration batches; in place.
+
+    The weights in the training were others than those now, if signs were drawn or are those of averaged weights.
     """
     batches = trainer.calibration_batches(STATISTICS_IMAGES, STATISTICS_BATCH)
     update_bn([batch for batch in batches if len(batch[1]) == len(batches[0][1])], model)
@@ -108,8 +119,8 @@ class Binary(nn.Module):
     """Parametrization that replaces weights by their sign, with the gradient of the identity; zeros stay zero.
 
     Args:
-        stochastic: in training draw the sign, 1 with the probability of the weight's `hard_sigmoid`.
-        factor: multiplies the gradient.
+        stochastic: whether the sign is drawn in training, 1 with the probability of the weight's `hard_sigmoid`.
+        factor: factor on the gradient.
     """
 
     def __init__(self, stochastic: bool, factor: float = 1.0) -> None:
@@ -123,12 +134,12 @@ class Binary(nn.Module):
         return signs(weight, positive) + (through - through.detach())  # the difference is zero, and has the gradient
 
     def grid(self) -> QuantGrid:
-        """One bit, without a scale."""
+        """The integer grid of the weights: one bit, and the scale 1."""
         return QuantGrid(torch.ones(()), 1)
 
 
 def signs(weight: Tensor, positive: Tensor) -> Tensor:
-    """1 where `positive` (bool), else -1; where the weight is exactly zero, by a mask, 0."""
+    """1 where `positive` (bool), else -1, but 0 where the weight is exactly zero (masked)."""
     return torch.where(weight == 0, 0.0, torch.where(positive, 1.0, -1.0)).to(weight.dtype)
 
 
@@ -139,7 +150,7 @@ def hard_sigmoid(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def to_master(stored: Tensor, weight: Tensor) -> None:
-    """Divide what is stored of a weight by the mean magnitude of the weight's non-zero elements, and clip."""
+    """Divide the stored weight by the mean magnitude of the non-zero elements of `weight`, and clip it; in place."""
     mean = weight.abs().sum() / torch.count_nonzero(weight).clamp(min=1)
     stored.div_(mean if mean > 0 else 1.0).clamp_(-1, 1)
 

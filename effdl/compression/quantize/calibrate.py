@@ -1,4 +1,4 @@
-"""Ranges of activations, from what a model computes on some images, and the integer grids that cover them."""
+"""Calibration: ranges of the activations of a model on some images, and the 8-bit codes that cover them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -14,13 +14,13 @@ from effdl.utils.errors import RunError
 
 Calibration = Literal["minmax", "percentile", "entropy", "mse"]
 BINS = 2048
-STRIDE = 8  # in which thresholds are tried
-CHUNK = 1 << 22
+STRIDE = 8  # distance, in bins, between the thresholds that are tried
+CHUNK = 1 << 22  # values that are binned at a time
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """How many values fell into each of equal bins between `low` <= 0 and `high` >= 0; counts are float64 (BINS,)."""
+    """A histogram with equal bins between `low` <= 0 and `high` >= 0; `counts` is float64 (BINS,)."""
 
     low: float
     high: float
@@ -28,12 +28,12 @@ class Histogram:
 
     @property
     def centers(self) -> Tensor:
-        """Middle of each bin, float64 (BINS,)."""
+        """The middle of each bin, float64 (BINS,)."""
         width = (self.high - self.low) / len(self.counts)
         return self.low + (torch.arange(len(self.counts), dtype=torch.float64) + 0.5) * width
 
     def with_values(self, x: Tensor) -> "Histogram":
-        """With the values of a tensor of any shape, which lie within the range."""
+        """A histogram that also counts the values of a tensor of any shape, which must lie within the range."""
         counts, per_unit = self.counts.clone(), len(self.counts) / (self.high - self.low or 1.0)
         for part in x.detach().flatten().split(CHUNK):
             bins = ((part - self.low) * per_unit).long().clamp_(0, len(counts) - 1)
@@ -45,9 +45,9 @@ Range = tuple[float, float]
 
 
 def percentile_range(histogram: Histogram, percentile: float) -> Range:
-    """The range outside which (100 - percentile) % of the values lie, half at each end that is not zero.
+    """The range outside of which (100 - percentile) % of the values lie, equally many at each end that is not zero.
 
-    Percentiles are those of the histogram, linear within a bin.
+    Percentiles are those of the histogram, with linear interpolation within a bin.
     """
     tail = (1 - percentile / 100) / (2 if histogram.low < 0 < histogram.high else 1)
     return (
@@ -57,7 +57,7 @@ def percentile_range(histogram: Histogram, percentile: float) -> Range:
 
 
 def quantile(histogram: Histogram, fraction: float) -> float:
-    """The value below which a fraction of the values lie."""
+    """The value below which a fraction (0 to 1) of the values lies."""
     cumulated = torch.cat([torch.zeros(1, dtype=torch.float64), histogram.counts.cumsum(0)])
     target = fraction * cumulated[-1].item()
     index = min(max(int(torch.searchsorted(cumulated, target)), 1), len(histogram.counts))
@@ -70,10 +70,10 @@ def entropy_range(histogram: Histogram) -> Range:
     """The threshold at which quantizing changes the distribution least, by Kullback-Leibler divergence.
 
     Migacz 2017, "8-bit Inference with TensorRT", slides 38 to 40: on absolute values, with 128 levels; 256 if there
-    are no negative values. The threshold cuts both ends of the range.
+    are no negative values. The threshold limits both ends of the range.
     """
     folded, levels = absolute(histogram), 128 if histogram.low < 0 < histogram.high else 256
-    folded.counts[0] = folded.counts[1]  # the many zeros have a code of their own: they are not spread over their level
+    folded.counts[0] = folded.counts[1]  # zeros have a code of their own and are not spread over a level
     bins = min(range(levels, BINS + 1, STRIDE), key=lambda bins: divergence(folded.counts, bins, levels))
     threshold = bins / BINS * folded.high
     return max(histogram.low, -threshold), min(histogram.high, threshold)
@@ -89,8 +89,8 @@ def absolute(histogram: Histogram) -> Histogram:
 def divergence(counts: Tensor, bins: int, levels: int) -> float:
     """KL divergence of the first `bins` counts, outliers added to the last, from those merged into `levels` levels.
 
-    Each level's count is spread evenly over those of its bins that are not empty. The last bin, which stands for the
-    outliers, is taken to hold at least one value, or nothing could be cut off behind an empty bin.
+    The count of each level is spread evenly over those of its bins that are not empty. The last bin, to which the
+    outliers are added, counts as having at least one value, or no threshold could follow an empty bin.
     """
     inside = counts[:bins]
     reference = inside.clone()
@@ -107,13 +107,13 @@ def divergence(counts: Tensor, bins: int, levels: int) -> float:
 
 
 def mse_range(histogram: Histogram) -> Range:
-    """The range, a hundredth to all of the whole one, with the smallest mean squared error of its 256 codes."""
+    """The range with the smallest squared error of its 256 codes, among 1 % to 100 % of the whole range."""
     candidates = [(histogram.low * part / 100, histogram.high * part / 100) for part in range(1, 101)]
     return min(candidates, key=lambda limits: squared_error(histogram, limits))
 
 
 def squared_error(histogram: Histogram, limits: Range) -> float:
-    """Sum of squared errors of the histogram's values if quantized to 8 bits within limits."""
+    """Sum of the squared errors of the values of a histogram when they are quantized to 8 bits within limits."""
     scale, zero_point = affine(*limits)
     scale = torch.tensor(scale, dtype=torch.float64)
     quantized = fake_quantize(histogram.centers, scale, zero_point, *bounds(8, signed=False))
@@ -121,9 +121,9 @@ def squared_error(histogram: Histogram, limits: Range) -> float:
 
 
 def affine(low: float, high: float) -> tuple[float, int]:
-    """Scale and zero point of the 8-bit unsigned codes that cover a range with zero in it; zero has a code of its own.
+    """Scale and zero point of the unsigned 8-bit codes that cover a range around zero; zero is exactly representable.
 
-    Jacob et al. 2018, section 3. Scale 1 for an empty range.
+    See Jacob et al. 2018, section 3. The scale of an empty range is 1.
     """
     scale = (high - low) / 255 or 1.0
     return scale, round(-low / scale)
@@ -135,16 +135,17 @@ def calibrate(
 ) -> None:
     """Set scale and zero point of every activation quantizer of a model, in place.
 
-    All quantizers let their input pass while they are looked at, so that one's error does not move another's range.
+    Quantizers pass their input on unchanged during the calibration, so that the error of one does not change the range
+    of another.
 
     Args:
         model: in eval mode.
         batches: images (n, C, H, W), and labels, which are not used.
-        method: how a range is found.
-        percentile: of the values within the range, for the method of that name.
+        method: how ranges are chosen (see `int8.int8`).
+        percentile: percentage of the values within the range, for the method "percentile".
 
     Raises:
-        RunError: activations are not finite.
+        RunError: an activation is not finite.
     """
     images = [images for images, _ in batches]
     quantizers = {name: m for name, m in model.named_modules() if isinstance(m, ActivationQuantizer)}
@@ -160,13 +161,13 @@ def calibrate(
 
 
 def extremes(model: nn.Module, images: list[Tensor], quantizers: dict[str, nn.Module]) -> dict[nn.Module, Range]:
-    """Smallest and largest input of each named quantizer, or zero; RunError if one is not finite."""
+    """Smallest and largest input of each quantizer, at most and at least zero; RunError if one is not finite."""
     ends = {quantizer: torch.zeros(2) for quantizer in quantizers.values()}  # minus the smallest, and the largest
 
-    def look(quantizer: nn.Module, x: Tensor) -> None:
+    def note(quantizer: nn.Module, x: Tensor) -> None:
         ends[quantizer] = ends[quantizer].maximum(torch.stack([-x.min(), x.max()]).float().cpu())
 
-    observe(model, images, ends, look)
+    observe(model, images, ends, note)
     for name, quantizer in quantizers.items():
         if not ends[quantizer].isfinite().all():
             raise RunError(f"{name}: activations are not finite, and cannot be quantized")
@@ -174,21 +175,21 @@ def extremes(model: nn.Module, images: list[Tensor], quantizers: dict[str, nn.Mo
 
 
 def histograms(model: nn.Module, images: list[Tensor], ranges: dict[nn.Module, Range]) -> dict[nn.Module, Histogram]:
-    """How the inputs of each quantizer are distributed over its range."""
+    """A histogram of the inputs of each quantizer over its range."""
     found = {q: Histogram(*limits, torch.zeros(BINS, dtype=torch.float64)) for q, limits in ranges.items()}
 
-    def look(quantizer: nn.Module, x: Tensor) -> None:
+    def note(quantizer: nn.Module, x: Tensor) -> None:
         found[quantizer] = found[quantizer].with_values(x)
 
-    observe(model, images, ranges, look)
+    observe(model, images, ranges, note)
     return found
 
 
-def observe(model: nn.Module, images: list[Tensor], quantizers: Iterable[nn.Module], look: Callable) -> None:
-    """Run a model on images, its quantizers replaced by looks at their input."""
+def observe(model: nn.Module, images: list[Tensor], quantizers: Iterable[nn.Module], note: Callable) -> None:
+    """Run a model on images and call ``note(quantizer, input)``; the quantizers pass their input on unchanged."""
 
     def hook(quantizer: nn.Module, arguments: tuple, output: Tensor) -> Tensor:
-        look(quantizer, arguments[0])
+        note(quantizer, arguments[0])
         return arguments[0]
 
     with forward_hooks(quantizers, hook):

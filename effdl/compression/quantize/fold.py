@@ -1,6 +1,6 @@
-"""Batch norm folded into the layer before it, which then computes both at once.
+"""Folding of batch norms into the layers before them.
 
-Pairs of layer and norm are found by what is computed in a forward pass, not by their names.
+Pairs of layer and norm are found in the call graph of a forward pass, not by their names.
 """
 
 import torch
@@ -14,7 +14,7 @@ NORM_OF = {nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Linear: nn.B
 
 
 def foldable_norms(graph: CallGraph) -> dict[str, str]:
-    """The batch norms that can be folded into the layer whose output they alone read, by that layer's name."""
+    """Names of the batch norms that can be folded, by the name of the layer whose output only the norm reads."""
     pairs = {}
     for call in graph.calls:
         reader = graph.only_reader(call)
@@ -24,7 +24,7 @@ def foldable_norms(graph: CallGraph) -> dict[str, str]:
 
 
 def foldable(call: Call, norm: nn.Module) -> bool:
-    """Whether a layer's outputs, in dimension 1, are what a batch norm with running statistics normalizes."""
+    """Whether a norm is a batch norm with running statistics over the dimension (1) of the outputs of a layer."""
     kind = plain_type(call.module)
     same_dimension = kind is not nn.Linear or call.dimensions == 2
     return kind in NORM_OF and type(norm) is NORM_OF[kind] and norm.running_mean is not None and same_dimension
@@ -32,13 +32,13 @@ def foldable(call: Call, norm: nn.Module) -> bool:
 
 @torch.no_grad()
 def fold(layer: nn.Module, norm: nn.Module) -> Tensor:
-    """Give a layer the weight and bias by which it computes ``norm(layer(x))`` in eval mode; in place.
+    """Change the weight and bias of a layer such that it computes ``norm(layer(x))`` of eval mode; in place.
 
-    Jacob et al. 2018, "Quantization and Training of Neural Networks", section 3.2. Masks stay: zeros remain zero in
-    later training.
+    Jacob et al. 2018, "Quantization and Training of Neural Networks", section 3.2. Masks stay, so that zeros
+    remain zero in later training.
 
     Returns:
-        What the weights were multiplied by, (outputs,).
+        The factors by which the weights of each output were multiplied, (outputs,).
     """
     factor = torch.rsqrt(norm.running_var + norm.eps)
     factor = factor if norm.weight is None else factor * norm.weight

@@ -1,4 +1,4 @@
-"""Floating-point numbers of 16 bits."""
+"""Conversion to 16-bit floating-point numbers."""
 
 from typing import Literal
 
@@ -14,13 +14,13 @@ DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 @compression_method("conversion")
 def half(model: nn.Module, trainer: Trainer, *, level: Literal["fp16", "bf16"]) -> nn.Module:
-    """Convert all parameters and statistics, and so all computation, to 16 bits, rounding to the nearest.
+    """Convert all parameters and buffers, and thereby all computation, to 16 bits, rounding to nearest.
 
     Args:
         level: IEEE half precision (fp16: 11 significant bits, up to 65,504) or bfloat16 (8 bits, the range of float32).
 
     Raises:
-        UserError: a value beyond the range of fp16.
+        UserError: a value is beyond the range of the format.
     """
     model = model.to(DTYPES[level])
     for name, tensor in model.state_dict().items():

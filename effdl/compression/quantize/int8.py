@@ -1,8 +1,8 @@
-"""8-bit integers for weights and activations, in a simulation that computes the very values a runtime does.
+"""Quantization of weights and activations to 8-bit integers, simulated with the values that a runtime computes.
 
-The model stays one of PyTorch's. Each activation is ``(code - zero_point) * scale`` in float32 with the codes that
-ONNX's QuantizeLinear gives, each weight ``code * scale``; a runtime sums their products as 32-bit integers and this
-simulation as floats, which differ by rounding only.
+The model stays a PyTorch model. Each activation is ``(code - zero_point) * scale`` in float32 with the codes of ONNX's
+QuantizeLinear, each weight ``code * scale``. A runtime sums their products as 32-bit integers and this simulation sums
+them as floats, which differ only by rounding.
 """
 
 from typing import Annotated, Literal
@@ -33,10 +33,10 @@ Percentile = Annotated[float, Field(gt=50, le=100)]
 
 
 def check_quantizable(model: nn.Module, first_last: bool) -> None:
-    """Refuse a model in which nothing can be quantized.
+    """Check that the model has layers to quantize.
 
     Raises:
-        UserError: it has no layers, or none but the first and the last.
+        UserError: it has none, or only the first and the last one, which `first_last` excludes.
     """
     layers = sum(plain_type(module) in LAYERS for module in model.modules())
     if layers <= (0 if first_last else 2):
@@ -65,15 +65,16 @@ def int8(
     "Quantizing deep convolutional networks for efficient inference", section 3.1.
 
     Args:
-        level: there is only one.
-        calibration: what the range of an activation is: all values (minmax); a percentile of them; the range that
-            changes their distribution (entropy) or the values themselves (mse) least.
-        percentile: of all values, for the calibration of that name.
-        images: number of training images to calibrate with.
-        per_channel: a scale for each output of a layer, not one for the whole weight.
-        reduce_range: weights use 7 of their 8 bits. On x86 processors without VNNI instructions, sums of two
-            products saturate at 16 bits otherwise, and the deployed model is less accurate than this one.
-        first_last: quantize the first and the last layer, too.
+        level: the only level is "int8".
+        calibration: how the range of an activation is chosen: "minmax" takes all values, "percentile" a percentage of
+            them, "entropy" the range that changes their distribution least, and "mse" the range with the smallest
+            squared error.
+        percentile: percentage of the values within the range, for ``calibration=percentile``.
+        images: number of training images for the calibration.
+        per_channel: whether each output of a layer has a scale of its own, instead of one for the weight.
+        reduce_range: whether weights use only 7 of their 8 bits. With 8, on x86 processors without VNNI instructions,
+            sums of two products saturate at 16 bits, and the deployed model is less accurate than this one.
+        first_last: whether the first and the last layer are quantized, too.
     """
     layers, norms = insert_calibrated_quantizers(
         model, trainer.calibration_batches(images), calibration, percentile, first_last
@@ -100,16 +101,18 @@ def int8_aware(
     epochs: Count | None,
     lr_scale: Positive,
 ) -> nn.Module:
-    """Quantize as `int8` does, train what the quantized model computes, and fold the batch norms then; in place.
+    """Quantize as `int8` does, train the quantized model, and then fold the batch norms; in place.
 
     Gradients pass straight through the rounding (Jacob et al. 2018, "Quantization and Training of Neural Networks",
-    section 3). Weights have a scale per output: so folding, which multiplies all weights of an output, only changes
-    the scale, and the codes are those that were trained.
+    section 3). Weights have one scale per output, so that folding, which multiplies all weights of an output, changes
+    only the scale, and the codes stay those of the training.
 
     Args:
-        learn_scales: train the scales of weights and activations along, as learned step sizes (Esser et al. 2020).
-        epochs: of training; None: half of the run's.
-        lr_scale: times the run's learning rate.
+        level, calibration, percentile, images, reduce_range, first_last: see `int8`.
+        learn_scales: whether the scales of weights and activations are trained, too, as learned step sizes (Esser et
+            al. 2020).
+        epochs: number of epochs of training; None: half as many as the run has.
+        lr_scale: factor on the run's learning rate.
     """
     layers, norms = insert_calibrated_quantizers(
         model, trainer.calibration_batches(images), calibration, percentile, first_last
@@ -127,33 +130,37 @@ def int8_aware(
 
 def insert_calibrated_quantizers(
     model: nn.Module,
-    samples: list[tuple[Tensor, Tensor]],
+    batches: list[tuple[Tensor, Tensor]],
     calibration: Calibration,
     percentile: float,
     first_last: bool,
 ) -> tuple[list[QuantizedLayer], list[tuple[nn.Module, nn.Module]]]:
-    """Put calibrated activation quantizers in; in place.
+    """Insert activation quantizers and calibrate them; in place.
+
+    Args:
+        batches: calibration batches of images (n, C, H, W) and labels.
+        calibration, percentile, first_last: see `int8`.
 
     Returns:
         The layers whose weights to quantize, and the pairs of a layer and the batch norm to fold into it.
     """
-    graph = CallGraph(model, samples[0][0][:1])
+    graph = CallGraph(model, batches[0][0][:1])
     names = foldable_norms(graph)
     norms = [(model.get_submodule(layer), model.get_submodule(norm)) for layer, norm in names.items()]
     layers = insert_quantizers(graph, model, names, first_last)
-    calibrate(model, samples, calibration, percentile)
+    calibrate(model, batches, calibration, percentile)
     return layers, norms
 
 
 def quantize_weight(layer: nn.Module, bits: int, per_channel: bool, learn: bool) -> None:
-    """Put a layer's weights on an integer grid that covers them."""
+    """Quantize a layer's weights to an integer grid that covers their range; in place."""
     scale = symmetric_scale(layer.weight, bits, per_channel)
     parametrize.register_parametrization(layer, "weight", WeightQuantizer(bits, scale, learn))
 
 
 @torch.no_grad()
 def fold_away(model: nn.Module, layer: nn.Module, norm: nn.Module) -> None:
-    """Fold a norm into a layer, whose weights, if they are quantized, keep their codes up to the sign; in place."""
+    """Fold a norm into a layer and remove it; quantized weights keep their codes up to the sign. In place."""
     factor = fold(layer, norm)
     if quantizer := quantizer_of(layer):
         quantizer.step_size.copy_(without_zeros(quantizer.step_size * factor.abs()))
@@ -162,10 +169,10 @@ def fold_away(model: nn.Module, layer: nn.Module, norm: nn.Module) -> None:
 
 @torch.no_grad()
 def fit_integers(model: nn.Module, layers: list[QuantizedLayer]) -> nn.Module:
-    """Make the biases what a runtime makes of them: 32-bit integers times the scales of input and weight; in place.
+    """Round the biases as a runtime does, to 32-bit integers times the scales of input and weight; in place.
 
-    Where batch norm has made the weights of an output tiny, their scale must grow for the bias to fit. With rounded
-    biases, sums in floats and in integers are the same to the last rounding.
+    Where batch norm has made the weights of an output tiny, their scale must grow for the bias to fit into 32 bits.
+    With rounded biases, sums of floats and sums of integers differ only by the last rounding.
     """
     for quantized in layers:
         bias, quantizer = quantized.layer.bias, quantizer_of(quantized.layer)

@@ -49,12 +49,12 @@ def kmeans(
     """Share the non-zero weights of each layer among ``2**level`` values, and train these.
 
     Args:
-        level: bits of the index into a layer's values.
-        linear_bits: the same for linear layers; None: as many.
-        init: where the clusters begin (section 3.2).
-        iterations: of k-means, unless nothing moves before.
-        epochs: of fine-tuning; None: half of the run's.
-        lr_scale: times the run's learning rate; small, as the gradient of a value is a sum over many weights.
+        level: number of bits of the index into a layer's values.
+        linear_bits: the same for linear layers; None: `level`.
+        init: how the centroids are initialized (section 3.2, see `first_centroids`).
+        iterations: maximum number of iterations of k-means; it ends earlier when no centroid moves.
+        epochs: number of epochs of fine-tuning; None: half as many as the run has.
+        lr_scale: factor on the run's learning rate; small, as the gradient of a value is a sum over many weights.
     """
     for _, module, name in list(weights(model)):
         bits = level if linear_bits is None or isinstance(module, CONVOLUTIONS) else linear_bits
@@ -68,11 +68,13 @@ def kmeans(
 
 
 def first_centroids(values: Tensor, clusters: int, init: Init) -> Tensor:
-    """Where k-means begins, in rising order (section 3.2): ``linear`` between the smallest and the largest value, at
-    equal steps of the values' ``density``, or at ``random`` values.
+    """Initial centroids of k-means in ascending order, (clusters,) (section 3.2).
 
     Args:
-        values: (n,), in rising order.
+        values: (n,), in ascending order.
+        clusters: number of centroids; "random" gives no more than n.
+        init: "linear" spaces them equally from the smallest to the largest value, "density" at equal steps of the
+            cumulative distribution of the values, and "random" draws them among the values.
     """
     if init == "linear":
         return torch.linspace(float(values[0]), float(values[-1]), clusters, dtype=values.dtype)
@@ -82,13 +84,13 @@ def first_centroids(values: Tensor, clusters: int, init: Init) -> Tensor:
 
 
 def lloyd(values: Tensor, centroids: Tensor, iterations: int) -> Tensor:
-    """The centroids of clusters in one dimension after at most `iterations` of k-means; an empty cluster stays.
+    """The centroids after at most `iterations` of one-dimensional k-means; that of an empty cluster does not move.
 
-    A cluster of sorted values is a range, and its mean a difference of running sums (Lloyd 1982).
+    A cluster of sorted values is a range of them, and its mean a difference of cumulative sums (Lloyd 1982).
 
     Args:
-        values: (n,), in rising order.
-        centroids: (clusters,), in rising order.
+        values: (n,), in ascending order.
+        centroids: (clusters,), in ascending order.
     """
     sums = F.pad(values.cumsum(0), (1, 0))
     for _ in range(iterations):
@@ -103,10 +105,10 @@ def lloyd(values: Tensor, centroids: Tensor, iterations: int) -> Tensor:
 
 
 def nearest(values: Tensor, centroids: Tensor) -> Tensor:
-    """Index (int64, the values' shape) of the nearest centroid (clusters,), which are in rising order."""
+    """Index (int64, the values' shape) of the nearest centroid (clusters,), which are in ascending order."""
     return torch.bucketize(values.contiguous(), midpoints(centroids))
 
 
 def midpoints(centroids: Tensor) -> Tensor:
-    """Where the clusters of neighbouring centroids meet."""
+    """The boundaries (clusters - 1,) between the clusters of neighbouring centroids."""
     return (centroids[1:] + centroids[:-1]) / 2

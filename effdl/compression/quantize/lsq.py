@@ -1,4 +1,4 @@
-"""Weights and activations of a few bits, their step sizes learned along with the weights.
+"""Learned step size quantization: weights and activations of a few bits, with step sizes that training learns.
 
 Esser et al. 2020, "Learned Step Size Quantization".
 """
@@ -21,8 +21,8 @@ from effdl.nn.quantizers import ActivationQuantizer, WeightQuantizer, keep_scale
 from effdl.training.trainer import Trainer
 
 Bits = Annotated[int, Field(ge=2, le=8)]
-FLOAT = 32  # bits of activations that stay as they are
-IMAGES = 64  # from which the step sizes of activations begin
+FLOAT = 32  # `activation_bits` of activations that are not quantized
+IMAGES = 64  # number of images from which the step sizes of activations are initialized
 
 
 @compression_method("values")
@@ -40,12 +40,12 @@ def lsq(
     """Quantize all weights and the inputs of their layers, and train on with learned step sizes.
 
     Args:
-        level: bits of a weight.
-        activation_bits: of what enters the layers; None: as many; 32: left as it is.
-        first_last: bits of both in the first and the last layer; None: those of the others.
-        per_channel: a step size for every output of a layer's weight, instead of one for all.
-        epochs: of training; None: half of the run's.
-        lr_scale: times the run's learning rate.
+        level: number of bits of a weight.
+        activation_bits: number of bits of the inputs of the layers; None: `level`; 32: they are not quantized.
+        first_last: number of bits of weights and inputs in the first and the last layer; None: as in the others.
+        per_channel: whether every output of a layer has a step size of its own, instead of one for the weight.
+        epochs: number of epochs of training; None: half as many as the run has.
+        lr_scale: factor on the run's learning rate.
     """
     layers = list(weights(model))
     entering = layer_inputs(model, trainer.calibration_batches(IMAGES, IMAGES)[0][0])
@@ -62,8 +62,9 @@ def first_step_size(values: Tensor, high: int, dims: tuple[int, ...] | None = No
     """``2 <|v|> / sqrt(high)`` (section 2.1), the mean taken over the values that are not zero; 1 if all are.
 
     Args:
+        values: of any shape.
         high: the largest code.
-        dims: to average over, kept with length 1; None: all, giving ().
+        dims: dimensions to average over, which are kept with length 1; None: all of them, with a result of shape ().
     """
     magnitudes = values.detach().abs()
     total = magnitudes.sum() if dims is None else magnitudes.sum(dims, keepdim=True)
@@ -72,7 +73,7 @@ def first_step_size(values: Tensor, high: int, dims: tuple[int, ...] | None = No
 
 
 def quantize_weight(module: nn.Module, name: str, bits: int, per_channel: bool) -> None:
-    """Put a weight on a grid of `bits` bits whose step size training learns."""
+    """Quantize a weight to `bits` bits, with a step size that training learns; in place."""
     weight = getattr(module, name)
     _, high = bounds(bits, signed=True)
     scale = first_step_size(weight, high, tuple(range(1, weight.ndim)) if per_channel else None)
@@ -80,7 +81,7 @@ def quantize_weight(module: nn.Module, name: str, bits: int, per_channel: bool) 
 
 
 def activation_quantizer(values: Tensor, bits: int) -> ActivationQuantizer:
-    """A quantizer for activations like `values`: signed if some of them are negative."""
+    """A quantizer initialized for activations like `values`; it is signed if some of them are negative."""
     signed = bool((values < 0).any())
     quantizer = ActivationQuantizer(bits, signed).to(values.device)
     with torch.no_grad():
@@ -90,7 +91,7 @@ def activation_quantizer(values: Tensor, bits: int) -> ActivationQuantizer:
 
 @torch.no_grad()
 def layer_inputs(model: nn.Module, images: Tensor) -> dict[nn.Module, Tensor]:
-    """What enters the layers that have weights, by layer; those whose weights another module reads are left out."""
+    """The inputs of the layers with weights, by layer; layers whose weights another module reads are left out."""
     found: dict[nn.Module, Tensor] = {}
 
     def note(module: nn.Module, arguments: tuple) -> None:

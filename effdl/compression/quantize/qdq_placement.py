@@ -1,8 +1,8 @@
-"""Where activations are quantized, so that a runtime can carry out each layer on integers.
+"""Placement of activation quantizers such that a runtime can execute each layer with integers.
 
-A layer runs on integers if its input, its weights and (a convolution) its output are quantized; an activation function
-that clips, a pooling and an addition between quantizers are carried out on integers along with it. This is the QDQ
-form of ONNX Runtime ("Quantize ONNX models") and the placement of Jacob et al. 2018, section 3.1.
+A layer is executed with integers if its input, its weights and, for a convolution, its output are quantized; a clipping
+activation, a pooling and an addition between quantizers are then executed with integers, too. This is the QDQ format of
+ONNX Runtime ("Quantize ONNX models") and the placement of Jacob et al. 2018, section 3.1.
 """
 
 from collections import OrderedDict
@@ -16,25 +16,25 @@ from effdl.nn.layers import plain_type
 from effdl.nn.quantizers import ActivationQuantizer
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
-CLIPPING = (nn.ReLU, nn.ReLU6)  # a quantizer without negative codes, and with no larger ones, does the same
-PASSING = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten)  # what they give lies on the grid of what they got
+CLIPPING = (nn.ReLU, nn.ReLU6)  # an unsigned quantizer clips at zero, and its range ends at the largest output
+PASSING = (nn.MaxPool1d, nn.MaxPool2d, nn.Flatten)  # their outputs are codes of the same scale as their inputs
 POOLING = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 OTHERS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GELU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Tanh)
-PRODUCERS = (*LAYERS, *CLIPPING, *POOLING, *OTHERS)  # after which a quantizer can stand
+PRODUCERS = (*LAYERS, *CLIPPING, *POOLING, *OTHERS)  # modules after which a quantizer can be placed
 
 
 @dataclass(frozen=True)
 class QuantizedLayer:
-    """A convolution or linear layer that gets quantized weights, and the quantizer its input comes from."""
+    """A convolution or linear layer whose weights are to be quantized, and the quantizer of its input."""
 
     layer: nn.Module
     input: ActivationQuantizer
 
 
 def quantizable(graph: CallGraph, first_last: bool) -> list[Call]:
-    """The calls of convolutions and linear layers, in their order, with or without the first and the last.
+    """The calls of convolutions and linear layers in order of execution, with or without the first and the last one.
 
-    Layers that are called more than once (or not as modules, such as attention projections) stay in float.
+    Layers that are called more than once (or not as modules, such as attention projections) stay in floating point.
     """
     calls = [call for call in graph.calls if plain_type(call.module) in LAYERS]
     calls = calls if first_last else calls[1:-1]
@@ -42,11 +42,11 @@ def quantizable(graph: CallGraph, first_last: bool) -> list[Call]:
 
 
 def qdq_placement(graph: CallGraph, layers: list[Call]) -> tuple[dict[str, str], set[str]]:
-    """Where quantizers belong.
+    """Choose where quantizers are placed.
 
     Returns:
-        By layer, the module whose output (or if that is the layer itself, whose input) is to be quantized for it; and
-        all modules whose output is to be quantized.
+        By the name of each layer, the name of the module whose output is its input and is quantized, or the layer's
+        own name if a quantizer must be placed before it; and the names of all modules whose output is quantized.
     """
     outputs = {call.name for call in graph.calls if type(call.module) in CLIPPING and reads_a_sum(graph, call)}
     sources = {}
@@ -57,25 +57,25 @@ def qdq_placement(graph: CallGraph, layers: list[Call]) -> tuple[dict[str, str],
         found = source and plain_type(source.module) in PRODUCERS
         sources[call.name] = source.name if found else call.name
         outputs |= {source.name} if found else set()
-        if plain_type(call.module) is not nn.Linear:  # its matrix product can give floats
+        if plain_type(call.module) is not nn.Linear:  # the output of an integer matrix product may be float
             reader = graph.only_reader(call)
             outputs.add(reader.name if reader and type(reader.module) in CLIPPING else call.name)
     return sources, outputs
 
 
 def reads_a_sum(graph: CallGraph, call: Call) -> bool:
-    """Whether a module reads what no module gave, such as the sum where a shortcut ends."""
+    """Whether the input of a call is not the output of a module, but for example the sum at the end of a shortcut."""
     return graph.producer(call.entering) is None
 
 
 def insert_quantizers(
     graph: CallGraph, model: nn.Module, norms: dict[str, str], first_last: bool
 ) -> list[QuantizedLayer]:
-    """Put quantizers of 8 bits, not calibrated yet, where `qdq_placement` says; in place.
+    """Insert 8-bit activation quantizers, not calibrated yet, where `qdq_placement` places them; in place.
 
     Args:
-        graph: of the model; its calls are joined with their norms.
-        norms: what `foldable_norms` found: a norm that will be folded counts as part of its layer.
+        graph: the call graph of the model; the calls of layers and their norms are merged in it.
+        norms: the result of `foldable_norms`: a norm that will be folded counts as part of its layer.
 
     Returns:
         The layers to quantize, in the order of the forward pass.
@@ -96,12 +96,12 @@ def insert_quantizers(
 
 
 def new_quantizer(device: torch.device) -> ActivationQuantizer:
-    """One for unsigned integers of 8 bits."""
+    """An activation quantizer for unsigned 8-bit integers."""
     return ActivationQuantizer(8, signed=False).to(device)
 
 
 def surround(model: nn.Module, name: str, before: nn.Module | None, after: nn.Module | None) -> None:
-    """Replace a module by a sequence of itself and what comes before and after it, if anything does."""
+    """Replace a module by a sequence of `before`, itself and `after`; if both are None, it stays as it is."""
     parts = {"input": before, "layer": model.get_submodule(name), "output": after}
     parts = OrderedDict((key, part) for key, part in parts.items() if part is not None)
     if len(parts) > 1:

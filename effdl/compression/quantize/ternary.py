@@ -1,4 +1,4 @@
-"""Weights of three values: minus the scale of their layer, zero, and the scale.
+"""Ternary weights: every weight is minus the scale of its layer, zero, or the scale.
 
 Li & Liu 2016, "Ternary Weight Networks".
 """
@@ -14,7 +14,7 @@ from effdl.config.types import Natural, Positive
 from effdl.nn.fake_quant import QuantGrid
 from effdl.training.trainer import Trainer
 
-THRESHOLD = 0.7  # times the mean magnitude of a layer's weights (section 2.2, equation 6)
+THRESHOLD = 0.7  # as a multiple of the mean magnitude of a layer's weights (section 2.2, equation 6)
 
 
 @compression_method("values", check_layers)
@@ -27,16 +27,14 @@ def ternary(
     epochs: Natural | None,
     lr_scale: Positive,
 ) -> nn.Module:
-    """Give the large weights of every layer one magnitude and set the others to zero, and train on.
+    """Replace the large weights of every layer by one magnitude with their signs, the others by zero, and train on.
 
     Args:
-        level: there is only one.
-        first_last: the first and the last layer too.
-        epochs: of training; None: half of the run's.
-        lr_scale: times the run's learning rate.
+        level: the only level is "ternary".
+        first_last, epochs, lr_scale: see `binary.train_quantized`.
 
     Raises:
-        UserError: no layer to act on.
+        UserError: the model has no layer to quantize.
     """
     return train_quantized(model, trainer, first_last, Ternary, epochs, lr_scale)
 
@@ -45,7 +43,7 @@ class Ternary(nn.Module):
     """Parametrization that gives a weight the value ``scale * code`` with the `ternary_codes`; zeros stay zero.
 
     The gradient is that of the identity. In training the scale is the mean magnitude of the weights whose code is not
-    zero; outside training the last such scale is used, so that weights and grid agree whatever is done to them.
+    zero. Outside training the last scale of the training is used, so that the weights always lie on the grid.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -59,14 +57,14 @@ class Ternary(nn.Module):
         return self.scale * codes + (weight - weight.detach())  # the difference is zero, and has the gradient
 
     def grid(self) -> QuantGrid:
-        """Two bits and a scale for the layer."""
+        """The integer grid of the weights: two bits and one scale."""
         return QuantGrid(self.scale, 2)
 
 
 def ternary_codes(weight: Tensor) -> Tensor:
     """The sign of each weight above the threshold of its layer, else 0: -1.0, 0.0 or 1.0.
 
-    The threshold is 0.7 times the mean magnitude of the weights that are not zero, as those are that a mask leaves.
+    The threshold is 0.7 times the mean magnitude of the weights that are not zero (masked weights do not count).
     """
     magnitude = weight.abs()
     threshold = THRESHOLD * magnitude.sum() / torch.count_nonzero(weight).clamp(min=1)

@@ -1,7 +1,7 @@
-"""Weights of one bit and a scale for each output.
+"""Binary weights with one scale for each output.
 
-Rastegari et al. 2016, "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks": its networks
-with binary weights (section 3.1).
+Rastegari et al. 2016, "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks", section 3.1
+(binary-weight networks).
 """
 
 from typing import Literal
@@ -28,13 +28,11 @@ def xnor(
     """Replace the weights of every output by their signs times their mean magnitude, and train on.
 
     Args:
-        level: there is only one.
-        first_last: binarize the first and the last layer too.
-        epochs: of training; None: half of the run's.
-        lr_scale: times the run's learning rate.
+        level: the only level is "binary".
+        first_last, epochs, lr_scale: see `binary.train_quantized`.
 
     Raises:
-        UserError: no layer to binarize.
+        UserError: the model has no layer to binarize.
     """
     return train_quantized(model, trainer, first_last, ScaledBinary, epochs, lr_scale)
 
@@ -43,8 +41,8 @@ class ScaledBinary(nn.Module):
     """Parametrization that gives a weight w of each output the value ``scale * sign(w)``; zeros stay zero.
 
     In training the scale is the mean magnitude of the output's weights and the gradient that of section 3.1: through
-    the scale, and through the sign where |w| <= 1. Outside training the last such scale is used, so that weights and
-    grid agree whatever is done to them.
+    the scale, and through the sign where |w| <= 1. Outside training the last scale of the training is used, so that the
+    weights always lie on the grid.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -60,7 +58,7 @@ class ScaledBinary(nn.Module):
         return scale * (signs(weight, weight > 0) + (through - through.detach()))
 
     def grid(self) -> QuantGrid:
-        """One bit and a scale for each output."""
+        """The integer grid of the weights: one bit, and a scale for each output."""
         return QuantGrid(self.scale, 1)
 
 

@@ -1,4 +1,4 @@
-"""The stored model's file: state dict in, state dict out, and what each tensor takes of it."""
+"""The file of a stored model: writing and reading a state dict, and the bytes that each tensor takes."""
 
 import json
 from pathlib import Path
@@ -21,10 +21,10 @@ def write(path: Path, state: dict[str, Tensor], model: dict, grids: dict[str, Qu
     Args:
         state: tensors by name, any dtype and device.
         model: JSON-able description that rebuilds the architecture.
-        grids: the integer grids that tensors lie on, by their names: their codes are stored.
+        grids: the integer grids of quantized tensors, by their names; the codes of these are stored.
 
     Raises:
-        RuntimeError: a tensor does not lie on its grid, bit for bit. That is a mistake in the program.
+        RuntimeError: a tensor does not lie on its grid, bit for bit, which is a bug.
     """
     grids = grids or {}
     if unknown := grids.keys() - state.keys():
@@ -57,7 +57,7 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """State dict and model description of a stored model; also reads plain safetensors files (description ``{}``).
 
     Raises:
-        UserError: no such file, or it is truncated, damaged or not a stored model.
+        UserError: the file does not exist, is truncated or damaged, or is not a stored model.
     """
     path = Path(path)
     with refusing(path):
@@ -81,11 +81,11 @@ def quant_grids(path: str | Path) -> dict[str, QuantGrid]:
 
 
 def breakdown(path: str | Path) -> dict[str, dict]:
-    """How each tensor of a stored model is stored and what it takes of the file.
+    """How each tensor of a stored model is encoded, and how many bytes of the file it takes.
 
     Returns:
-        by tensor name, ``kind`` ("dense" or "sparse", with "grid" or "palette" behind it), ``bits`` (per stored
-        value, before entropy coding) and ``bytes``; under "" what belongs to no tensor (header and index; no bits).
+        By tensor name, ``kind`` ("dense" or "sparse", followed by "grid" or "palette" if it applies), ``bits`` (per
+        stored value, before entropy coding) and ``bytes``; under "" the header and the index (without bits).
         The bytes add up to the file's length: tensors share streams, and each stream's coded length is divided among
         them by the information they put in, where a byte counts -log2 of its frequency in the decoded stream.
 
@@ -117,21 +117,21 @@ def _stored(path: Path) -> Contents:
 
 
 def _layout(stream: str) -> str | None:
-    """The layout worth trying for a stream."""
+    """The layout to try for a stream, or None."""
     if stream == "mask":
         return "gaps"
     return layout if (layout := stream.replace("symbols.", "pack")) in ENCODERS else None
 
 
 def _prices(data: bytes) -> np.ndarray:
-    """What a byte of each value counts; if all are the same, 1."""
+    """The information, in bits, of a byte of each value; 1 if all bytes are equal."""
     counts = np.bincount(np.frombuffer(data, np.uint8), minlength=256)
     prices = -np.log2(np.maximum(counts, 1) / len(data))
     return prices if (counts * prices).any() else np.ones(256)
 
 
 def _weighing(take: Take, prices: dict[str, np.ndarray], spent: dict[str, float]) -> Take:
-    """The same function, which also adds up what is taken of each stream, at its prices."""
+    """A function like `take` that also sums the information of the bytes that it takes from each stream."""
 
     def weigh(stream: str, count: int) -> np.ndarray:
         data = take(stream, count)

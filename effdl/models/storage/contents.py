@@ -1,4 +1,4 @@
-"""A stored model's file opened, verified and decoded into streams of bytes; format model-2."""
+"""Opening a stored model: the file is verified and decoded into byte streams (format model-2)."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ DAMAGE += (ArithmeticError, MemoryError, RuntimeError)
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: the model's description, the index, the decoded streams, and their length in the file."""
+    """The contents of a file: model description, index, decoded streams, and the length of each stream in the file."""
 
     model: dict
     index: list[list]
@@ -37,7 +37,7 @@ class Contents:
         """Each tensor's name and entry, and the function that takes the next bytes of a stream.
 
         Raises:
-            ValueError: at the end, if something was not taken or a name comes twice.
+            ValueError: at the end, if a stream has bytes left or a name occurs twice.
         """
         position = dict.fromkeys(self.streams, 0)
 
@@ -60,10 +60,10 @@ class Contents:
 
 @contextmanager
 def refusing(path: Path) -> Iterator[None]:
-    """Whatever goes wrong inside says that the file is bad.
+    """Report every error in the ``with`` block as a damaged file.
 
     Raises:
-        UserError: no such file, or it is truncated, damaged or not a stored model.
+        UserError: the file does not exist, is truncated or damaged, or is not a stored model.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such model file")
@@ -88,7 +88,7 @@ def load(path: Path) -> Contents | dict[str, Tensor]:
 
 
 def digest(*parts: bytes) -> str:
-    """SHA-256 of the parts, one after the other."""
+    """SHA-256 (hex) of the concatenated parts."""
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 

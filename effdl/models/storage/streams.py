@@ -1,8 +1,8 @@
-"""Streams of bytes, written short: laid out to suit an entropy coder, then coded by a common library.
+"""Compression of byte streams: arranged for an entropy coder, then encoded by a standard library.
 
 Deflate's Huffman codes suit skewed frequencies without repeats (exponents of floats, codes, gaps). LZMA's adaptive
 binary models come within a few percent of the entropy where one symbol takes less than a bit or where the
-frequencies drift from layer to layer. Noise (mantissas, binary weights) stays as it is.
+frequencies drift from layer to layer. Noise (mantissas, binary weights) is not compressed.
 """
 
 import lzma
@@ -12,18 +12,18 @@ from itertools import product
 
 import numpy as np
 
-# No literal context and no position bits: neighbouring bytes say nothing about each other. Raw, without the 60 bytes
+# No literal context and no position bits: neighbouring bytes are independent. Raw, without the 60 bytes
 # of an .xz file around it.
 LZMA = {"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "pb": 0, "mf": lzma.MF_HC4, "nice_len": 273, "depth": 1}
-SAMPLE = 1 << 19
+SAMPLE = 1 << 19  # bytes on which encodings are compared
 LONGEST = 1 << 48
 
 
 def encode(data: bytes, layout: str | None = None) -> tuple[list[list], bytes]:
-    """Code a stream in the way that makes its middle shortest, with or without the given layout.
+    """Encode a stream by the encoding that makes its middle shortest, with or without the given layout.
 
     Returns:
-        the steps that undo it, in their order, each ``[name, length of its result]``; and the coded stream.
+        The steps that decode it, in order, each ``[name, length of its result]``, and the encoded stream.
     """
     middle = max(0, (len(data) - SAMPLE) // 2)
     sample = data[middle : middle + SAMPLE]
@@ -33,7 +33,7 @@ def encode(data: bytes, layout: str | None = None) -> tuple[list[list], bytes]:
 
 
 def decode(data: bytes, steps: list[list]) -> bytes:
-    """Undo the steps, each to no more than its stated length: a forged file fills only as much memory as it says.
+    """Decode a stream by its steps. No step makes more bytes than its stated length, which limits the memory.
 
     Raises:
         ValueError, LookupError, TypeError, zlib.error, lzma.LZMAError: the stream is damaged.

@@ -1,4 +1,4 @@
-"""One tensor as parts of streams and back: a mask, and values: bytes, codes of a grid or indices into a palette."""
+"""Encoding of a tensor into parts of streams: a mask, and values as bytes, integer codes or palette indices."""
 
 import math
 from collections.abc import Callable
@@ -9,14 +9,13 @@ from torch import Tensor
 
 from effdl.nn.fake_quant import QuantGrid, bounds
 
-Take = Callable[[str, int], np.ndarray]  # the next bytes of a stream
+Take = Callable[[str, int], np.ndarray]  # returns the next bytes of a stream
 LARGEST_PALETTE = 256
 WIDEST_GRID = 8
 
 
 def split(tensor: Tensor, grid: QuantGrid | None = None) -> tuple[list, dict[str, bytes]]:
-    """How a tensor is stored: its entry in the index (dtype, shape, kind, and what the values are), and its part of
-    each stream.
+    """Encode a tensor: its entry in the index (dtype, shape, kind, encoding of values) and its part of each stream.
 
     Raises:
         ValueError: the tensor does not lie on the grid, bit for bit.
@@ -39,11 +38,11 @@ def join(entry: list, take: Take) -> tuple[Tensor, QuantGrid | None]:
     """The inverse of `split`.
 
     Args:
-        entry: of the index, without the name.
-        take: gives the next bytes of a stream.
+        entry: the tensor's entry of the index, without the name.
+        take: returns the next bytes of a stream.
 
     Raises:
-        ValueError, LookupError, TypeError, RuntimeError: the entry makes no sense, or the streams hold something else.
+        ValueError, LookupError, TypeError, RuntimeError: the entry is not valid, or does not fit the streams.
     """
     dtype_name, shape, kind, *values = entry
     dtype, numel = _dtype(dtype_name), math.prod(shape)
@@ -58,7 +57,7 @@ def join(entry: list, take: Take) -> tuple[Tensor, QuantGrid | None]:
             scale_type = _dtype(scale_type)
             scale = _tensor(_take_plain(take, scale_type, math.prod(scale_shape)), scale_type, scale_shape)
             symbols = take(f"symbols.{bits}", count)
-            codes = np.zeros(numel, np.int16)  # only now: the streams do hold that much
+            codes = np.zeros(numel, np.int16)  # allocated only now, when the streams are known to have as many
             codes[kept] = alphabet(bits)[symbols]
             return on_grid(torch.from_numpy(codes).reshape(shape), scale, dtype), QuantGrid(scale, bits)
         case ["palette", size]:
@@ -84,7 +83,7 @@ def stored_bits(entry: list) -> int:
 
 
 def alphabet(bits: int) -> np.ndarray:
-    """The codes of a grid, by symbol: the integers of `bits` bits in rising order; of one bit, -1 and 1."""
+    """The codes of a grid, by symbol: the integers of `bits` bits in ascending order; with one bit, -1 and 1."""
     if type(bits) is not int or not 0 < bits <= WIDEST_GRID:
         raise ValueError(f"a grid of {bits} bits: 1 to {WIDEST_GRID} can be stored")
     low, high = bounds(bits, signed=True)
@@ -97,7 +96,7 @@ def on_grid(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def palette_bits(size: int) -> int:
-    """Width of the indices into a palette."""
+    """Number of bits of the indices into a palette."""
     return max(1, (size - 1).bit_length())
 
 
@@ -119,7 +118,7 @@ def _on_grid(tensor: Tensor, grid: QuantGrid) -> tuple[bool, list, dict[str, byt
 def _in_palette(dtype: torch.dtype, rows: np.ndarray) -> tuple[bool, list, dict[str, bytes]] | None:
     """Floats as a palette and indices into it, if that takes less than 3/4 of their bytes.
 
-    Not if most values occur once: that they are few is then no property of the model, and says nothing of its bits.
+    None if most values occur once: a small tensor then has few values by chance, not because the model shares them.
     """
     if not dtype.is_floating_point:
         return None
@@ -144,8 +143,8 @@ def _in_palette(dtype: torch.dtype, rows: np.ndarray) -> tuple[bool, list, dict[
 
 
 def _as_sparse(zeros: int, numel: int, costs_a_bit: bool) -> bool:
-    """Whether zeros go to a mask: those of more than a half take less than a bit there, which a code cannot; and where
-    a symbol for zero would make all symbols a bit wider."""
+    """Whether zeros are stored in a mask: if they are more than half of all elements, which then take less than a bit
+    each, or if a symbol for zero would make all symbols a bit wider."""
     return 2 * zeros > numel or (zeros > 0 and costs_a_bit)
 
 
@@ -154,7 +153,7 @@ def _symbols(symbols: np.ndarray, bits: int) -> dict[str, bytes]:
 
 
 def _plain(dtype: torch.dtype, rows: np.ndarray) -> dict[str, bytes]:
-    """Floats byte by byte, each in a stream of its own: signs and exponents, in the last, compress well."""
+    """Byte i of all floats in stream i: the last one, with signs and exponents, compresses well."""
     if dtype.is_floating_point:
         return {f"{_name(dtype)}.{plane}": rows[:, plane].tobytes() for plane in range(rows.shape[1])}
     return {"bytes": rows.tobytes()}
@@ -167,7 +166,7 @@ def _take_plain(take: Take, dtype: torch.dtype, count: int) -> np.ndarray:
 
 
 def _rows(tensor: Tensor) -> np.ndarray:
-    """The bits of a tensor: (elements, bytes per element), little-endian."""
+    """The bytes of a tensor, uint8 (elements, bytes per element), little-endian."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().reshape(flat.numel(), tensor.dtype.itemsize)
 

@@ -11,14 +11,15 @@ from effdl.nn.layers import weights
 def weight_gradients(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """All conv and linear weights and, in the same order, the gradient of the mean cross entropy of a batch.
 
-    Evaluated in eval mode; neither the model nor the gradients it holds change.
+    They are computed in eval mode; neither the model nor its gradients change.
 
     Args:
-        images: normalized, (n, C, H, W). labels: (n,).
+        images: normalized images (n, C, H, W).
+        labels: class indices (n,).
     """
     training = model.training
     model.eval()
-    with torch.enable_grad(), parametrize.cached():  # cached: what is derived by is what the forward pass reads
+    with torch.enable_grad(), parametrize.cached():  # cached: the tensors are those that the forward pass reads
         tensors = [getattr(module, name) for _, module, name in weights(model)]
         loss = F.cross_entropy(model(images), labels)
         gradients = torch.autograd.grad(loss, tensors, materialize_grads=True)

@@ -1,4 +1,4 @@
-"""The magnitude criterion: small weights go.
+"""The magnitude criterion: the weights of smallest magnitude are pruned.
 
 Han, Pool, Tran & Dally 2015, "Learning both Weights and Connections for Efficient Neural Networks", section 3; with
 one threshold for the whole network it is the "global magnitude" of Blalock et al. 2020, section 5.

@@ -12,15 +12,15 @@ from effdl.training.trainer import Trainer
 
 
 def snip(model: nn.Module, trainer: Trainer, *, images: Count) -> list[Tensor]:
-    """``|w * dL/dw|`` with L the mean loss over one sample of training images, taken as a single batch.
+    """``|w * dL/dw|`` with L the mean loss over calibration images, as if they were a single batch.
 
-    Gradients of different images may cancel here; in `taylor.taylor`, which squares batch by batch, they cannot. The
-    paper's division by the sum of all scores changes no order and is left out.
+    Gradients of different images may cancel here, unlike in `taylor.taylor`, which squares those of each batch. The
+    paper divides by the sum of all scores, which does not change their order and is left out.
 
     Args:
-        images: size of the sample.
+        images: number of calibration images.
     """
-    batches = trainer.calibration_batches(images)  # in parts, for the memory's sake
+    batches = trainer.calibration_batches(images)  # several batches, to save memory
     count, total = sum(len(labels) for _, labels in batches), []
     for inputs, labels in batches:
         tensors, gradients = weight_gradients(model, inputs, labels)

@@ -1,8 +1,8 @@
-"""The SynFlow criterion: how much of the network's total flow passes through a weight. Needs no data.
+"""The SynFlow criterion: how much of the network's synaptic flow passes through a weight. It needs no data.
 
 Tanaka, Kunin, Yamins & Ganguli 2020, "Pruning neural networks without any data by iteratively conserving synaptic
 flow", section 5 and algorithm 1. Since a layer's scores sum to the whole flow, a small layer's weights score high, and
-pruned in many small passes (`passes` of the step, 100 in the paper) no layer is emptied before its turn.
+pruned in many small passes (`passes` of the method, 100 in the paper) no layer loses all weights early.
 """
 
 import torch
@@ -22,8 +22,8 @@ def synflow(model: nn.Module, trainer: Trainer) -> list[Tensor]:
     """``|w * dR/dw|``, with R the sum of the outputs of the network of absolute weights for an image of ones.
 
     Raises:
-        UserError: the network centers its activations, so that no flow gets through.
-        RunError: it is so deep that the flow is no number any more.
+        UserError: the network centers its activations, so that no flow passes through it.
+        RunError: it is so deep that the flow overflows.
     """
     for name, module in model.named_modules():
         if isinstance(module, CENTERING):
@@ -43,16 +43,16 @@ def synflow(model: nn.Module, trainer: Trainer) -> list[Tensor]:
 
 @torch.no_grad()
 def positive(model: nn.Module) -> nn.Module:
-    """A copy with absolute weights that passes on only what comes in: no biases, no means, no saturation.
+    """A copy of a model with absolute weights and without biases, running means and saturating activations.
 
-    Batch norm stays as in evaluation, a division by the running deviation. In double precision, where there is one:
-    the flow grows exponentially with depth.
+    Batch norm is that of eval mode, a division by the running deviation. The copy is in double precision, if the device
+    has it, since the flow grows exponentially with depth.
     """
     flow = materialize_parametrizations(model).eval()
     for parent in list(flow.modules()):
         for name, child in parent.named_children():
             if isinstance(child, ACTIVATIONS):
-                setattr(parent, name, nn.Identity())  # which they are for positive numbers, or nearly so
+                setattr(parent, name, nn.Identity())  # for positive inputs they are the identity, exactly or nearly
     for name, tensor in [*flow.named_parameters(), *flow.named_buffers()]:
         tensor.zero_() if name.rpartition(".")[2] in ("bias", "running_mean") else tensor.abs_()
     return flow if next(flow.parameters()).device.type == "mps" else flow.double()

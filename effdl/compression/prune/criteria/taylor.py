@@ -14,10 +14,11 @@ from effdl.training.trainer import Trainer
 def taylor(model: nn.Module, trainer: Trainer, *, images: Count, batch_size: Count) -> list[Tensor]:
     """Mean over batches of ``(w * dL/dw)^2``.
 
-    Unlike SNIP's, the gradients of a trained network do not cancel: each batch counts with its square.
+    The gradients of different batches cannot cancel, unlike those in `snip.snip`, because each is squared.
 
     Args:
-        images: training images to look at. batch_size: of the gradients that are squared.
+        images: number of calibration images.
+        batch_size: number of images in each batch.
     """
     scores: list[Tensor] = []
     batches = trainer.calibration_batches(images, batch_size)
