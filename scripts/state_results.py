@@ -1,6 +1,6 @@
 """Write what runs of an experiment measured into the JSON file beside it: no number there is typed by hand.
 
-    effdl reproduce pruned_lenet300 dataset.root=~/data
+    effdl reproduce pruned_lenet300 dataset.root=DIR
     python scripts/state_results.py pruned_lenet300 outputs/reproduce/pruned_lenet300
     python scripts/state_results.py --config-dir DIR NAME FOLDER [FOLDER ...]
 

@@ -30,7 +30,7 @@ Examples:
   effdl evaluate outputs/2026-01-31/12-00-00 --layers
   effdl export outputs/2026-01-31/12-00-00 format=onnx
   effdl report outputs --html
-  effdl reproduce mnist_convnet dataset.root=~/data
+  effdl reproduce mnist_convnet dataset.root=DIR
   effdl list models
 
 `effdl COMMAND --help` says more. Tab completion in bash: eval "$(effdl --shell-completion install=bash)"

@@ -16,8 +16,8 @@ from effdl.utils.files import write_json
 
 EXAMPLES = """\
 Examples:
-  effdl reproduce mnist_convnet dataset.root=~/data
-  effdl reproduce pruned_lenet300 pruned_lenet5 dataset.root=~/data --seeds 0,1,2
+  effdl reproduce mnist_convnet dataset.root=DIR
+  effdl reproduce pruned_lenet300 pruned_lenet5 dataset.root=DIR --seeds 0,1,2
   effdl reproduce --all                              the data in ./data
   effdl reproduce mnist_convnet --from outputs       check the runs there, train nothing
 
