@@ -53,6 +53,7 @@ def imports(name, *, top_level=False):
     return frozenset(found)
 
 
+@cache
 def reached(name, *, top_level=True):
     """Modules of the package that importing a module imports in turn, or with `top_level` False may ever import."""
     seen, waiting = set(), [name]
@@ -61,7 +62,7 @@ def reached(name, *, top_level=True):
         if current not in seen:
             seen.add(current)
             waiting += [other for other in imports(current, top_level=top_level) if other in MODULES]
-    return seen
+    return frozenset(seen)
 
 
 def room(name):

@@ -1,6 +1,7 @@
 """Overrides as people type them, ``KEY=VALUE``: read in one place, by Hydra's own grammar where their values count."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,8 +50,9 @@ def stored_overrides(folder: str) -> list[str]:
 
 
 def quote(path: str | Path) -> str:
-    """A path as a quoted string of Hydra's grammar."""
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A path as a quoted string of Hydra's grammar, in which a backslash escapes only before a quote."""
+    text = re.sub(r"(\\+)('|\Z)", r"\1\1\2", str(path))
+    return "'" + text.replace("'", "\\'") + "'"
 
 
 def parse(overrides: list[str]) -> list[Override]:

@@ -1,6 +1,7 @@
 """The command, on small runs."""
 
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -8,14 +9,23 @@ import onnxruntime
 import pytest
 import torch
 
+from effdl.cli.main import main
 from effdl.utils.files import read_rows
 
 
-@pytest.fixture
-def run(effdl, tmp_path):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
     """A folder with a trained LeNet-5."""
-    assert effdl("train", "model=lenet5", "epochs=2", "hydra.run.dir=run", "device.threads=1")[0] == 0
-    return tmp_path / "run"
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    quick = ("model=lenet5", "epochs=2", "device.threads=1", "energy.enabled=false")
+    assert main(["train", *quick, f"hydra.run.dir={folder}"]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 def top1_by_onnxruntime_alone(path):

@@ -1,0 +1,32 @@
+"""What Hydra is given and gives back."""
+
+import pytest
+
+from effdl.config.hydra_app import call_hydra, matching
+
+
+@pytest.mark.parametrize(
+    ("value", "pattern", "expected"),
+    [
+        ("int8", "int8", "int8"),
+        (4, "[1-8]", 4),
+        ("int8", "[1-8]", None),
+        ("14", "[1-8]", None),
+        (None, ".*", None),
+    ],
+)
+def test_a_value_counts_if_all_of_it_matches(value, pattern, expected):
+    assert matching(value, pattern) == expected
+
+
+def test_a_job_gets_the_config_in_the_folder_that_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    assert call_hydra([], ["epochs=3", "model=mlp", "hydra.run.dir=here"], lambda config: seen.append(config)) == 0
+    assert [(config.epochs, "mlp" in config.model._target_) for config in seen] == [(3, True)]
+    assert (tmp_path / "here/.hydra/overrides.yaml").read_text() == "- epochs=3\n- model=mlp\n"
+
+
+def test_help_is_told_and_no_job_is_run(capsys):
+    assert call_hydra(["--help"], [], lambda config: pytest.fail("a job")) == 0
+    assert "effdl" in capsys.readouterr().out
