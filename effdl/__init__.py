@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Images", "Source", "Trainer", "compression_method", "load_model", "results", "train"]
 
-HOMES = {
+_HOMES = {
     "Images": "effdl.data.source",
     "Source": "effdl.data.source",
     "Trainer": "effdl.training.trainer",
@@ -40,9 +40,9 @@ HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import what is asked for."""
-    if name not in HOMES:
+    if name not in _HOMES:
         raise AttributeError(f"module 'effdl' has no attribute {name!r}")
-    return getattr(import_module(HOMES[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

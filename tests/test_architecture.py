@@ -5,6 +5,7 @@ Read from the imports of every module, those inside functions and for type check
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from functools import cache
@@ -110,6 +111,41 @@ def test_there_are_no_circles():
         if other in MODULES and other not in (name, "effdl") and name in reached(other, top_level=False)
     ]
     assert not circles
+
+
+def names_of(tree):
+    """Functions, classes and constants of a module; those of one assignment together."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield {node.name}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+
+
+def test_a_leading_underscore_says_what_only_its_file_uses():
+    """Everywhere: in code, tests, scripts, configs and pages. What a page or a config names is used by its user."""
+    root = PACKAGE.parent
+    patterns = ("tests/**/*.py", "scripts/*.py", "configs/**/*.yaml", "effdl/**/*.md", "effdl/**/*.py", "README.md")
+    texts = {path: path.read_text() for pattern in patterns for path in root.glob(pattern)}
+    words = {path: set(re.findall(r"\w+", text)) for path, text in texts.items()}
+    found = []
+    for name, path in MODULES.items():
+        elsewhere = set().union(*(known for other, known in words.items() if other != path))
+        for names in names_of(ast.parse(path.read_text())):
+            used = names & elsewhere or names <= {"main", "log", "logger"}
+            found += [f"{name}.{one}" for one in names if not (one.startswith("_") or used)]
+    assert not found, "only their files use them: begin them with an underscore"
+    taken = [
+        f"{path.name} imports {alias.name}"
+        for path in texts
+        if path.suffix == ".py"
+        for node in ast.walk(ast.parse(texts[path]))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("effdl")
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+    assert not taken, "another file uses them: take the underscore away"
 
 
 @pytest.mark.parametrize("library", ["hydra", "omegaconf"])

@@ -7,7 +7,7 @@ from effdl.runs.folder import DONE, RunFolder
 from effdl.utils.errors import UserError
 from effdl.utils.files import write_atomic
 
-EXAMPLES = """\
+_EXAMPLES = """\
 Examples:
   effdl card outputs/2026-01-31/12-00-00
   effdl card my_run --license mit
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     parser = command_parser(
         "card",
         "Write FOLDER/README.md: a model card with results, cost and how to load and reproduce the model.",
-        EXAMPLES,
+        _EXAMPLES,
     )
     parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
     parser.add_argument("--license", help="an identifier of the Hub, such as mit or apache-2.0 (none is stated)")

@@ -9,7 +9,7 @@ from effdl.measure.metrics import accuracies
 from effdl.utils.errors import UserError
 from effdl.utils.files import read_rows
 
-EXAMPLES = """\
+_EXAMPLES = """\
 Examples:
   effdl evaluate outputs/2026-01-31/12-00-00             the test split, everything measured again
   effdl evaluate outputs/2026-01-31/12-00-00 --layers    a table of the layers too
@@ -20,20 +20,20 @@ Examples:
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    args = parse(arguments)
-    return evaluate(args, terminal())
+    args = _parse(arguments)
+    return _evaluate(args, terminal())
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
+def _parse(arguments: list[str]) -> argparse.Namespace:
     """The command's arguments."""
     description = "Rebuild the model of a run from its folder alone, measure it, and compare with what the run said."
-    parser = folder_parser("evaluate", description, EXAMPLES)
+    parser = folder_parser("evaluate", description, _EXAMPLES)
     parser.add_argument("--layers", action="store_true", help="show every layer")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="images to use (test)")
     return parser.parse_args(arguments)
 
 
-def evaluate(args: argparse.Namespace, console: Console) -> int:
+def _evaluate(args: argparse.Namespace, console: Console) -> int:
     """Measure, show, and say whether the accuracy is the one that the run recorded."""
     run = opened(args, console)
     from effdl.config.instantiate import instantiate
@@ -63,10 +63,10 @@ def evaluate(args: argparse.Namespace, console: Console) -> int:
     if args.split == "test" and recorded:
         stages.insert(0, {**{key: recorded.get(key) for key in found}, "stage": f"recorded ({recorded['stage']})"})
     console.print(stages_table(stages, title(run.config), args.split))
-    return compare(found, recorded, args.split, console)
+    return _compare(found, recorded, args.split, console)
 
 
-def compare(found: dict, recorded: dict | None, split: str, console: Console) -> int:
+def _compare(found: dict, recorded: dict | None, split: str, console: Console) -> int:
     """Print the accuracies in full; 1 if the test accuracy differs from the recorded one."""
     tops = [key for key in accuracies(found) if found[key] is not None]
     for key in tops:

@@ -13,7 +13,7 @@ from effdl.measure.metrics import metric
 from effdl.utils.errors import UserError, nearest
 from effdl.utils.files import read_rows, write_json
 
-EXAMPLES = """\
+_EXAMPLES = """\
 KEY=VALUE:
   format      onnx (default), torch_export or executorch
   precision   fp32, fp16 or int8; fp16 and int8 for onnx only (int8 if the model is quantized to it, else fp32)
@@ -28,20 +28,20 @@ Examples:
 The file and export.json, which says what was found out, are left in the folder. An export whose answers differ from
 PyTorch's on the test split by more than its arithmetic explains is an error, and no file is left.
 """
-ROWS = (
+_ROWS = (
     *("top1", "top1_difference", "argmax_agreement", "logit_difference_max", "logit_max"),
     *("size_bytes", "latency_ms", "latency_runtime"),
 )
-ALLOWED = {"format": ("onnx", "torch_export", "executorch"), "precision": ("fp32", "fp16", "int8")}
+_ALLOWED = {"format": ("onnx", "torch_export", "executorch"), "precision": ("fp32", "fp16", "int8")}
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
     description = "Write the model of a run for a runtime, compare it with PyTorch on the test split, and time it."
-    parser = folder_parser("export", description, EXAMPLES)
+    parser = folder_parser("export", description, _EXAMPLES)
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="see below")
     args = parser.parse_args(arguments)
-    return export(args, checked(args.options), terminal())
+    return _export(args, checked(args.options), terminal())
 
 
 def checked(pairs: list[str]) -> dict:
@@ -51,7 +51,7 @@ def checked(pairs: list[str]) -> dict:
         UserError: a key or value that is not allowed.
     """
     options = parse_pairs(pairs, {"format": "onnx", "precision": "", "threads": ""})
-    for key, allowed in ALLOWED.items():
+    for key, allowed in _ALLOWED.items():
         if options[key] and options[key] not in allowed:
             raise UserError(f"{key}={options[key]}{nearest(options[key], allowed)} (allowed: {', '.join(allowed)})")
     threads = options["threads"]
@@ -60,11 +60,11 @@ def checked(pairs: list[str]) -> dict:
     return {**options, "precision": options["precision"] or None, "threads": int(threads) if threads else None}
 
 
-def export(args: argparse.Namespace, options: dict, console: Console) -> int:
+def _export(args: argparse.Namespace, options: dict, console: Console) -> int:
     """Write, check, time, and keep and show what was found."""
     run = opened(args, console)
     record = run.folder.path / "export.json"
-    known = recorded(record)
+    known = _recorded(record)
     from effdl.data.loader import normalized_batches
     from effdl.deploy.export import choose_precision
     from effdl.deploy.export import export as write
@@ -98,11 +98,11 @@ def export(args: argparse.Namespace, options: dict, console: Console) -> int:
         facts = {"cpu_flags": cpu_flags(), "layers": sum(1 for _ in weights(model))}
         found["verdict"] = verdict(dense, {**last, **found}, facts)
     write_json(record, {**known, options["format"]: found})
-    show(found, f"{run.folder.path / found['file']}", console)
+    _show(found, f"{run.folder.path / found['file']}", console)
     return 0
 
 
-def recorded(path: Path) -> dict:
+def _recorded(path: Path) -> dict:
     """What earlier exports of a run left, by format.
 
     Raises:
@@ -114,7 +114,7 @@ def recorded(path: Path) -> dict:
         raise UserError(f"{path} is damaged: {error} (delete it)") from error
 
 
-def cells(found: dict, key: str) -> tuple[str, str]:
+def _cells(found: dict, key: str) -> tuple[str, str]:
     """What an export and PyTorch have of a metric, as text."""
     text = metric(key).text(found[key])
     if key == "latency_ms":
@@ -127,14 +127,14 @@ def cells(found: dict, key: str) -> tuple[str, str]:
     return text, metric(key).text(found[f"{key}_pytorch"]) if f"{key}_pytorch" in found else ""
 
 
-def show(found: dict, title: str, console: Console) -> None:
+def _show(found: dict, title: str, console: Console) -> None:
     """The table of an export."""
     table = Table(title=title, title_justify="left")
     table.add_column("test split, every image")
     table.add_column("export", justify="right")
     table.add_column("PyTorch", justify="right")
-    for key in ROWS:
-        table.add_row(metric(key).label, *cells(found, key))
+    for key in _ROWS:
+        table.add_row(metric(key).label, *_cells(found, key))
     if found.get("arithmetic"):
         table.add_row("arithmetic", found["arithmetic"], "")
     console.print(table)

@@ -10,7 +10,7 @@ from effdl.config.options import config_folder, description, option_files
 from effdl.utils.errors import UserError, nearest
 
 # What people type, and the group it means.
-GROUPS = {
+_GROUPS = {
     "models": "model",
     "datasets": "dataset",
     "compression": "compression",
@@ -33,23 +33,23 @@ def main(arguments: list[str]) -> int:
         "Show what can be chosen.",
         "Examples:\n  effdl list\n  effdl list models\n  effdl list datasets --config-dir my_configs",
     )
-    parser.add_argument("group", nargs="?", help=f"one of {', '.join(GROUPS)}; all if left out")
+    parser.add_argument("group", nargs="?", help=f"one of {', '.join(_GROUPS)}; all if left out")
     parser.add_argument("--config-dir", type=Path, help="a folder of your own configs, listed too")
     args = parser.parse_args(arguments)
     if args.config_dir and not args.config_dir.is_dir():
         raise UserError(f"--config-dir {args.config_dir}: no such folder")
-    names = GROUPS | {group: group for group in GROUPS.values()}
+    names = _GROUPS | {group: group for group in _GROUPS.values()}
     if args.group is not None and args.group not in names:
-        raise UserError(f"list {args.group}: not a group{nearest(args.group, names)} (allowed: {', '.join(GROUPS)})")
+        raise UserError(f"list {args.group}: not a group{nearest(args.group, names)} (allowed: {', '.join(_GROUPS)})")
     folders = [config_folder(), *([args.config_dir] if args.config_dir else [])]
     console = Console(markup=False)
-    for group in [names[args.group]] if args.group else GROUPS.values():
+    for group in [names[args.group]] if args.group else _GROUPS.values():
         if found := option_files(group, *folders):
-            console.print(table(group, {name: description(file) for name, file in found.items()}))
+            console.print(_table(group, {name: description(file) for name, file in found.items()}))
     return 0
 
 
-def table(group: str, found: dict[str, str]) -> Table:
+def _table(group: str, found: dict[str, str]) -> Table:
     """One group."""
     shown = Table(title=f"{group}=", title_justify="left", title_style="bold", box=None, show_header=False)
     for name, text in found.items():

@@ -7,7 +7,7 @@ from importlib import import_module
 from effdl import __version__
 from effdl.utils.errors import RunError, UserError, nearest
 
-HELP = """\
+_HELP = """\
 effdl: train, compress and honestly measure neural networks.
 
 Usage: effdl COMMAND [ARGUMENTS]
@@ -67,7 +67,7 @@ def dispatch(arguments: list[str]) -> int:
     command = next((argument for argument in arguments if not argument.startswith("-")), None)
     if command is None:
         if arguments in ([], ["-h"], ["--help"]):
-            print(HELP)
+            print(_HELP)
             return 0
         if arguments in (["-V"], ["--version"]):
             print(f"effdl {__version__}")

@@ -12,7 +12,7 @@ from effdl.report.scrub import scrubbed
 from effdl.runs.folder import RunFolder
 from effdl.utils.errors import RunError, UserError, first_line
 
-EXAMPLES = """\
+_EXAMPLES = """\
 Examples:
   effdl push outputs/2026-01-31/12-00-00 my-name/lenet300-pruned --private
 
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     parser = command_parser(
         "push",
         "Upload a run's stored model and its card to the Hugging Face Hub.",
-        EXAMPLES,
+        _EXAMPLES,
     )
     parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
     parser.add_argument("repo", metavar="REPO_ID", help="USER/NAME; created if it is not there")
@@ -34,13 +34,13 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     folder = finished(args.folder)
     with tempfile.TemporaryDirectory() as temporary:
-        staged(folder, Path(temporary))
-        address = upload(Path(temporary), args.repo, args.private)
+        _staged(folder, Path(temporary))
+        address = _upload(Path(temporary), args.repo, args.private)
     terminal().print(f"pushed: {address}", soft_wrap=True, highlight=False)
     return 0
 
 
-def staged(folder: RunFolder, to: Path) -> None:
+def _staged(folder: RunFolder, to: Path) -> None:
     """Put what is uploaded into a folder."""
     shutil.copyfile(folder.model_file, to / "model.safetensors")
     own = folder.path / "README.md"
@@ -49,7 +49,7 @@ def staged(folder: RunFolder, to: Path) -> None:
         (to / name).write_text(json.dumps(scrubbed(value), indent=2, allow_nan=False) + "\n")
 
 
-def upload(folder: Path, repo: str, private: bool) -> str:
+def _upload(folder: Path, repo: str, private: bool) -> str:
     """Create the repository if need be and upload the folder in one commit; returns its address.
 
     Raises:

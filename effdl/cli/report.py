@@ -14,8 +14,8 @@ from effdl.report.totals import totals
 from effdl.runs.folder import DONE
 from effdl.utils.errors import UserError
 
-FORMATS = ("table", "csv", "markdown", "latex", "json", "html")
-EXAMPLES = f"""\
+_FORMATS = ("table", "csv", "markdown", "latex", "json", "html")
+_EXAMPLES = f"""\
 Examples:
   effdl report                                             every run below outputs/, its last stage, and all totals
   effdl report outputs/sweep --stages all --sort size
@@ -33,31 +33,31 @@ Conditions are in stored units: fractions (top1>=0.9), bytes, kWh, seconds.
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    args = parse(arguments)
-    found = gathered(args.folders)
+    args = _parse(arguments)
+    found = _gathered(args.folders)
     for path, reason in found.damaged:
         print(f"effdl: skipped {path}: {reason}", file=sys.stderr)
     runs = [run for run in found.runs if args.all or run.run["status"] == DONE]
     if not runs:
-        raise UserError(nothing(args, found))
+        raise UserError(_nothing(args, found))
     everything = rows(runs)
-    if args.scores or args.html or args.plots or args.format in ("csv", "json", "html") or mentions_a_score(args):
+    if args.scores or args.html or args.plots or args.format in ("csv", "json", "html") or _mentions_a_score(args):
         everything = scored(everything, runs)
     best = {"course": "course_score", "micronet": "micronet_score"}.get(args.scores, "top1")
     sums = totals(found, last_stages(everything), best)
-    chosen = choose(args, everything, runs)
+    chosen = _choose(args, everything, runs)
     remaining = {row["run"] for row in chosen}
     kept = [row for row in everything if row["run"] in remaining]
-    show(args, *arrange(args, chosen, runs), kept, sums, found)
+    show(args, *_arrange(args, chosen, runs), kept, sums, found)
     return 0
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
+def _parse(arguments: list[str]) -> argparse.Namespace:
     """The command's arguments."""
     parser = command_parser(
         "report",
         "Compare the runs in folders, at any depth: a table, a file, pictures or a page, and totals.",
-        EXAMPLES,
+        _EXAMPLES,
     )
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")], help="where the runs are (outputs)")
     parser.add_argument("--stages", choices=("last", "all"), default="last", help="which stages of each run (last)")
@@ -67,19 +67,19 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--where", metavar="CONDITION", action="append", default=[], help="KEY=VALUE, KEY<VALUE ...")
     parser.add_argument("--group", action="store_true", help="mean and standard deviation over seeds, and their number")
     parser.add_argument("--scores", nargs="?", const="all", choices=(*SCORES, "all"), help="scores, or one of them")
-    parser.add_argument("--format", choices=FORMATS, default="table", help="(table)")
+    parser.add_argument("--format", choices=_FORMATS, default="table", help="(table)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to the terminal")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw pictures there")
     parser.add_argument(
         "--html", type=Path, nargs="?", const=Path("report.html"), metavar="FILE", help="write a page (report.html)"
     )
-    args = parser.parse_intermixed_args(joined(arguments))
+    args = parser.parse_intermixed_args(_joined(arguments))
     if args.html and args.html.is_dir():
         raise UserError(f"--html {args.html}: that is a folder (allowed: a file, or --html last)")
     return args
 
 
-def joined(arguments: list[str]) -> list[str]:
+def _joined(arguments: list[str]) -> list[str]:
     """``--sort -top1`` as ``--sort=-top1``, or argparse takes the key for an option."""
     found: list[str] = []
     for argument in arguments:
@@ -90,7 +90,7 @@ def joined(arguments: list[str]) -> list[str]:
     return found
 
 
-def gathered(folders: list[Path]) -> Gathered:
+def _gathered(folders: list[Path]) -> Gathered:
     """The runs in these folders.
 
     Raises:
@@ -102,7 +102,7 @@ def gathered(folders: list[Path]) -> Gathered:
         raise UserError(f"{error}: there is no such folder") from error
 
 
-def nothing(args: argparse.Namespace, found: Gathered) -> str:
+def _nothing(args: argparse.Namespace, found: Gathered) -> str:
     """Why there is nothing to show."""
     where = ", ".join(map(str, args.folders))
     if not found.runs:
@@ -110,13 +110,13 @@ def nothing(args: argparse.Namespace, found: Gathered) -> str:
     return f"{where}: none of {len(found.runs)} runs is done (--all shows them)"
 
 
-def mentions_a_score(args: argparse.Namespace) -> bool:
+def _mentions_a_score(args: argparse.Namespace) -> bool:
     """Whether an option names a column that needs more files than run.json and result.json."""
     named = " ".join([args.columns or "", args.sort or "", *args.where])
     return any(word in named for word in ("micronet", "dcase", "training_"))
 
 
-def choose(args: argparse.Namespace, everything: list[dict], runs: list[Run]) -> list[dict]:
+def _choose(args: argparse.Namespace, everything: list[dict], runs: list[Run]) -> list[dict]:
     """The rows of the stages that are asked for and meet all conditions.
 
     Raises:
@@ -131,7 +131,7 @@ def choose(args: argparse.Namespace, everything: list[dict], runs: list[Run]) ->
     return chosen
 
 
-def arrange(args: argparse.Namespace, chosen: list[dict], runs: list[Run]) -> tuple[list[dict], Lookup]:
+def _arrange(args: argparse.Namespace, chosen: list[dict], runs: list[Run]) -> tuple[list[dict], Lookup]:
     """The rows ranked, averaged over seeds and in order, as far as asked for, and how their values are found.
 
     Raises:

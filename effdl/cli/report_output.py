@@ -20,9 +20,9 @@ def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: lis
     what = ("group" if args.group else "row") + ("" if len(chosen) == 1 else "s")
     title = f"{len(chosen)} {what} of {', '.join(map(str, args.folders))}"
     if args.format == "table":
-        show_table(args, chosen, lookup, title)
+        _show_table(args, chosen, lookup, title)
     else:
-        deliver(args.output, as_file(args, chosen, lookup, kept, sums, found))
+        _deliver(args.output, _as_file(args, chosen, lookup, kept, sums, found))
     console = Console(markup=False, stderr=args.format != "table")
     for line in lines(sums):
         console.print(line, highlight=False, soft_wrap=True)
@@ -33,11 +33,11 @@ def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: lis
         for path in pictures(kept, args.plots):
             console.print(f"picture: {path}", highlight=False, soft_wrap=True)
     if args.html:
-        deliver(args.html, as_page(args, kept, sums))
+        _deliver(args.html, _as_page(args, kept, sums))
         console.print(f"page: {args.html}", highlight=False, soft_wrap=True)
 
 
-def as_page(args: argparse.Namespace, kept: list[dict], sums: dict) -> str:
+def _as_page(args: argparse.Namespace, kept: list[dict], sums: dict) -> str:
     """The page, with every stage of the runs that are in the table."""
     from effdl.report.page import page
 
@@ -46,7 +46,7 @@ def as_page(args: argparse.Namespace, kept: list[dict], sums: dict) -> str:
     return page(kept, dict(line.split(": ", 1) for line in lines(sums)), title)
 
 
-def keys_of(args: argparse.Namespace, lookup: Lookup) -> list[str]:
+def _keys_of(args: argparse.Namespace, lookup: Lookup) -> list[str]:
     """The keys of the columns that are asked for, or of the view."""
     if args.columns:
         return [lookup.resolve(name) for name in args.columns.split(",")]
@@ -55,9 +55,9 @@ def keys_of(args: argparse.Namespace, lookup: Lookup) -> list[str]:
     return [view[0], *extra, *view[1:], *(SCORE_COLUMNS if args.scores == "all" else ())]
 
 
-def show_table(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, title: str) -> None:
+def _show_table(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, title: str) -> None:
     """The table on the terminal, or as text in a file: there as wide as it is."""
-    columns = [column(key) for key in keys_of(args, lookup)]
+    columns = [column(key) for key in _keys_of(args, lookup)]
     if not args.columns:
         columns = known_columns(chosen, columns, lookup)
     texts = cells(chosen, columns, lookup)
@@ -74,29 +74,29 @@ def show_table(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, tit
         return
     with console.capture() as capture:
         console.print(shown)
-    deliver(args.output, capture.get())
+    _deliver(args.output, capture.get())
 
 
-def as_file(
+def _as_file(
     args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: list[dict], sums: dict, found: Gathered
 ) -> str:
     """The comparison in the format of a file."""
     if args.format == "html":
-        return as_page(args, kept, sums)
+        return _as_page(args, kept, sums)
     if args.format in ("csv", "json") and args.columns:
-        chosen = [{key: lookup(row, key) for key in keys_of(args, lookup)} for row in chosen]
+        chosen = [{key: lookup(row, key) for key in _keys_of(args, lookup)} for row in chosen]
     if args.format == "csv":
         return to_csv(chosen)
     if args.format == "json":
         return to_json(chosen, sums, found.damaged)
-    columns = [column(key) for key in keys_of(args, lookup)]
+    columns = [column(key) for key in _keys_of(args, lookup)]
     columns = columns if args.columns else known_columns(chosen, columns, lookup)
     write = to_markdown if args.format == "markdown" else to_latex
     header, right = [shown.heading for shown in columns], [shown.unit is not TEXT for shown in columns]
     return write(header, cells(chosen, columns, lookup), right)
 
 
-def deliver(path: Path | None, text: str) -> None:
+def _deliver(path: Path | None, text: str) -> None:
     """Write to a file, or to standard output."""
     if path is None:
         sys.stdout.write(text)

@@ -14,7 +14,7 @@ from effdl.runs.folder import DONE, RunFolder
 from effdl.utils.errors import RunError, UserError
 from effdl.utils.files import write_json
 
-EXAMPLES = """\
+_EXAMPLES = """\
 Examples:
   effdl reproduce mnist_convnet dataset.root=DIR
   effdl reproduce pruned_lenet300 pruned_lenet5 dataset.root=DIR --seeds 0,1,2
@@ -24,12 +24,12 @@ Examples:
 The runs go to outputs/reproduce/NAME/seed-N; one that was cut off is continued, one that is done is not repeated.
 Exit code 0: every value that has a tolerance holds; 1: not all; 2: a mistake in what was asked for.
 """
-RUNS = Path("outputs/reproduce")
+_RUNS = Path("outputs/reproduce")
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    args = parse(arguments)
+    args = _parse(arguments)
     from effdl.config.experiments import experiment_file, experiments, results_file, stated
 
     names = list(experiments(args.config_dir)) if args.all else args.names
@@ -45,10 +45,10 @@ def main(arguments: list[str]) -> int:
             )
     console, codes = terminal(), []
     for name, found in reported.items():
-        check_overrides(name, found, args)
+        _check_overrides(name, found, args)
     for name, found in reported.items():
         try:
-            codes.append(reproduce(name, found, args, console))
+            codes.append(_reproduce(name, found, args, console))
         except (UserError, RunError) as error:
             if len(reported) == 1:
                 raise
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     return max(codes, default=0)
 
 
-def parse(arguments: list[str]) -> Namespace:
+def _parse(arguments: list[str]) -> Namespace:
     """The command's arguments, the experiments' names apart from the overrides.
 
     Raises:
@@ -66,12 +66,12 @@ def parse(arguments: list[str]) -> Namespace:
     parser = command_parser(
         "reproduce",
         "Run committed experiments and compare the results with what their files report.",
-        EXAMPLES,
+        _EXAMPLES,
     )
     parser.add_argument("words", nargs="*", metavar="NAME|KEY=VALUE", help="experiments; where data are, which device")
     parser.add_argument("--all", action="store_true", help="every experiment that reports values")
     parser.add_argument("--from", dest="folders", action="append", type=Path, metavar="FOLDER", help="check these runs")
-    parser.add_argument("--seeds", type=seeds, metavar="0,1,2", help="instead of those over which values are reported")
+    parser.add_argument("--seeds", type=_seeds, metavar="0,1,2", help="instead of those over which values are reported")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder of your own configs")
     args = parser.parse_intermixed_args(arguments)
     args.names = list(dict.fromkeys(word for word in args.words if "=" not in word))
@@ -83,12 +83,12 @@ def parse(arguments: list[str]) -> Namespace:
     return args
 
 
-def seeds(text: str) -> list[int]:
+def _seeds(text: str) -> list[int]:
     """``0,1,2`` as numbers (argparse reports a ValueError)."""
     return [int(part) for part in text.split(",")]
 
 
-def check_overrides(name: str, found: list[Claim], args: Namespace) -> None:
+def _check_overrides(name: str, found: list[Claim], args: Namespace) -> None:
     """Compose every point of an experiment, and refuse overrides that would make it another experiment.
 
     Raises:
@@ -107,15 +107,15 @@ def check_overrides(name: str, found: list[Claim], args: Namespace) -> None:
                 raise UserError(f"{override} makes {name} another experiment: it changes {', '.join(changed[:5])}")
 
 
-def reproduce(name: str, found: list[Claim], args: Namespace, console: Console) -> int:
+def _reproduce(name: str, found: list[Claim], args: Namespace, console: Console) -> int:
     """Get the runs of one experiment, compare, show and store; returns the exit code."""
     from effdl.report.reproduction.table import reproduction_table
 
     if args.folders:
-        runs = existing(name, found, args, console)
+        runs = _existing(name, found, args, console)
     else:
         chosen = args.seeds or seeds_of(found)
-        runs = {point: [carried_out(name, point, seed, args, console) for seed in chosen] for point in points(found)}
+        runs = {point: [_carried_out(name, point, seed, args, console) for seed in chosen] for point in points(found)}
     rows = compare(found, {point: [folder.result for folder in folders] for point, folders in runs.items()})
     for point, folders in runs.items():
         own = [row for row in rows if row["with"] == list(point)]
@@ -134,7 +134,7 @@ def reproduce(name: str, found: list[Claim], args: Namespace, console: Console) 
     return 0 if holds(rows) else 1
 
 
-def carried_out(name: str, point: tuple[str, ...], seed: int, args: Namespace, console: Console) -> RunFolder:
+def _carried_out(name: str, point: tuple[str, ...], seed: int, args: Namespace, console: Console) -> RunFolder:
     """The finished run of an experiment, after those whose models it starts or learns from.
 
     Raises:
@@ -146,12 +146,12 @@ def carried_out(name: str, point: tuple[str, ...], seed: int, args: Namespace, c
 
     overrides = [*point, *args.overrides, f"seed={seed}"]
     for value in flatten(config_of(name, overrides, args.config_dir)).values():
-        if match := re.fullmatch(rf"{RUNS}/(\w+)/seed-(\d+)", str(value)):
+        if match := re.fullmatch(rf"{_RUNS}/(\w+)/seed-(\d+)", str(value)):
             if match[1] == name:
                 raise UserError(f"{name} needs its own result: {value}")
             if not RunFolder(value).result:
-                carried_out(match[1], (), int(match[2]), args, console)
-    folder = RunFolder(RUNS.joinpath(name, *([",".join(point).replace("/", "_")] if point else []), f"seed-{seed}"))
+                _carried_out(match[1], (), int(match[2]), args, console)
+    folder = RunFolder(_RUNS.joinpath(name, *([",".join(point).replace("/", "_")] if point else []), f"seed-{seed}"))
     if folder.run.get("status") != DONE:
         console.print(f"{name}: {' '.join(overrides)}", highlight=False, soft_wrap=True)
     flags = ["--config-dir", args.config_dir] if args.config_dir else []
@@ -161,7 +161,7 @@ def carried_out(name: str, point: tuple[str, ...], seed: int, args: Namespace, c
     return folder
 
 
-def existing(
+def _existing(
     name: str, found: list[Claim], args: Namespace, console: Console
 ) -> dict[tuple[str, ...], list[RunFolder]]:
     """The finished runs below `--from`, by the overrides of the point that they are of.

@@ -10,7 +10,7 @@ from effdl.measure.metrics import metric
 from effdl.utils.errors import UserError
 from effdl.utils.files import append_row, read_rows, write_atomic, write_json, write_rows
 
-EXAMPLES = """\
+_EXAMPLES = """\
 Examples:
   effdl sensitivity outputs/2026-01-31/12-00-00                       the layers pruned and quantized, one at a time
   effdl sensitivity outputs/2026-01-31/12-00-00 prune=0.5,0.8,0.9 quantize=
@@ -19,32 +19,32 @@ Examples:
 
 It leaves sensitivity.jsonl, sensitivity.png and amounts.json in the folder; what was measured is not measured again.
 """
-LEVELS = {"prune": [0.3, 0.5, 0.7, 0.8, 0.9, 0.95], "quantize": [8, 6, 5, 4, 3, 2]}
+_LEVELS = {"prune": [0.3, 0.5, 0.7, 0.8, 0.9, 0.95], "quantize": [8, 6, 5, 4, 3, 2]}
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
     description = "Prune or quantize one layer of a run's model at a time, without fine-tuning."
-    parser = folder_parser("sensitivity", description, EXAMPLES)
+    parser = folder_parser("sensitivity", description, _EXAMPLES)
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="prune=, quantize=: levels; tolerance=")
     parser.add_argument("--split", choices=("train", "val"), help="images to use (val, if the run has it, else train)")
     args = parser.parse_args(arguments)
-    options = parse_numbers(args.options, {**LEVELS, "tolerance": [0.01]})
+    options = parse_numbers(args.options, {**_LEVELS, "tolerance": [0.01]})
     if not all(0 <= level < 1 for level in options["prune"]):
-        raise UserError(f"prune={listed(options['prune'])}: allowed are numbers >= 0 and < 1")
+        raise UserError(f"prune={_listed(options['prune'])}: allowed are numbers >= 0 and < 1")
     if not all(level.is_integer() and 1 < level <= 16 for level in map(float, options["quantize"])):
-        raise UserError(f"quantize={listed(options['quantize'])}: allowed are whole numbers of bits from 2 to 16")
+        raise UserError(f"quantize={_listed(options['quantize'])}: allowed are whole numbers of bits from 2 to 16")
     if len(options["tolerance"]) != 1:
-        raise UserError(f"tolerance={listed(options['tolerance'])}: allowed is one number, such as 0.01 (a point)")
-    return sensitivity(args, {key: options[key] for key in LEVELS if options[key]}, options["tolerance"][0])
+        raise UserError(f"tolerance={_listed(options['tolerance'])}: allowed is one number, such as 0.01 (a point)")
+    return _sensitivity(args, {key: options[key] for key in _LEVELS if options[key]}, options["tolerance"][0])
 
 
-def listed(values: list[float]) -> str:
+def _listed(values: list[float]) -> str:
     """Numbers as they are typed."""
     return ",".join(f"{value:g}" for value in values)
 
 
-def sensitivity(args: argparse.Namespace, levels: dict[str, list[float]], tolerance: float) -> int:
+def _sensitivity(args: argparse.Namespace, levels: dict[str, list[float]], tolerance: float) -> int:
     """Measure what is missing, then show and store the table, the picture and the amounts."""
     console = terminal()
     run = opened(args, console)

@@ -37,10 +37,10 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's "stop now" ends as cleanly as Ctrl-C
     console = terminal()
     if launched():
-        return together(lambda: single(flags, args, console))
+        return together(lambda: _single(flags, args, console))
     if args.multirun:
         return sweep(flags, args, console)
-    return single(flags, args, console)
+    return _single(flags, args, console)
 
 
 def refuse(message: str) -> None:
@@ -65,15 +65,15 @@ def train(overrides: list[str], *, config_dir: str | Path | None = None, quiet: 
     """
     flags = [] if config_dir is None else ["--config-dir", str(config_dir)]
     args = get_args_parser().parse_args([*flags, *overrides])
-    folder, outcome = run_one(flags, args, Console(quiet=True) if quiet else terminal())
+    folder, outcome = _run_one(flags, args, Console(quiet=True) if quiet else terminal())
     if outcome.status not in (DONE, STOPPED):
         raise RunError(f"{folder.path}: {outcome.reason}")
     return folder.path
 
 
-def single(flags: list[str], args: Namespace, console: Console) -> int:
+def _single(flags: list[str], args: Namespace, console: Console) -> int:
     """One run, and what is shown at its end; returns the exit code."""
-    folder, outcome = run_one(flags, args, console)
+    folder, outcome = _run_one(flags, args, console)
     if outcome.told or not is_main():
         return 0 if outcome.status == DONE else 1
     if outcome.status == DONE:
@@ -85,7 +85,7 @@ def single(flags: list[str], args: Namespace, console: Console) -> int:
     return 0 if outcome.status in (DONE, STOPPED) else 1
 
 
-def run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFolder, Outcome]:
+def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFolder, Outcome]:
     """Prepare and execute a run: everything that can be wrong with it is found before its folder exists."""
     if args.multirun:
         raise UserError("-m: torchrun starts the processes of one run (a sweep calls it once for every run)")
@@ -95,7 +95,7 @@ def run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFol
     config = composed(overrides, args.config_dir)
     plain = settings(config)
     meter = energy_meter(plain)  # starts behind the imports that follow
-    run_folder, status = from_main(lambda: free_folder(config, plain, overrides))
+    run_folder, status = from_main(lambda: _free_folder(config, plain, overrides))
     if status == DONE:
         console.print(f"{run_folder.path} is complete")
         return run_folder, Outcome(DONE)
@@ -126,14 +126,14 @@ def run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFol
     return run_folder, outcomes[0] if outcomes else Outcome(FAILED, "it broke off", told=True)
 
 
-def free_folder(config: DictConfig, plain: dict, overrides: list[str]) -> tuple[RunFolder, str | None]:
+def _free_folder(config: DictConfig, plain: dict, overrides: list[str]) -> tuple[RunFolder, str | None]:
     """Where a run goes, and the status of the run that is there already, which may be continued."""
-    folder = folder_of(config, plain, overrides)
+    folder = _folder_of(config, plain, overrides)
     folder.check_free(plain, bool(plain["resume"]))
     return folder, folder.run.get("status")
 
 
-def folder_of(config: DictConfig, plain: dict, overrides: list[str]) -> RunFolder:
+def _folder_of(config: DictConfig, plain: dict, overrides: list[str]) -> RunFolder:
     """Where a run goes: where it is told to, to the run that it resumes, or to a new folder."""
     path = Path(config.hydra.run.dir)
     if value_of(overrides, "hydra.run.dir") is None:
@@ -145,10 +145,10 @@ def folder_of(config: DictConfig, plain: dict, overrides: list[str]) -> RunFolde
 def reserved(path: Path) -> RunFolder:
     """A new folder of this name, with a number behind it if another run began in the same second."""
     names = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in itertools.count(1))
-    return RunFolder(next(folder for folder in names if created(folder)))
+    return RunFolder(next(folder for folder in names if _created(folder)))
 
 
-def created(folder: Path) -> bool:
+def _created(folder: Path) -> bool:
     """Create a folder; False if it was there before.
 
     Raises:

@@ -11,7 +11,7 @@ from effdl.config.instantiate import instantiate, locate
 from effdl.training.trainer import MakeLoss, Trainer
 from effdl.utils.errors import UserError
 
-Step = Callable[[nn.Module, Trainer], nn.Module]
+_Step = Callable[[nn.Module, Trainer], nn.Module]
 DOES = {
     "structure": "changes the shapes of layers",
     "mask": "sets weights to zero",
@@ -28,7 +28,7 @@ class Stage(NamedTuple):
 
     name: str
     method: str
-    step: Step
+    step: _Step
 
 
 def train_fully(model: nn.Module, trainer: Trainer) -> nn.Module:

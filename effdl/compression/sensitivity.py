@@ -24,7 +24,7 @@ def quantized(weight: Tensor, bits: float) -> Tensor:
     return fake_quantize(weight, scale, 0.0, max(low, -high) if high else low, high)
 
 
-CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {"prune": pruned, "quantize": quantized}
+_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {"prune": pruned, "quantize": quantized}
 
 
 def analyse(
@@ -50,7 +50,7 @@ def analyse(
             for level in values:
                 if (name, change, level) not in done:
                     with torch.no_grad():
-                        weight.copy_(CHANGES[change](original, level))
+                        weight.copy_(_CHANGES[change](original, level))
                     top1 = accuracy(model)
                     with torch.no_grad():
                         weight.copy_(original)

@@ -39,12 +39,12 @@ def describe(annotation: Any) -> str:
         descriptions = (getattr(field, "description", None) for field in annotation.__metadata__)
         if words := next(filter(None, descriptions), None):
             return words
-        return " ".join([describe(annotation.__origin__), describe_range(annotation.__metadata__)]).strip()
+        return " ".join([describe(annotation.__origin__), _describe_range(annotation.__metadata__)]).strip()
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
     return names.get(annotation, str(annotation))
 
 
-def describe_range(metadata: tuple) -> str:
+def _describe_range(metadata: tuple) -> str:
     """The bounds in an annotation's metadata, in words."""
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     bounds = [bound for field in metadata for bound in getattr(field, "metadata", [field])]

@@ -23,25 +23,25 @@ from effdl.config.validation import active, check_settings
 from effdl.utils.errors import UserError, first_line, nearest
 
 
-def folder_name(*, _root_: DictConfig) -> str:
+def _folder_name(*, _root_: DictConfig) -> str:
     """The folder of a run in its sweep: see `sweeps.run_name`."""
     plain = plain_values(_root_)
     return naming.folder_name(active(plain))
 
 
-OmegaConf.register_new_resolver("run_name", folder_name, replace=True)
+OmegaConf.register_new_resolver("run_name", _folder_name, replace=True)
 
 
 def plain_values(config: DictConfig) -> dict:
     """The run's part of a composed config, unchecked; if it cannot be resolved, as it was written."""
-    config = own_part(config)
+    config = _own_part(config)
     try:
         return OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException:
         return OmegaConf.to_container(config, resolve=False)
 
 
-def own_part(config: DictConfig) -> DictConfig:
+def _own_part(config: DictConfig) -> DictConfig:
     """What a run reads: neither Hydra's part nor what an experiment states, which is for `effdl reproduce`."""
     return OmegaConf.masked_copy(config, [key for key in config if key not in ("hydra", "reported")])
 
@@ -74,7 +74,7 @@ def settings(config: DictConfig) -> dict:
     Raises:
         UserError: names the key, its value and what is allowed.
     """
-    config = own_part(config)
+    config = _own_part(config)
     try:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -107,7 +107,7 @@ def variants(overrides: list[str], config_dir: str | None, configs: Path | None 
 
 def plain_keys(config: DictConfig) -> set[str]:
     """The keys of a run that hold plain values: configs that differ in these alone share a composition."""
-    return flatten(OmegaConf.to_container(own_part(config), resolve=False)).keys() - set(NODES)
+    return flatten(OmegaConf.to_container(_own_part(config), resolve=False)).keys() - set(NODES)
 
 
 def with_values(config: DictConfig, overrides: Iterable[Override]) -> DictConfig:
@@ -132,11 +132,11 @@ def explain(error: Exception, overrides: list[str]) -> str:
     if found := re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text):
         key = found[1]
         others = [override for override in overrides if key_of(override) != key]
-        return f"{key} is not a key{nearest(key, known_keys(others, key))}"
+        return f"{key} is not a key{nearest(key, _known_keys(others, key))}"
     return first_line(error)
 
 
-def known_keys(overrides: list[str], wrong: str) -> list[str]:
+def _known_keys(overrides: list[str], wrong: str) -> list[str]:
     """Keys that could be meant: those of the config without the wrong override, on the same level."""
     try:
         config = compose("train", overrides)

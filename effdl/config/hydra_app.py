@@ -28,7 +28,7 @@ def matching(value: str | float | None, pattern: str) -> str | float | None:
 OmegaConf.register_new_resolver("matching", matching, replace=True)
 
 
-def hide_base_files() -> None:
+def _hide_base_files() -> None:
     """Keep the folder of base files out of the groups that ``--help`` and tab completion show."""
     listed = ConfigLoaderImpl.get_group_options
 
@@ -40,7 +40,7 @@ def hide_base_files() -> None:
     ConfigLoaderImpl.get_group_options = get_group_options
 
 
-hide_base_files()
+_hide_base_files()
 
 
 @contextmanager

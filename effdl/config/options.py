@@ -13,7 +13,7 @@ import yaml
 from effdl.config.schema import HYDRA_KEYS
 
 BASE = "base"  # the folder of keys that several options share: files that options take over, none to choose
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def config_folder() -> Path:
@@ -57,7 +57,7 @@ def content(file: Path) -> dict:
 
     Keys and their order are those that Hydra composes; base files are always shipped ones.
     """
-    own = yaml.load(file.read_bytes(), Loader) or {}
+    own = yaml.load(file.read_bytes(), _Loader) or {}
     found: dict = {}
     for entry in own.pop("defaults", []):
         if isinstance(entry, str) and (match := re.fullmatch(rf"/({BASE}/\w+)@_here_", entry)):

@@ -19,13 +19,13 @@ def check_settings(config: dict, raw: dict) -> None:
     Raises:
         UserError: names the key, its value and what is allowed.
     """
-    check_present("", config, [*NODES, *get_type_hints(Settings)])
-    check_present("device.", config["device"], get_type_hints(DeviceSettings))
+    _check_present("", config, [*NODES, *get_type_hints(Settings)])
+    _check_present("device.", config["device"], get_type_hints(DeviceSettings))
     own = {key: value for key, value in config.items() if key not in NODES}
     check_values("", own, get_type_hints(Settings, include_extras=True), also=NODES)
     check_values("device.", config["device"], get_type_hints(DeviceSettings, include_extras=True))
     meter = locate("effdl.measure.energy.EnergyMeter")
-    check_present("energy.", config["energy"], required(meter))
+    _check_present("energy.", config["energy"], required(meter))
     check_values("energy.", config["energy"], keywords(meter))
     if not (config["dataset"].get("val") or config["dataset"].get("folds")):
         if config["early_stop"]:
@@ -59,7 +59,7 @@ def check_targets(config: dict) -> None:
     for name, node in config["metric"].items():
         check_call(f"metric.{name}", node, {})
     for name, node in config["compression"].items():
-        check_level(config, name, node)
+        _check_level(config, name, node)
         check_call(f"compression.{name}", node, SHARED["compression"])
 
 
@@ -68,7 +68,7 @@ def active(config: dict) -> dict:
     return {**config, "compression": {name: node for name, node in config["compression"].items() if node.get("level")}}
 
 
-def check_level(config: dict, name: str, node: dict) -> None:
+def _check_level(config: dict, name: str, node: dict) -> None:
     """Check the level of a step, and call it by the name under which it was set."""
     if not isinstance(node, dict) or "_target_" not in node or "level" not in node:
         return
@@ -91,7 +91,7 @@ def check_call(path: str, node: dict, shared: dict[str, Any] | str) -> None:
     for target in (node["_target_"], *([shared] if isinstance(shared, str) else [])):
         function = locate(target)
         supplied = SUPPLIED.get(group, 0) if target == node["_target_"] else 0
-        check_present(f"{path}.", node, required(function, supplied))
+        _check_present(f"{path}.", node, required(function, supplied))
         hints |= keywords(function, supplied)
     hints |= shared if isinstance(shared, dict) else {}
     nested = {key: value for key, value in node.items() if isinstance(value, dict) and "_target_" in value}
@@ -102,7 +102,7 @@ def check_call(path: str, node: dict, shared: dict[str, Any] | str) -> None:
     check_values(f"{path}.", dict.fromkeys(nested), dict.fromkeys(hints, Any))
 
 
-def check_present(prefix: str, values: dict, names: Iterable[str]) -> None:
+def _check_present(prefix: str, values: dict, names: Iterable[str]) -> None:
     """Check that no key was taken away, as ``~epochs`` does."""
     for name in names:
         if name not in values:

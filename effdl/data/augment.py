@@ -14,11 +14,11 @@ from torch import Tensor
 
 from effdl.config.types import Count, Natural, Positive
 
-Batch = tuple[Tensor, Tensor]
-Magnitude = Annotated[int, Field(ge=0, le=30)]
+_Batch = tuple[Tensor, Tensor]
+_Magnitude = Annotated[int, Field(ge=0, le=30)]
 
 
-def flip_crop(images: Tensor, targets: Tensor, *, flip: bool, pad: Natural) -> Batch:
+def flip_crop(images: Tensor, targets: Tensor, *, flip: bool, pad: Natural) -> _Batch:
     """Mirror half of the images left to right (if ``flip``), then crop each at random out of a border of ``pad`` zeros.
 
     The usual augmentation of CIFAR-10 (He et al. 2015, section 4.2), in one gather.
@@ -35,7 +35,7 @@ def flip_crop(images: Tensor, targets: Tensor, *, flip: bool, pad: Natural) -> B
     return padded.gather(2, pixels).view_as(images), targets
 
 
-def cutout(images: Tensor, targets: Tensor, *, size: Count) -> Batch:
+def cutout(images: Tensor, targets: Tensor, *, size: Count) -> _Batch:
     """Set one square of ``size`` x ``size`` pixels to zero in each image (DeVries & Taylor 2017).
 
     Its centre is uniform over the image, so it may leave the image in part.
@@ -45,7 +45,7 @@ def cutout(images: Tensor, targets: Tensor, *, size: Count) -> Batch:
     return images.masked_fill(inside, 0), targets
 
 
-def mixup(images: Tensor, targets: Tensor, classes: int, *, alpha: Positive) -> Batch:
+def mixup(images: Tensor, targets: Tensor, classes: int, *, alpha: Positive) -> _Batch:
     """Blend each image and its target with another of the batch: weights w and 1 - w, w from Beta(alpha, alpha).
 
     Zhang et al. 2018, equation 1. Returns float images and class probabilities (N, ``classes``).
@@ -56,7 +56,7 @@ def mixup(images: Tensor, targets: Tensor, classes: int, *, alpha: Positive) -> 
     return images, _blend(_probabilities(targets, classes), partner, weight)
 
 
-def cutmix(images: Tensor, targets: Tensor, classes: int, *, alpha: Positive) -> Batch:
+def cutmix(images: Tensor, targets: Tensor, classes: int, *, alpha: Positive) -> _Batch:
     """Replace a box of each image by the same box of another; targets are blended by area (Yun et al. 2019).
 
     The box covers 1 - w of the image, w from Beta(alpha, alpha), its centre uniform over the image (their appendix
@@ -71,14 +71,14 @@ def cutmix(images: Tensor, targets: Tensor, classes: int, *, alpha: Positive) ->
     return images, _blend(_probabilities(targets, classes), partner, 1 - area / (height * width))
 
 
-def randaugment(images: Tensor, targets: Tensor, *, num_ops: Count, magnitude: Magnitude) -> Batch:
+def randaugment(images: Tensor, targets: Tensor, *, num_ops: Count, magnitude: _Magnitude) -> _Batch:
     """``num_ops`` random operations of one strength, 0 to 30, on each image (Cubuk et al. 2020), by torchvision."""
     from torchvision.transforms import v2
 
     return _one_by_one(v2.RandAugment(num_ops, magnitude), images), targets
 
 
-def trivialaugment(images: Tensor, targets: Tensor) -> Batch:
+def trivialaugment(images: Tensor, targets: Tensor) -> _Batch:
     """One random operation of random strength on each image (Müller & Hutter 2021), by torchvision."""
     from torchvision.transforms import v2
 

@@ -54,7 +54,7 @@ def load(config: dict) -> Data:
 
     The last two results are cached, so that several runs of one process load their common data set once.
     """
-    return _load(json.dumps(node_by_target("dataset", config), sort_keys=True))
+    return cached_load(json.dumps(node_by_target("dataset", config), sort_keys=True))
 
 
 def shipped(config: dict) -> dict:
@@ -69,7 +69,7 @@ def shipped(config: dict) -> dict:
 
 
 @lru_cache(maxsize=2)
-def _load(config: str) -> Data:
+def cached_load(config: str) -> Data:
     keys = json.loads(config)
     target = keys.pop("_target_")
     splitting = {key: keys.pop(key) for key in inspect.getfullargspec(split_source).kwonlyargs}

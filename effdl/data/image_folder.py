@@ -17,9 +17,9 @@ from effdl.data.split import stratified_holdout
 from effdl.data.streamed import StreamedImages, default_workers
 from effdl.utils.errors import UserError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif")
-HEADERS = 1000  # number of images whose size is read to find a common size
-Listing = list[tuple[str, str]]  # (class, path relative to the root) of every image, sorted
+_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif")
+_HEADERS = 1000  # number of images whose size is read to find a common size
+_Listing = list[tuple[str, str]]  # (class, path relative to the root) of every image, sorted
 
 
 def image_folder(
@@ -65,7 +65,7 @@ def image_folder(
     return Source(everything.select(first), everything.select(second), tuple(classes))
 
 
-def _listings(root: str) -> tuple[Listing, Listing]:
+def _listings(root: str) -> tuple[_Listing, _Listing]:
     """The training and test images; the latter are empty if there is no folder of test images."""
     folders = {name for name in ("train", "test", "val") if os.path.isdir(os.path.join(root, name))}
     if "train" not in folders:
@@ -74,9 +74,9 @@ def _listings(root: str) -> tuple[Listing, Listing]:
     return _listing(root, "train"), [] if test is None else _listing(root, test)
 
 
-def _listing(root: str, part: str) -> Listing:
+def _listing(root: str, part: str) -> _Listing:
     where = Path(root, part)
-    looked = f"looked for image files in {where}{os.sep}<class>{os.sep} ({', '.join(EXTENSIONS)})"
+    looked = f"looked for image files in {where}{os.sep}<class>{os.sep} ({', '.join(_EXTENSIONS)})"
     if not where.is_dir():
         raise UserError(f"no such folder: {looked}; set dataset.root to the folder that holds train/ and test/")
     found = []
@@ -91,7 +91,7 @@ def _listing(root: str, part: str) -> Listing:
 
 
 def _is_image(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+    return name.lower().endswith(_EXTENSIONS) and not name.startswith(".")
 
 
 def _images(
@@ -108,7 +108,7 @@ def _images(
     streamed = StreamedImages(root, files, channels, size, workers)
     if len(files) * channels * size**2 > limit:
         return streamed
-    pixels = _decode_all(streamed)
+    pixels = decode_all(streamed)
     pixel_cache.write(key, pixels)
     return pixels
 
@@ -117,7 +117,7 @@ def _common_size(root: str, files: tuple[str, ...]) -> int:
     from PIL import Image
 
     sizes = set()
-    for file in files[:: max(1, len(files) // HEADERS)]:
+    for file in files[:: max(1, len(files) // _HEADERS)]:
         path = os.path.join(root, file)
         try:
             with Image.open(path) as image:  # reads the header only
@@ -128,7 +128,7 @@ def _common_size(root: str, files: tuple[str, ...]) -> int:
     return width if not sizes and width == height else 224
 
 
-def _decode_all(streamed: StreamedImages, chunk: int = 100) -> Tensor:
+def decode_all(streamed: StreamedImages, chunk: int = 100) -> Tensor:
     """uint8 (N, C, H, W), decoded by threads (PIL releases the interpreter lock); a terminal shows a progress bar."""
     from rich.console import Console
     from rich.progress import track

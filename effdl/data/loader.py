@@ -51,7 +51,7 @@ def _decoded(
     order = torch.arange(len(images)) if order is None else order.cpu()
     seeds = torch.randint(2**62, (len(order),)) if train and images.random_crop else None
     if train:
-        own = own_positions(len(order), batch_size, drop_last)
+        own = _own_positions(len(order), batch_size, drop_last)
         order, seeds = order[own], None if seeds is None else seeds[own]
         batch_size = -(-batch_size // world_size())
     loader = DataLoader(
@@ -69,7 +69,7 @@ def _decoded(
         yield batch
 
 
-def own_positions(length: int, batch_size: int, drop_last: bool) -> Tensor:
+def _own_positions(length: int, batch_size: int, drop_last: bool) -> Tensor:
     """The positions of an epoch that this process decodes: its part of every batch."""
     positions = torch.arange(length - length % batch_size if drop_last else length)
     return torch.cat([share(batch) for batch in positions.split(batch_size)])

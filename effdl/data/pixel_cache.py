@@ -18,14 +18,14 @@ from effdl.data.statistics import tensor_digest
 logger = logging.getLogger(__name__)
 
 
-def folder() -> Path:
+def _folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "effdl"
 
 
 def read(key: str, length: int, limit: float) -> Tensor | None:
     """The uint8 (``length``, C, H, W) images stored under ``key``; None if there are none, they are damaged, or they
     have more than ``limit`` bytes."""
-    path = folder() / f"{key}.safetensors"
+    path = _folder() / f"{key}.safetensors"
     if not path.exists():
         return None
     try:
@@ -46,7 +46,7 @@ def read(key: str, length: int, limit: float) -> Tensor | None:
 
 def write(key: str, images: Tensor) -> None:
     """Store images under ``key``, atomically: the file gets its name when it is complete."""
-    path = folder() / f"{key}.safetensors"
+    path = _folder() / f"{key}.safetensors"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as partial:

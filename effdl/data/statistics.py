@@ -11,8 +11,8 @@ from torch import Tensor
 from effdl.data.source import Images
 from effdl.data.streamed import StreamedImages
 
-IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
-IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+_IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+_IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 CHUNK_BYTES = 1 << 24
 
 
@@ -24,8 +24,8 @@ def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, 
     """
     if isinstance(images.images, StreamedImages):
         if images.channels == 3:
-            return IMAGENET_MEAN, IMAGENET_STD
-        return (sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,)
+            return _IMAGENET_MEAN, _IMAGENET_STD
+        return (sum(_IMAGENET_MEAN) / 3,), (sum(_IMAGENET_STD) / 3,)
     histogram = torch.zeros(images.channels, 256, dtype=torch.float64)
     for chunk in images.images.split(_chunk_length(images.images)):
         for channel in range(images.channels):

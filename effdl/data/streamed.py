@@ -9,7 +9,7 @@ from torch import Tensor
 
 from effdl.utils.errors import UserError
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels, as in PIL
+_Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels, as in PIL
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +64,14 @@ def _eight_bits(image, channels: int):
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def centre_box(width: int, height: int, centre: float) -> Box:
+def centre_box(width: int, height: int, centre: float) -> _Box:
     """The centre square whose side is ``centre`` times the shorter side: resizing, then cropping, in one step."""
     side = centre * min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
 
 
-def random_box(width: int, height: int, generator: torch.Generator) -> Box:
+def random_box(width: int, height: int, generator: torch.Generator) -> _Box:
     """A box of 8 to 100 % of the area and aspect ratio 3/4 to 4/3 (Szegedy et al. 2015, section 6).
 
     As in torchvision's RandomResizedCrop, the centre square is taken when ten draws do not fit.

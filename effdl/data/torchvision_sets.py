@@ -15,10 +15,10 @@ from effdl.data.source import Images, Source
 from effdl.data.streamed import StreamedImages, default_workers
 from effdl.utils.errors import UserError
 
-BY_FLAG = {"train": True}, {"train": False}
-BY_NAME = {"split": "train"}, {"split": "test"}
-DIGITS = tuple("0123456789")
-DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
+_BY_FLAG = {"train": True}, {"train": False}
+_BY_NAME = {"split": "train"}, {"split": "test"}
+_DIGITS = tuple("0123456789")
+_DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 
 
 def mnist(*, root: str, download: bool) -> Source:
@@ -48,13 +48,13 @@ def cifar100(*, root: str, download: bool) -> Source:
 
 def svhn(*, root: str, download: bool) -> Source:
     """73,257 + 26,032 cropped house-number digits, 3x32x32, 10 classes (Netzer et al. 2011); reading needs scipy."""
-    train, test = _open("SVHN", root, download, "{train,test}_32x32.mat", BY_NAME)
-    return Source(_images(train.data, train.labels), _images(test.data, test.labels), DIGITS)
+    train, test = _open("SVHN", root, download, "{train,test}_32x32.mat", _BY_NAME)
+    return Source(_images(train.data, train.labels), _images(test.data, test.labels), _DIGITS)
 
 
 def stl10(*, root: str, download: bool) -> Source:
     """5,000 + 8,000 labelled natural images, 3x96x96, 10 classes (Coates et al. 2011); the unlabelled are not read."""
-    train, test = _open("STL10", root, download, "stl10_binary/*.bin (the unlabelled ones included)", BY_NAME)
+    train, test = _open("STL10", root, download, "stl10_binary/*.bin (the unlabelled ones included)", _BY_NAME)
     return Source(_images(train.data, train.labels), _images(test.data, test.labels), tuple(train.classes))
 
 
@@ -66,9 +66,9 @@ def imagenet(*, root: str, image_size: Count, workers: Natural | None) -> Source
     """
     root = os.path.abspath(os.path.expanduser(root))
     files = (
-        f"{DEVKIT}, ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar, or meta.bin, train/ and val/ unpacked of them"
+        f"{_DEVKIT}, ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar, or meta.bin, train/ and val/ unpacked of them"
     )
-    if not any(os.path.exists(os.path.join(root, name)) for name in (DEVKIT, "meta.bin")):
+    if not any(os.path.exists(os.path.join(root, name)) for name in (_DEVKIT, "meta.bin")):
         raise _unreadable("ImageNet", root, files, None, "no such file")
     train, test = _open("ImageNet", root, None, files, ({"split": "train"}, {"split": "val"}))
 
@@ -88,14 +88,14 @@ def imagenet(*, root: str, image_size: Count, workers: Natural | None) -> Source
 
 
 def _mnist_like(name: str, root: str, download: bool) -> Source:
-    train, test = _open(name, root, download, f"{name}/raw/{{train,t10k}}-{{images-idx3,labels-idx1}}-ubyte", BY_FLAG)
+    train, test = _open(name, root, download, f"{name}/raw/{{train,t10k}}-{{images-idx3,labels-idx1}}-ubyte", _BY_FLAG)
     return Source(
         _images(train.data[:, None], train.targets), _images(test.data[:, None], test.targets), tuple(train.classes)
     )
 
 
 def _cifar(name: str, folder: str, root: str, download: bool) -> Source:
-    train, test = _open(name, root, download, f"{folder}/*", BY_FLAG)
+    train, test = _open(name, root, download, f"{folder}/*", _BY_FLAG)
     return Source(
         _images(train.data.transpose(0, 3, 1, 2), train.targets),
         _images(test.data.transpose(0, 3, 1, 2), test.targets),

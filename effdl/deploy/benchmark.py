@@ -17,7 +17,7 @@ import numpy as np
 from effdl.measure.timing import latency_row, repeat
 from effdl.utils.errors import RunError
 
-WARM_UP_S, BUDGET_S, MIN_RUNS, MAX_RUNS = 0.2, 1.0, 5, 2000
+_WARM_UP_S, _BUDGET_S, MIN_RUNS, _MAX_RUNS = 0.2, 1.0, 5, 2000
 
 
 def timed(
@@ -54,18 +54,18 @@ def timed(
         raise RunError(f"{path} could not be timed: {last}") from error
 
 
-def time_file(args: argparse.Namespace) -> dict:
+def _time_file(args: argparse.Namespace) -> dict:
     """The latency of a file in its runtime, in this process."""
     if args.file.suffix == ".safetensors":
-        return time_eager(args)
+        return _time_eager(args)
     images = np.random.default_rng(0).standard_normal((args.batch, *args.shape), np.float32)
-    run, runtime = RUNTIMES[args.file.suffix](args.file, images, args.threads)
-    repeat(run, at_least=1, at_most=MAX_RUNS, budget_s=WARM_UP_S)
-    times = repeat(lambda: seconds(run), at_least=MIN_RUNS, at_most=MAX_RUNS, budget_s=BUDGET_S)
+    run, runtime = _RUNTIMES[args.file.suffix](args.file, images, args.threads)
+    repeat(run, at_least=1, at_most=_MAX_RUNS, budget_s=_WARM_UP_S)
+    times = repeat(lambda: seconds(run), at_least=MIN_RUNS, at_most=_MAX_RUNS, budget_s=_BUDGET_S)
     return latency_row(times, args.threads, args.batch, runtime)
 
 
-def time_eager(args: argparse.Namespace) -> dict:
+def _time_eager(args: argparse.Namespace) -> dict:
     """The latency of a stored model in eager PyTorch, on the CPU."""
     import torch
 
@@ -74,11 +74,11 @@ def time_eager(args: argparse.Namespace) -> dict:
 
     layout = torch.channels_last if args.channels_last else torch.contiguous_format
     model = load_model(args.file, trusted=args.trust).to(memory_format=layout)
-    settings = {"warmup_s": WARM_UP_S, "budget_s": BUDGET_S, "min_runs": MIN_RUNS, "max_runs": MAX_RUNS}
+    settings = {"warmup_s": _WARM_UP_S, "budget_s": _BUDGET_S, "min_runs": MIN_RUNS, "max_runs": _MAX_RUNS}
     return latency(model, args.shape, device="cpu", batch=args.batch, threads=args.threads, **settings)
 
 
-def onnx_runtime(path: Path, images: np.ndarray, threads: int) -> tuple[Callable[[], object], str]:
+def _onnx_runtime(path: Path, images: np.ndarray, threads: int) -> tuple[Callable[[], object], str]:
     """A function that runs one inference of an ONNX file, and the name of the runtime."""
     from effdl.deploy.onnx_runtime import runtime_name, session
 
@@ -87,7 +87,7 @@ def onnx_runtime(path: Path, images: np.ndarray, threads: int) -> tuple[Callable
     return lambda: loaded.run(None, feed), runtime_name()
 
 
-def exported_program(path: Path, images: np.ndarray, threads: int) -> tuple[Callable[[], object], str]:
+def _exported_program(path: Path, images: np.ndarray, threads: int) -> tuple[Callable[[], object], str]:
     """A function that runs one inference of a ``torch.export`` program, and the name of the runtime."""
     import torch
 
@@ -99,7 +99,7 @@ def exported_program(path: Path, images: np.ndarray, threads: int) -> tuple[Call
     return lambda: program(x), f"torch.export {torch.__version__}"
 
 
-def executorch_program(path: Path, images: np.ndarray, threads: int) -> tuple[Callable[[], object], str]:
+def _executorch_program(path: Path, images: np.ndarray, threads: int) -> tuple[Callable[[], object], str]:
     """A function that runs one inference of an ExecuTorch program, and the name of the runtime."""
     import torch
 
@@ -109,7 +109,7 @@ def executorch_program(path: Path, images: np.ndarray, threads: int) -> tuple[Ca
     return lambda: forward(x), runtime_name()
 
 
-RUNTIMES = {".onnx": onnx_runtime, ".pt2": exported_program, ".pte": executorch_program}
+_RUNTIMES = {".onnx": _onnx_runtime, ".pt2": _exported_program, ".pte": _executorch_program}
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -132,4 +132,4 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    print(json.dumps(time_file(parse(sys.argv[1:]))))
+    print(json.dumps(_time_file(parse(sys.argv[1:]))))

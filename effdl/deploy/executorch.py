@@ -14,7 +14,7 @@ from effdl.utils.errors import UserError
 from effdl.utils.files import write_atomic
 
 
-def required(module: str):
+def _required(module: str):
     """A module of executorch.
 
     Raises:
@@ -40,8 +40,8 @@ def to_executorch(model: nn.Module, input_shape: tuple[int, int, int], path: Pat
         UserError: executorch is not installed.
         RunError: the model's code cannot be traced.
     """
-    partitioner = required("backends.xnnpack.partition.xnnpack_partitioner").XnnpackPartitioner()
-    edge = required("exir").to_edge_transform_and_lower(traced(model, input_shape, 1), partitioner=[partitioner])
+    partitioner = _required("backends.xnnpack.partition.xnnpack_partitioner").XnnpackPartitioner()
+    edge = _required("exir").to_edge_transform_and_lower(traced(model, input_shape, 1), partitioner=[partitioner])
     data = edge.to_executorch().buffer
     write_atomic(path, data)
     return len(data)
@@ -49,8 +49,8 @@ def to_executorch(model: nn.Module, input_shape: tuple[int, int, int], path: Pat
 
 def load(path: Path, threads: int) -> Callable[[Tensor], Tensor]:
     """Load a program as a function from one image (1, C, H, W) to its logits (1, classes)."""
-    runtime = required("runtime").Runtime.get()
-    required("extension.pybindings.portable_lib")._unsafe_reset_threadpool(threads)  # the only way to set it
+    runtime = _required("runtime").Runtime.get()
+    _required("extension.pybindings.portable_lib")._unsafe_reset_threadpool(threads)  # the only way to set it
     program = runtime.load_program(str(path))
     method = program.load_method("forward")
 

@@ -17,11 +17,13 @@ from effdl.deploy.qdq import fits_int8
 from effdl.nn.fake_quant import QuantGrid
 from effdl.utils.errors import UserError
 
-Format = Literal["onnx", "torch_export", "executorch"]
-FILES: dict[Format, str] = {"onnx": "model.onnx", "torch_export": "model.pt2", "executorch": "model.pte"}
+_Format = Literal["onnx", "torch_export", "executorch"]
+_FILES: dict[_Format, str] = {"onnx": "model.onnx", "torch_export": "model.pt2", "executorch": "model.pte"}
 
 
-def choose_precision(model: nn.Module, grids: dict[str, QuantGrid], format: Format, precision: str | None) -> Precision:
+def choose_precision(
+    model: nn.Module, grids: dict[str, QuantGrid], format: _Format, precision: str | None
+) -> Precision:
     """The requested precision; without one, int8 for ONNX if the model is quantized to 8 bits, else fp32.
 
     Raises:
@@ -41,7 +43,7 @@ def export(
     batches: Callable[[], Batches],
     folder: Path,
     *,
-    format: Format,
+    format: _Format,
     precision: Precision,
     threads: int,
     metadata: dict[str, str],
@@ -61,7 +63,7 @@ def export(
         RunError: the outputs of the export differ from those of the model; the folder is not changed.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:
-        path = Path(temporary) / FILES[format]
+        path = Path(temporary) / _FILES[format]
         ran = {}
         if format == "onnx":
             onnxruntime()  # raises before the export if it is missing
@@ -84,5 +86,5 @@ def export(
         latency = timed(path, input_shape, threads=threads)
         if format == "onnx":
             latency["latency_runtime"] += f" {precision}"
-        path.replace(folder / FILES[format])
-    return {"file": FILES[format], "precision": precision, "size_bytes": size, **comparison, **latency, **ran}
+        path.replace(folder / _FILES[format])
+    return {"file": _FILES[format], "precision": precision, "size_bytes": size, **comparison, **latency, **ran}

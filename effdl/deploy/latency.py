@@ -16,9 +16,9 @@ from effdl.nn.layers import weights
 from effdl.nn.quantizers import ActivationQuantizer
 from effdl.utils.errors import UserError
 
-KEYS = ("ms", "q1_ms", "q3_ms", "runs", "threads", "batch", "runtime", "note")
-INT8_BITS = (7, 8)  # 7: int8 with the reduced range that processors without VNNI need
-HALF = {torch.float16: "fp16", torch.bfloat16: "bf16"}
+_KEYS = ("ms", "q1_ms", "q3_ms", "runs", "threads", "batch", "runtime", "note")
+_INT8_BITS = (7, 8)  # 7: int8 with the reduced range that processors without VNNI need
+_HALF = {torch.float16: "fp16", torch.bfloat16: "bf16"}
 
 
 def deployed_latency(
@@ -45,21 +45,21 @@ def deployed_latency(
         device: the device of a float model.
         threads: number of CPU threads.
     """
-    if note := obstacle(model, storage, grids):
-        return {f"latency_{key}": None for key in KEYS} | {"latency_note": note}
+    if note := _obstacle(model, storage, grids):
+        return {f"latency_{key}": None for key in _KEYS} | {"latency_note": note}
     if fits_int8(model, grids):
-        return int8_latency(model, grids, input_shape, threads)
+        return _int8_latency(model, grids, input_shape, threads)
     found = latency(model, input_shape, device=device, threads=threads)
-    dtype = next((HALF[p.dtype] for p in model.parameters() if p.dtype in HALF), "")
+    dtype = next((_HALF[p.dtype] for p in model.parameters() if p.dtype in _HALF), "")
     return {**found, "latency_runtime": f"{found['latency_runtime']} {dtype}".strip(), "latency_note": None}
 
 
-def obstacle(model: nn.Module, storage: dict[str, dict], grids: dict[str, QuantGrid]) -> str | None:
+def _obstacle(model: nn.Module, storage: dict[str, dict], grids: dict[str, QuantGrid]) -> str | None:
     """The reason why no runtime here can compute with a model's weights as they are stored; None if one can."""
     bits = sorted({grid.bits for grid in grids.values()})
-    if any(few not in INT8_BITS for few in bits):
-        return f"no runtime here runs {' and '.join(f'{few}-bit' for few in bits if few not in INT8_BITS)} weights"
-    if shares_values(model, storage):
+    if any(few not in _INT8_BITS for few in bits):
+        return f"no runtime here runs {' and '.join(f'{few}-bit' for few in bits if few not in _INT8_BITS)} weights"
+    if _shares_values(model, storage):
         return "no runtime here runs weights that share values"
     quantizers = [module.bits for module in model.modules() if isinstance(module, ActivationQuantizer)]
     if (bits or quantizers) and not fits_int8(model, grids):
@@ -73,7 +73,7 @@ def obstacle(model: nn.Module, storage: dict[str, dict], grids: dict[str, QuantG
     return None
 
 
-def shares_values(model: nn.Module, storage: dict[str, dict]) -> bool:
+def _shares_values(model: nn.Module, storage: dict[str, dict]) -> bool:
     """Whether most weights are stored as indices into a palette (a small bfloat16 layer may be by chance)."""
     counts = {"palette": 0, "": 0}
     for name, module, attribute in weights(model):
@@ -82,7 +82,7 @@ def shares_values(model: nn.Module, storage: dict[str, dict]) -> bool:
     return counts["palette"] > counts[""]
 
 
-def int8_latency(
+def _int8_latency(
     model: nn.Module, grids: dict[str, QuantGrid], input_shape: tuple[int, int, int], threads: int
 ) -> dict:
     """The latency of an int8 model, exported to ONNX, in ONNX Runtime."""

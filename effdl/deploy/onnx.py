@@ -19,7 +19,7 @@ from effdl.utils.errors import RunError, UserError
 from effdl.utils.files import write_atomic
 
 Precision = Literal["fp32", "fp16", "int8"]
-INPUT, OUTPUT = "images", "logits"
+_INPUT, _OUTPUT = "images", "logits"
 
 
 def to_onnx(
@@ -59,8 +59,8 @@ def to_onnx(
         quantize_activations(model)
         quantize_weights(model, grids)
     elif precision == "fp16":
-        model = HalfInside(model.half())
-    proto = traced(model.eval(), input_shape)
+        model = _HalfInside(model.half())
+    proto = _traced(model.eval(), input_shape)
     for node in [proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output]:
         node.ClearField("metadata_props")  # stack traces of the machine that exported it
     del proto.metadata_props[:]
@@ -74,7 +74,7 @@ def to_onnx(
     return len(data)
 
 
-def traced(model: nn.Module, input_shape: tuple[int, int, int]):
+def _traced(model: nn.Module, input_shape: tuple[int, int, int]):
     """The model as an ``onnx.ModelProto``; the exporter's progress messages are dropped."""
     example = torch.zeros(2, *input_shape)  # not 1: a batch of one would be taken for a constant
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
@@ -90,8 +90,8 @@ def traced(model: nn.Module, input_shape: tuple[int, int, int]):
                 dynamo=True,
                 external_data=False,
                 verbose=False,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
+                input_names=[_INPUT],
+                output_names=[_OUTPUT],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
             )
     except torch.onnx.OnnxExporterError as error:
@@ -120,7 +120,7 @@ def check_precision(model: nn.Module, grids: dict[str, QuantGrid], precision: Pr
         )
 
 
-class HalfInside(nn.Module):
+class _HalfInside(nn.Module):
     """A float16 model with float32 input and output."""
 
     def __init__(self, model: nn.Module):

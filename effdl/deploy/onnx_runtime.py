@@ -14,8 +14,8 @@ from effdl.utils.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-INTEGER = {"QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "MatMulInteger"}
-FLOATING = {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
+_INTEGER = {"QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "MatMulInteger"}
+_FLOATING = {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
 
 
 def onnxruntime():
@@ -75,19 +75,19 @@ def kernels(path: Path, input_shape: tuple[int, int, int]) -> Counter[tuple[str,
         loaded.run(None, {loaded.get_inputs()[0].name: np.zeros((1, *input_shape), np.float32)})
         events = json.loads(Path(loaded.end_profiling()).read_bytes())
     ran = [event["args"] for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
-    return Counter((args["op_name"], first_type(args["input_type_shape"])) for args in ran)
+    return Counter((args["op_name"], _first_type(args["input_type_shape"])) for args in ran)
 
 
 def describe_arithmetic(ran: Counter[tuple[str, str]]) -> str:
     """The arithmetic of the convolutions and matrix products in `kernels`, such as ``"8 of 9 layers in int8"``."""
     layers: Counter[str] = Counter()
     for (operator, kind), count in ran.items():
-        if operator in INTEGER or operator in FLOATING:
-            layers["int8" if operator in INTEGER else {"float": "fp32", "float16": "fp16"}.get(kind, kind)] += count
+        if operator in _INTEGER or operator in _FLOATING:
+            layers["int8" if operator in _INTEGER else {"float": "fp32", "float16": "fp16"}.get(kind, kind)] += count
     total = sum(layers.values())
     return ", ".join(f"{count} of {total} layers in {kind}" for kind, count in layers.most_common())
 
 
-def first_type(inputs: list[dict]) -> str:
+def _first_type(inputs: list[dict]) -> str:
     """The type of the first input in a profile's ``[{"float": [1, 3, 8, 8]}, ...]``."""
     return next(iter(inputs[0])) if inputs else ""

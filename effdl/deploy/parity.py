@@ -16,8 +16,8 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 # float16 rounds to 11 bits in every layer. A quantizer turns such a difference into a whole step where a value lies
 # between two codes, and later layers propagate it: there the bound only detects a runtime that computes something
 # else (saturating sums, a wrong scale), and top-1 is the actual test.
-LOGITS = {"fp32": 1e-3, "fp16": 1e-1, "int8": 2.5e-1}
-TOP1 = 0.005  # largest allowed difference of top-1 accuracy in any precision: half a point
+_LOGITS = {"fp32": 1e-3, "fp16": 1e-1, "int8": 2.5e-1}
+_TOP1 = 0.005  # largest allowed difference of top-1 accuracy in any precision: half a point
 
 
 def tolerance_of(model: nn.Module, precision: Precision) -> Precision:
@@ -70,7 +70,7 @@ def require_parity(comparison: dict, tolerance: Precision) -> None:
     Raises:
         RunError: it differs by more; the message has the difference.
     """
-    bound = LOGITS[tolerance] * comparison["logit_max"]
+    bound = _LOGITS[tolerance] * comparison["logit_max"]
     difference, top1 = comparison["logit_difference_max"], comparison["top1_difference"]
     if not math.isfinite(difference):
         raise RunError("the exported model's logits are not finite (float16 ends at 65,504: use precision=fp32)")
@@ -78,7 +78,7 @@ def require_parity(comparison: dict, tolerance: Precision) -> None:
         raise RunError(
             f"the exported model's logits differ by up to {difference:.3g} ({tolerance}: at most {bound:.3g})"
         )
-    if abs(top1) > TOP1:
+    if abs(top1) > _TOP1:
         raise RunError(
-            f"the exported model's top-1 accuracy differs by {100 * top1:+.2f} points (at most {100 * TOP1})"
+            f"the exported model's top-1 accuracy differs by {100 * top1:+.2f} points (at most {100 * _TOP1})"
         )

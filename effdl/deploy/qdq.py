@@ -23,7 +23,7 @@ def fits_int8(model: nn.Module, grids: dict[str, QuantGrid]) -> bool:
     return weights_fit and bool(quantizers) and all(module.bits == 8 for module in quantizers)
 
 
-class QuantizeDequantize(nn.Module):
+class _QuantizeDequantize(nn.Module):
     """An 8-bit `ActivationQuantizer` as a pair of ONNX operators with the same values.
 
     The codes are always uint8: signed codes c with zero point z are the unsigned codes c + 128 with zero point z + 128,
@@ -42,7 +42,7 @@ class QuantizeDequantize(nn.Module):
         return onnx_op("DequantizeLinear", (codes, *parameters), dtype=torch.float32, shape=x.shape)
 
 
-class Dequantize(nn.Module):
+class _Dequantize(nn.Module):
     """Parametrization that turns an int8 weight into its float values by an ONNX operator."""
 
     def __init__(self, scale: Tensor):
@@ -67,7 +67,7 @@ def quantize_activations(model: nn.Module) -> None:
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if isinstance(child, ActivationQuantizer):
-                setattr(parent, name, QuantizeDequantize(child))
+                setattr(parent, name, _QuantizeDequantize(child))
 
 
 def quantize_weights(model: nn.Module, grids: dict[str, QuantGrid]) -> None:
@@ -80,12 +80,12 @@ def quantize_weights(model: nn.Module, grids: dict[str, QuantGrid]) -> None:
         module_name, _, attribute = name.rpartition(".")
         module = model.get_submodule(module_name)
         weight = getattr(module, attribute).detach()
-        codes, scale = codes_of(weight, grid.scale.to(weight), name)
+        codes, scale = _codes_of(weight, grid.scale.to(weight), name)
         setattr(module, attribute, nn.Parameter(codes, requires_grad=False))
-        parametrize.register_parametrization(module, attribute, Dequantize(scale), unsafe=True)
+        parametrize.register_parametrization(module, attribute, _Dequantize(scale), unsafe=True)
 
 
-def codes_of(weight: Tensor, scale: Tensor, name: str) -> tuple[Tensor, Tensor]:
+def _codes_of(weight: Tensor, scale: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """The int8 codes of a weight on the grid of `scale`, and that scale."""
     codes = (weight / scale).round().clamp(-128, 127)
     if not torch.equal(codes * scale, weight):

@@ -25,7 +25,7 @@ def accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], topk: S
             images, labels = images.to(device, dtype, non_blocking=True), labels.to(device, non_blocking=True)
             logits = model(images)
             images_seen, classes = images_seen + len(labels), logits.shape[1]
-            hits = hits + topk_hits(logits, labels, topk)
+            hits = hits + _topk_hits(logits, labels, topk)
             loss = loss + F.cross_entropy(logits.float(), labels, reduction="none").to(sum_dtype(labels.device)).sum()
     if images_seen == 0:
         return {**{f"top{k}": None for k in topk}, "loss": None, "images": 0}
@@ -40,7 +40,7 @@ def sum_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def topk_hits(logits: Tensor, labels: Tensor, topk: Sequence[int]) -> Tensor:
+def _topk_hits(logits: Tensor, labels: Tensor, topk: Sequence[int]) -> Tensor:
     """For each k, how many rows of `logits` (n, classes) have their label among the k highest: int64 (len(topk),)."""
     ranked = logits.topk(min(max(topk), logits.shape[1]), dim=1).indices  # (n, max k), best first
     hit = ranked == labels[:, None]

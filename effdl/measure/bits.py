@@ -11,13 +11,13 @@ from effdl.nn.layers import weights
 from effdl.nn.quantizers import ActivationQuantizer
 
 # Modules whose outputs are values of their inputs, or zero.
-PASSING = (nn.Identity, nn.Flatten, nn.Dropout, nn.ReLU, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+_PASSING = (nn.Identity, nn.Flatten, nn.Dropout, nn.ReLU, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 
 
 def activation_bits(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, tuple[int, int]]:
     """Bits and number of the activations that enter each layer with weights, by the layer's name.
 
-    Activations that come from a quantizer, with only modules of `PASSING` in between, have its number of bits, others
+    Activations that come from a quantizer, with only modules of `_PASSING` in between, have its number of bits, others
     that of their floating-point format.
     """
     known: dict[int, int] = {}
@@ -37,7 +37,7 @@ def activation_bits(model: nn.Module, input_shape: tuple[int, int, int]) -> dict
         alive.append(output)
         if isinstance(module, ActivationQuantizer):
             known[id(output)] = module.bits
-        elif isinstance(module, PASSING) and entering is not None:
+        elif isinstance(module, _PASSING) and entering is not None:
             known[id(output)] = bits_of(entering)
 
     with eval_mode(model), forward_hooks(model.modules(), note):

@@ -15,12 +15,12 @@ def carbon_intensity(country: str | None) -> tuple[float | None, str]:
     """
     try:
         if country is None:
-            return read("carbon_intensity_per_source.json")["world_average"], "world average"
-        mix = read("global_energy_mix.json")
+            return _read("carbon_intensity_per_source.json")["world_average"], "world average"
+        mix = _read("global_energy_mix.json")
     except (AttributeError, OSError, ValueError, KeyError):  # no codecarbon, or one that keeps its data elsewhere
         return None, "unavailable"
     if country not in mix:
-        near = ", ".join(f"{code} ({mix[code]['country_name']})" for code in nearest(country, mix))
+        near = ", ".join(f"{code} ({mix[code]['country_name']})" for code in _nearest(country, mix))
         raise UserError(
             f"energy.country={country!r} is not a known country: use an ISO 3166 alpha-3 code such as FRA (France)"
             f"{f', perhaps {near}' if near else ''}, or null for the world average"
@@ -28,12 +28,12 @@ def carbon_intensity(country: str | None) -> tuple[float | None, str]:
     return mix[country]["carbon_intensity"], f"{mix[country]['country_name']}, {mix[country]['year']}"
 
 
-def read(name: str) -> dict:
+def _read(name: str) -> dict:
     """A data file of codecarbon; the package is located, not imported, which would cost 0.2 s before any check."""
     return json.loads((Path(find_spec("codecarbon").origin).parent / "data" / "private_infra" / name).read_text())
 
 
-def nearest(word: str, mix: dict[str, dict]) -> list[str]:
+def _nearest(word: str, mix: dict[str, dict]) -> list[str]:
     """The codes of up to three countries whose code or name looks like `word`."""
     labels = {label.casefold(): code for code in mix for label in (code, mix[code]["country_name"])}
     return list(dict.fromkeys(labels[label] for label in difflib.get_close_matches(word.casefold(), labels)))

@@ -23,11 +23,11 @@ from pydantic import Field
 from effdl.measure.carbon_intensity import carbon_intensity
 from effdl.utils.distributed import Group, world_size
 
-Pue = Annotated[float, Field(ge=1, allow_inf_nan=False)]
-Source = Literal["measured", "estimated", "unavailable"]
+_Pue = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+_Source = Literal["measured", "estimated", "unavailable"]
 
 log = logging.getLogger(__name__)
-START_LIMIT_S = 60  # codecarbon needs about 2 s; a machine where it hangs gets no energy figures, but runs
+_START_LIMIT_S = 60  # codecarbon needs about 2 s; a machine where it hangs gets no energy figures, but runs
 
 
 @dataclass
@@ -61,7 +61,7 @@ class EnergyMeter:
     whose tracker fails, fills in durations only. Raises UserError for an unknown country.
     """
 
-    def __init__(self, *, enabled: bool, country: str | None, pue: Pue) -> None:
+    def __init__(self, *, enabled: bool, country: str | None, pue: _Pue) -> None:
         self.country, self.pue = country, pue
         self.grid_g_per_kwh, self.grid_source = carbon_intensity(country)
         self._tracker = None
@@ -91,16 +91,16 @@ class EnergyMeter:
         finally:
             self._in_phase.release()
 
-    def sources(self) -> dict[str, Source]:
+    def sources(self) -> dict[str, _Source]:
         """Whether the energy of ``cpu``, ``gpu`` and ``ram`` is measured, estimated or unavailable."""
-        found: dict[str, Source] = {"cpu": "unavailable", "gpu": "unavailable", "ram": "unavailable"}
+        found: dict[str, _Source] = {"cpu": "unavailable", "gpu": "unavailable", "ram": "unavailable"}
         for part in self._hardware():
-            found[component(part)] = source(part)
+            found[_component(part)] = _source(part)
         return found
 
     def describe(self) -> dict:
         """The basis of the figures; ``cpu_power_w`` is the CPU power (TDP) that an estimate assumes, else None."""
-        cpu = next((part for part in self._hardware() if component(part) == "cpu"), None)
+        cpu = next((part for part in self._hardware() if _component(part) == "cpu"), None)
         return {
             "cpu_model": getattr(cpu, "_model", None),
             "cpu_power_w": getattr(cpu, "_tdp", None) if self.sources()["cpu"] == "estimated" else None,
@@ -128,9 +128,9 @@ class EnergyMeter:
     def _ready(self):
         """Wait for the tracker to start and return it; None if it did not."""
         if self._starting:
-            self._starting.join(START_LIMIT_S)
+            self._starting.join(_START_LIMIT_S)
             if self._starting.is_alive():
-                self._give_up(f"codecarbon did not start within {START_LIMIT_S} s")
+                self._give_up(f"codecarbon did not start within {_START_LIMIT_S} s")
             self._starting = None
         return self._tracker
 
@@ -176,7 +176,7 @@ def start_tracker():
     intensity); fixing them keeps it from asking a service.
     `start_task`/`stop_task` without `start()`: the periodic measurement of `start()` would count energy twice.
     """
-    logging.getLogger("codecarbon").addFilter(silence)  # before the import: that already logs
+    logging.getLogger("codecarbon").addFilter(_silence)  # before the import: that already logs
     from codecarbon import OfflineEmissionsTracker
 
     tracker = OfflineEmissionsTracker(
@@ -192,7 +192,7 @@ def start_tracker():
         pue=1.0,
         wue=0.0,
         log_level="critical",
-        **({"gpu_ids": [own_gpu()]} if world_size() > 1 else {}),
+        **({"gpu_ids": [_own_gpu()]} if world_size() > 1 else {}),
     )
     tracker.get_detected_hardware()  # also raises what the constructor has suppressed
     tracker.start_task()  # the first task loads data files
@@ -200,23 +200,23 @@ def start_tracker():
     return tracker
 
 
-def own_gpu() -> str:
+def _own_gpu() -> str:
     """Index or identifier of the GPU that this process uses among several."""
     visible = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
     return visible[Group.local_rank] if Group.local_rank < len(visible) else str(Group.local_rank)
 
 
-def silence(record: logging.LogRecord) -> bool:
+def _silence(record: logging.LogRecord) -> bool:
     """Keep codecarbon's own messages (dozens per run) off the terminal."""
     return False
 
 
-def component(part) -> Literal["cpu", "gpu", "ram"]:
+def _component(part) -> Literal["cpu", "gpu", "ram"]:
     """Which component a codecarbon hardware object stands for: class RAM, CPU or GPU, else its `chip_part`."""
     return getattr(part, "chip_part", type(part).__name__).lower()
 
 
-def source(part) -> Source:
+def _source(part) -> _Source:
     """RAM() is always a model of the memory size, CPU() a load model or a constant unless it reads a counter."""
     modelled = type(part).__name__ == "RAM" or getattr(part, "_mode", None) in ("cpu_load", "constant")
     return "estimated" if modelled else "measured"

@@ -30,7 +30,7 @@ def latency(
     After a warm-up of `warmup_s` seconds or `max_runs`, runs repeat for `budget_s` seconds, but at least `min_runs`
     (>= 2) and at most `max_runs` times.
     """
-    seconds = forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, max_runs, budget_s)
+    seconds = _forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, max_runs, budget_s)
     return latency_row(seconds, threads, batch, "pytorch-eager")
 
 
@@ -47,28 +47,28 @@ def throughput(
     budget_s: float = 0.5,
 ) -> dict:
     """Images per second, batch / median time, at a batch size that uses the whole machine. Arguments: see `latency`."""
-    seconds = forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, max_runs, budget_s)
+    seconds = _forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, max_runs, budget_s)
     return {"throughput_images_per_s": batch / statistics.median(seconds), "throughput_batch": batch}
 
 
-def forward_seconds(model, shape, device, threads, warmup_s, min_runs, max_runs, budget_s) -> list[float]:
+def _forward_seconds(model, shape, device, threads, warmup_s, min_runs, max_runs, budget_s) -> list[float]:
     """Seconds of each forward pass on a fixed random input of this shape, copies to the device not included."""
     device = torch.device(device)
     x = example_input(model, shape, device)
 
     def run() -> float:
-        synchronize(device)
+        _synchronize(device)
         start = perf_counter()
         model(x)
-        synchronize(device)
+        _synchronize(device)
         return perf_counter() - start
 
-    with eval_mode(model), torch.inference_mode(), cpu_threads(threads):
+    with eval_mode(model), torch.inference_mode(), _cpu_threads(threads):
         repeat(run, at_least=1, at_most=max_runs, budget_s=warmup_s)
         return repeat(run, at_least=min_runs, at_most=max_runs, budget_s=budget_s)
 
 
-def synchronize(device: torch.device) -> None:
+def _synchronize(device: torch.device) -> None:
     """Wait until a GPU has finished; on a CPU there is nothing to wait for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -77,7 +77,7 @@ def synchronize(device: torch.device) -> None:
 
 
 @contextmanager
-def cpu_threads(threads: int) -> Iterator[None]:
+def _cpu_threads(threads: int) -> Iterator[None]:
     """Use this number of CPU threads in the ``with`` block; the former number is restored afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

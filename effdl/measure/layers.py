@@ -25,11 +25,13 @@ def per_layer(model: nn.Module, input_shape: tuple[int, int, int], stored: dict[
     entering = activation_bits(model, input_shape)
     with eval_mode(model):
         params, _ = sizes(parameters(model))
-        first_uses = {(id(module), name) for module, name in distinct(a for layer in layers for a in attributes(layer))}
-        return [row(layer, params, first_uses) | bits(layer, entering, stored) for layer in layers]
+        first_uses = {
+            (id(module), name) for module, name in distinct(a for layer in layers for a in _attributes(layer))
+        }
+        return [_row(layer, params, first_uses) | _bits(layer, entering, stored) for layer in layers]
 
 
-def bits(layer: LayerMacs, entering: dict[str, tuple[int, int]], stored: dict[str, dict] | None) -> dict:
+def _bits(layer: LayerMacs, entering: dict[str, tuple[int, int]], stored: dict[str, dict] | None) -> dict:
     """The columns of a weight's row about bits and bytes."""
     weight = getattr(layer.module, layer.attribute)
     plain = {"bits": 8 * weight.dtype.itemsize, "bytes": weight.nbytes}
@@ -45,17 +47,17 @@ def bits(layer: LayerMacs, entering: dict[str, tuple[int, int]], stored: dict[st
     }
 
 
-def attributes(layer: LayerMacs) -> list[tuple[nn.Module, str]]:
+def _attributes(layer: LayerMacs) -> list[tuple[nn.Module, str]]:
     """Module and attribute of a weight and of its bias, if there is one."""
     bias = "in_proj_bias" if layer.attribute == "in_proj_weight" else "bias"
     names = [layer.attribute] if getattr(layer.module, bias) is None else [layer.attribute, bias]
     return [(layer.module, name) for name in names]
 
 
-def row(layer: LayerMacs, model_params: int, first_uses: set[tuple[int, str]]) -> dict:
+def _row(layer: LayerMacs, model_params: int, first_uses: set[tuple[int, str]]) -> dict:
     """The row of one weight; `first_uses` are the (id(module), attribute) whose parameters are counted."""
     weight_params, weight_nonzero = sizes([(layer.module, layer.attribute)])
-    params, params_nonzero = sizes((m, name) for m, name in attributes(layer) if (id(m), name) in first_uses)
+    params, params_nonzero = sizes((m, name) for m, name in _attributes(layer) if (id(m), name) in first_uses)
     return {
         "name": layer.name,
         "type": plain_type(layer.module).__name__,

@@ -36,16 +36,16 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, lis
     """The MACs of the whole model for one input (C, H, W), and of each weight in the order of `nn.layers.weights`."""
     x = example_input(model, (1, *input_shape))
     with eval_mode(model), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-        compute_parametrizations(model)
+        _compute_parametrizations(model)
         total, positions = count_positions(model, x)
         layers = [
-            LayerMacs(name, module, attribute, *weight_macs(module, attribute, positions.get((module, attribute))))
+            LayerMacs(name, module, attribute, *_weight_macs(module, attribute, positions.get((module, attribute))))
             for name, module, attribute in weights(model)
         ]
     return total, layers
 
 
-def weight_macs(module: nn.Module, attribute: str, positions: list[Positions] | None) -> tuple[int, int]:
+def _weight_macs(module: nn.Module, attribute: str, positions: list[Positions] | None) -> tuple[int, int]:
     """MACs of a weight tensor and those of its non-zero elements.
 
     Args:
@@ -61,7 +61,7 @@ def weight_macs(module: nn.Module, attribute: str, positions: list[Positions] | 
     )
 
 
-def compute_parametrizations(model: nn.Module) -> None:
+def _compute_parametrizations(model: nn.Module) -> None:
     """Fill the cache of `eval_mode`, so that the operations of parametrizations are not counted as the model's."""
     for module in model.modules():
         if parametrize.is_parametrized(module):

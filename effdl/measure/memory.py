@@ -12,7 +12,7 @@ PROCESS = Path("/proc/self")
 
 
 @dataclass
-class PeakMemory:
+class _PeakMemory:
     """`bytes` is None until the end of the ``with`` block, and after it if `source` is "unavailable"."""
 
     bytes: int | None = None
@@ -20,13 +20,13 @@ class PeakMemory:
 
 
 @contextmanager
-def peak_memory(device: torch.device | str) -> Iterator[PeakMemory]:
+def peak_memory(device: torch.device | str) -> Iterator[_PeakMemory]:
     """Measure the peak memory in the ``with`` block.
 
     For a CUDA device it is that of the tensors on the GPU (PyTorch's allocator), else the resident memory of the whole
     process, with Python, libraries and memory that its allocator keeps for reuse (Linux only: VmHWM, man 5 proc).
     """
-    peak, device = PeakMemory(), torch.device(device)
+    peak, device = _PeakMemory(), torch.device(device)
     cuda = device.type == "cuda"
     if cuda:
         torch.cuda.init()  # without a context there are no statistics to reset
@@ -40,20 +40,20 @@ def peak_memory(device: torch.device | str) -> Iterator[PeakMemory]:
         if cuda:
             peak.bytes = torch.cuda.max_memory_allocated(device)
         elif peak.source == "process-rss":
-            peak.bytes = high_water_mark()
+            peak.bytes = _high_water_mark()
 
 
 def reset_high_water_mark() -> bool:
     """Reset the peak resident memory of the process to the present one; False if the system does not support it."""
     try:
         (PROCESS / "clear_refs").write_text("5")
-        high_water_mark()
+        _high_water_mark()
     except (OSError, LookupError):
         return False
     return True
 
 
-def high_water_mark() -> int:
+def _high_water_mark() -> int:
     """Peak resident memory of this process in bytes."""
     lines = dict(line.split(":", 1) for line in (PROCESS / "status").read_text().splitlines())
     return 1024 * int(lines["VmHWM"].split()[0])  # "  12345 kB"

@@ -13,7 +13,14 @@ from effdl.measure.pareto import MAX, MIN
 
 # Where a metric is measured: the rows of epochs.jsonl and stages.jsonl, the total of result.json, the rows of
 # layers.jsonl, export.json, and what `effdl report` computes from all of them.
-EPOCH, STAGE, TOTAL, LAYER, EXPORT, REPORT = (("epoch",), ("stage",), ("total",), ("layer",), ("export",), ("report",))
+EPOCH, STAGE, TOTAL, LAYER, EXPORT, REPORT = (
+    ("epoch",),
+    ("stage",),
+    ("total",),
+    ("layer",),
+    ("export",),
+    ("report",),
+)
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,11 @@ def front(points: Sequence[Sequence[float]], objectives: Sequence[str]) -> list[
         raise ValueError("a point with NaN is neither better nor worse than another")
     found: list[int] = []
     for i in sorted(range(len(costs)), key=costs.__getitem__):  # points that dominate a point come before it
-        if not any(dominates(costs[j], costs[i]) for j in found):
+        if not any(_dominates(costs[j], costs[i]) for j in found):
             found.append(i)
     return found
 
 
-def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
+def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
     """Whether the costs of `one` are nowhere higher than those of `other`, and somewhere lower."""
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))

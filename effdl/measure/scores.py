@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-COURSE_WEIGHTS, COURSE_MACS = 5.6e6, 2.8e8  # ResNet-18 on CIFAR-10 in half precision
+_COURSE_WEIGHTS, _COURSE_MACS = 5.6e6, 2.8e8  # ResNet-18 on CIFAR-10 in half precision
 COURSE_LINE = 0.9  # top-1 that a model must reach on CIFAR-10
-PUE_2018, LBS_PER_KWH_2018 = 1.58, 0.954  # world average of data centres; average of the USA
+_PUE_2018, _LBS_PER_KWH_2018 = 1.58, 0.954  # world average of data centres; average of the USA
 
 
 class Reference(NamedTuple):
@@ -46,8 +46,8 @@ def course_score(
         structured_macs: p_s of the second term, if the MACs shrank by another fraction than the weights.
     """
     gone = structured if structured_macs is None else structured_macs
-    storage = (1 - (structured + unstructured)) * weight_bits / 32 * weights / COURSE_WEIGHTS
-    operations = (1 - gone) * max(weight_bits, activation_bits) / 32 * macs / COURSE_MACS
+    storage = (1 - (structured + unstructured)) * weight_bits / 32 * weights / _COURSE_WEIGHTS
+    operations = (1 - gone) * max(weight_bits, activation_bits) / 32 * macs / _COURSE_MACS
     return storage + operations
 
 
@@ -62,7 +62,7 @@ def course_columns(row: dict, dense: dict | None) -> dict:
     keys = ("params", "params_nonzero", "macs", "weight_bits", "activation_bits")
     top1 = row.get("top1")
     columns = dict.fromkeys(("course_p_s", "course_p_s_macs", "course_p_u", "course_score"))
-    if dense and not missing(row, keys) and dense.get("params") and dense.get("macs"):
+    if dense and not _missing(row, keys) and dense.get("params") and dense.get("macs"):
         p_s, p_s_macs = 1 - row["params"] / dense["params"], 1 - row["macs"] / dense["macs"]
         p_u = (row["params"] - row["params_nonzero"]) / dense["params"]
         score = course_score(
@@ -111,7 +111,7 @@ def micronet_columns(row: dict, layers: Sequence[dict], reference: Reference) ->
     - A weight's MACs count where the weight is not zero; a layer's bias is the last of its additions.
     - Activations, pooling, residual additions, scales and codebooks are not recorded and not counted.
     """
-    if not layers or missing(row, ("params", "macs")):
+    if not layers or _missing(row, ("params", "macs")):
         return dict.fromkeys(("micronet_storage", "micronet_operations", "micronet_score", "micronet_reference"))
     free = min(min(layer["weight_bits"], layer["activation_bits"]) for layer in layers) >= 16
     float_bits = 16 if free else 32
@@ -148,7 +148,7 @@ def dcase_columns(row: dict, layers: Sequence[dict], management: Sequence[str]) 
         management: methods applied so far: the challenge's "complexity management".
     """
     size = None
-    if layers and not missing(row, ("params_nonzero",)):
+    if layers and not _missing(row, ("params_nonzero",)):
         weights = [(layer["weights_nonzero"], layer["weight_bits"]) for layer in layers]
         float_bits = 16 if all(bits == 16 for _, bits in weights) else 32
         size = model_kb([*weights, (row["params_nonzero"] - sum(nonzero for nonzero, _ in weights), float_bits)])
@@ -165,16 +165,16 @@ def average_ranks(entries: Sequence[Sequence[float | None]]) -> list[float | Non
     columns = [sorted(column) for column in zip(*(entries[i] for i in complete), strict=True)]
     found: list[float | None] = [None] * len(entries)
     for i in complete:
-        found[i] = fmean(rank(value, column) for value, column in zip(entries[i], columns, strict=True))
+        found[i] = fmean(_rank(value, column) for value, column in zip(entries[i], columns, strict=True))
     return found
 
 
-def rank(value: float, ordered: Sequence[float]) -> float:
+def _rank(value: float, ordered: Sequence[float]) -> float:
     """Rank of a value among values in ascending order, from 1; equal values share the mean of their ranks."""
     return (bisect_left(ordered, value) + bisect_right(ordered, value) + 1) / 2
 
 
-class TrainingCost(NamedTuple):
+class _TrainingCost(NamedTuple):
     """A row of Strubell et al. 2019, table 3."""
 
     hardware: str | None
@@ -184,7 +184,7 @@ class TrainingCost(NamedTuple):
     co2e_lbs: float
 
 
-def training_cost(power_w: float, hours: float, hardware: str | None = None) -> TrainingCost:
+def training_cost(power_w: float, hours: float, hardware: str | None = None) -> _TrainingCost:
     """The cost of a training by Strubell, Ganesh & McCallum 2019 (ACL), equations 1 and 2.
 
     ``p_t = 1.58 t p / 1000`` kWh and ``CO2e = 0.954 p_t`` lbs, with the data-centre overhead (PUE) and the carbon
@@ -193,19 +193,19 @@ def training_cost(power_w: float, hours: float, hardware: str | None = None) -> 
     Args:
         power_w: mean power of CPU, memory and GPUs together.
     """
-    kwh = PUE_2018 * hours * power_w / 1000
-    return TrainingCost(hardware, power_w, hours, kwh, LBS_PER_KWH_2018 * kwh)
+    kwh = _PUE_2018 * hours * power_w / 1000
+    return _TrainingCost(hardware, power_w, hours, kwh, _LBS_PER_KWH_2018 * kwh)
 
 
 def training_cost_columns(duration_s: float | None, energy_kwh: float | None, hardware: str | None) -> dict:
     """The row of Strubell et al. for a whole run: its mean power is its energy over its time."""
-    cost = TrainingCost(hardware, None, None, None, None)
+    cost = _TrainingCost(hardware, None, None, None, None)
     if duration_s and energy_kwh is not None:
         hours = duration_s / 3600
         cost = training_cost(1000 * energy_kwh / hours, hours, hardware)
     return {f"training_{key}": value for key, value in cost._asdict().items()}
 
 
-def missing(row: dict, keys: Iterable[str]) -> bool:
+def _missing(row: dict, keys: Iterable[str]) -> bool:
     """Whether a value of any of the keys was not measured."""
     return any(row.get(key) is None for key in keys)

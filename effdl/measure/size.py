@@ -46,7 +46,7 @@ def parameters(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
         for module in model.modules()
         if module not in inner
         for name in (*module._parameters, *(module.parametrizations if parametrize.is_parametrized(module) else ()))
-        if isinstance(source(module, name), nn.Parameter)
+        if isinstance(_source(module, name), nn.Parameter)
     )
 
 
@@ -54,13 +54,13 @@ def distinct(attributes: Iterable[tuple[nn.Module, str]]) -> Iterator[tuple[nn.M
     """The attributes without those whose tensor came before under another name."""
     seen = set()
     for module, name in attributes:
-        tensor = id(source(module, name))
+        tensor = id(_source(module, name))
         if tensor not in seen:
             seen.add(tensor)
             yield module, name
 
 
-def source(module: nn.Module, name: str) -> Tensor | None:
+def _source(module: nn.Module, name: str) -> Tensor | None:
     """The stored tensor of an attribute: itself, or the (first) original of its parametrization."""
     if not parametrize.is_parametrized(module, name):
         return getattr(module, name)

@@ -14,7 +14,7 @@ def _norm_relu_conv(inputs: int, outputs: int, kernel: int, dropout: float) -> l
     return [nn.BatchNorm2d(inputs), nn.ReLU(), conv, nn.Dropout(dropout)]
 
 
-class DenseLayer(nn.Module):
+class _DenseLayer(nn.Module):
     """Bottleneck of 4 x growth channels, then ``growth`` new ones: (N, inputs, H, W) to (N, inputs + growth, H, W)."""
 
     def __init__(self, inputs: int, growth: int, dropout: float) -> None:
@@ -50,7 +50,7 @@ def densenet(
             layers += [*_norm_relu_conv(width, width // 2, 1, dropout), nn.AvgPool2d(2)]
             width //= 2
         for _ in range((depth - 4) // 6):
-            layers.append(DenseLayer(width, growth, dropout))
+            layers.append(_DenseLayer(width, growth, dropout))
             width += growth
     layers += [nn.BatchNorm2d(width), nn.ReLU()]
     return he_init(nn.Sequential(*layers, *pooled_classifier(width, classes, 0.0)))

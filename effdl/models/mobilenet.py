@@ -7,7 +7,7 @@ from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
 
 # (channels, stride) of the separable convolutions: table 1 of the paper.
-BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
+_BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
 
 
 def mobilenet(
@@ -20,7 +20,7 @@ def mobilenet(
     """
     inputs = scaled(32, width)
     layers: list[nn.Module] = [*conv_bn(channels, inputs, 3), nn.ReLU()]
-    for base, stride in BLOCKS:
+    for base, stride in _BLOCKS:
         outputs = scaled(base, width)
         layers += [*conv_bn(inputs, inputs, 3, stride=stride, groups=inputs), nn.ReLU()]
         layers += [*conv_bn(inputs, outputs, 1), nn.ReLU()]

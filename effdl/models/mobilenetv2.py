@@ -8,10 +8,10 @@ from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
 
 # (expansion, channels, blocks, stride of the first block): table 2 of the paper, but stride 1 for the 24 channels.
-STAGES = [(1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+_STAGES = [(1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
 
 
-class InvertedResidual(nn.Module):
+class _InvertedResidual(nn.Module):
     """1x1 expansion, 3x3 depthwise, linear 1x1 projection: (N, inputs, H, W) to (N, outputs, H/stride, W/stride).
 
     Sandler et al. 2018, section 3.3; the shortcut exists only where input and output have the same shape.
@@ -41,10 +41,10 @@ def mobilenetv2(
     """
     inputs = scaled(32, width, 8)
     layers: list[nn.Module] = [*conv_bn(channels, inputs, 3), nn.ReLU6()]
-    for expansion, base, blocks, first_stride in STAGES:
+    for expansion, base, blocks, first_stride in _STAGES:
         outputs = scaled(base, width, 8)
         for block in range(blocks):
-            layers.append(InvertedResidual(inputs, outputs, expansion, first_stride if block == 0 else 1))
+            layers.append(_InvertedResidual(inputs, outputs, expansion, first_stride if block == 0 else 1))
             inputs = outputs
     features = scaled(1280, max(1.0, width), 8)
     layers += [*conv_bn(inputs, features, 1), nn.ReLU6()]

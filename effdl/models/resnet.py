@@ -38,7 +38,7 @@ class ZeroPadShortcut(nn.Module):
         return F.pad(x, (0, 0, 0, 0, 0, 1)).index_select(1, self.index)
 
 
-def projection_shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
+def _projection_shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
     """Option B of the same section: a 1x1 convolution with batch norm."""
     return nn.Sequential(*conv_bn(inputs, outputs, 1, stride=stride))
 
@@ -120,5 +120,5 @@ def resnet18(
     size.
     """
     widths = [scaled(base, width) for base in (64, 128, 256, 512)]
-    model = _residual_network(channels, classes, widths, 2, projection_shortcut, dropout)
+    model = _residual_network(channels, classes, widths, 2, _projection_shortcut, dropout)
     return convolutions(model, conv, groups)

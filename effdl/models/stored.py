@@ -9,7 +9,7 @@ from effdl.models.build import build
 from effdl.models.structure import apply
 from effdl.utils.errors import UserError
 
-MODEL_FILE = "model.safetensors"  # in a run folder
+_MODEL_FILE = "model.safetensors"  # in a run folder
 
 
 def load_model(path: str | Path, *, trusted: bool = False) -> nn.Module:
@@ -40,4 +40,4 @@ def read_description(path: str | Path) -> dict:
 
 def _file(path: str | Path) -> Path:
     path = Path(path)
-    return path / MODEL_FILE if path.is_dir() else path
+    return path / _MODEL_FILE if path.is_dir() else path

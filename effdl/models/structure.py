@@ -18,60 +18,60 @@ from effdl.nn.layers import plain_type
 from effdl.nn.quantizers import ActivationQuantizer
 from effdl.utils.errors import UserError
 
-Size = Annotated[int, Field(ge=1, le=1 << 24)]
-Extent = Annotated[int, Field(ge=0, le=1024)]  # of a window, in pixels
-Bits = Annotated[int, Field(ge=1, le=32)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-SEQUENTIAL, DEEPEST = "torch.nn.Sequential", 8  # largest depth of nested sequences in a file
-OWN = {
+_Size = Annotated[int, Field(ge=1, le=1 << 24)]
+_Extent = Annotated[int, Field(ge=0, le=1024)]  # of a window, in pixels
+_Bits = Annotated[int, Field(ge=1, le=32)]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_SEQUENTIAL, _DEEPEST = "torch.nn.Sequential", 8  # largest depth of nested sequences in a file
+_OWN = {
     kind.__name__: kind for kind in (ActivationQuantizer, ZeroPadShortcut)
 }  # in files their names have no module path
 
 
 def _extents(dimensions: int) -> Any:
-    return Annotated[list[Extent], Field(min_length=dimensions, max_length=dimensions)]
+    return Annotated[list[_Extent], Field(min_length=dimensions, max_length=dimensions)]
 
 
 def _convolution(dimensions: int) -> dict[str, Any]:
     return {
-        "in_channels": Size,
-        "out_channels": Size,
+        "in_channels": _Size,
+        "out_channels": _Size,
         **dict.fromkeys(("kernel_size", "stride", "dilation"), _extents(dimensions)),
         "padding": _extents(dimensions) | Literal["same", "valid"],
-        "groups": Size,
+        "groups": _Size,
         "bias": bool,
         "padding_mode": Literal["zeros", "reflect", "replicate", "circular"],
     }
 
 
 def _pooling(dimensions: int, *others: str) -> dict[str, Any]:
-    extents = dict.fromkeys(("kernel_size", "stride", "padding", *others), Extent | _extents(dimensions))
+    extents = dict.fromkeys(("kernel_size", "stride", "padding", *others), _Extent | _extents(dimensions))
     return {**extents, "ceil_mode": bool}
 
 
-NORM = {"num_features": Size, "eps": Number, "momentum": Number | None, "affine": bool, "track_running_stats": bool}
+_NORM = {"num_features": _Size, "eps": _Number, "momentum": _Number | None, "affine": bool, "track_running_stats": bool}
 # Types that can be rebuilt, with their constructor's arguments; all but `bias` are attributes of the same name.
 ALLOWED: dict[str, dict[str, Any]] = {
     **{f"torch.nn.Conv{n}d": _convolution(n) for n in (1, 2, 3)},
-    "torch.nn.Linear": {"in_features": Size, "out_features": Size, "bias": bool},
-    **{f"torch.nn.BatchNorm{n}d": NORM for n in (1, 2)},
-    "torch.nn.LayerNorm": {"normalized_shape": list[Size], "eps": Number, "elementwise_affine": bool, "bias": bool},
-    "torch.nn.GroupNorm": {"num_groups": Size, "num_channels": Size, "eps": Number, "affine": bool},
+    "torch.nn.Linear": {"in_features": _Size, "out_features": _Size, "bias": bool},
+    **{f"torch.nn.BatchNorm{n}d": _NORM for n in (1, 2)},
+    "torch.nn.LayerNorm": {"normalized_shape": list[_Size], "eps": _Number, "elementwise_affine": bool, "bias": bool},
+    "torch.nn.GroupNorm": {"num_groups": _Size, "num_channels": _Size, "eps": _Number, "affine": bool},
     **{f"torch.nn.MaxPool{n}d": _pooling(n, "dilation") for n in (1, 2)},
     **{f"torch.nn.AvgPool{n}d": _pooling(n) | {"count_include_pad": bool} for n in (1, 2)},
-    "torch.nn.AdaptiveAvgPool1d": {"output_size": Extent | _extents(1)},
-    "torch.nn.AdaptiveAvgPool2d": {"output_size": Extent | _extents(2)},
+    "torch.nn.AdaptiveAvgPool1d": {"output_size": _Extent | _extents(1)},
+    "torch.nn.AdaptiveAvgPool2d": {"output_size": _Extent | _extents(2)},
     "torch.nn.Flatten": {"start_dim": int, "end_dim": int},
     "torch.nn.Dropout": {"p": Annotated[float, Field(ge=0, le=1)], "inplace": bool},
     "torch.nn.GELU": {"approximate": Literal["none", "tanh"]},
-    "torch.nn.LeakyReLU": {"negative_slope": Number, "inplace": bool},
+    "torch.nn.LeakyReLU": {"negative_slope": _Number, "inplace": bool},
     **{f"torch.nn.{name}": {"inplace": bool} for name in ("ReLU", "ReLU6", "SiLU", "Hardswish", "Hardsigmoid")},
     **{f"torch.nn.{name}": {} for name in ("Identity", "Sigmoid", "Tanh")},
-    SEQUENTIAL: {"children": list},
-    "ActivationQuantizer": {"bits": Bits, "signed": bool},
+    _SEQUENTIAL: {"children": list},
+    "ActivationQuantizer": {"bits": _Bits, "signed": bool},
     "ZeroPadShortcut": {
-        "inputs": Size,
-        "outputs": Size,
+        "inputs": _Size,
+        "outputs": _Size,
         "stride": Annotated[int, Field(ge=1, le=1024)],
         "sources": list[int] | None,
     },
@@ -124,7 +124,7 @@ def apply(reference: nn.Module, changes: list[dict]) -> nn.Module:
 def _changes(name: str, module: nn.Module, reference: nn.Module) -> Iterator[dict]:
     kind, children, before = _type_name(module), _children(module), _children(reference)
     same_type = kind == _type_name(reference)
-    if same_type and (kind not in ALLOWED or kind == SEQUENTIAL) and list(children) == list(before):
+    if same_type and (kind not in ALLOWED or kind == _SEQUENTIAL) and list(children) == list(before):
         mine, others = _own(module), _own(reference)
         if mine != others:
             different = sorted(key for key in {*mine, *others} if mine.get(key) != others.get(key))
@@ -142,7 +142,7 @@ def _describe(name: str, module: nn.Module) -> dict:
     kind = _type_name(module)
     if kind not in ALLOWED:
         raise RuntimeError(f"{name or 'the model'} cannot be stored: its new structure holds a {kind}")
-    if kind == SEQUENTIAL:
+    if kind == _SEQUENTIAL:
         children = _children(module).items()
         return {"type": kind, "children": [[child, _describe(f"{name}.{child}", part)] for child, part in children]}
     values = {key: getattr(module, key) for key in ALLOWED[kind]}
@@ -165,17 +165,17 @@ def _constructed(description: Any, depth: int) -> nn.Module:
     if kind not in list(ALLOWED):
         raise ValueError("not a module that a stored model may hold")
     values = {key: value for key, value in description.items() if key != "type"}
-    if depth > DEEPEST or values.keys() != ALLOWED[kind].keys():
+    if depth > _DEEPEST or values.keys() != ALLOWED[kind].keys():
         raise ValueError(f"{kind} takes {', '.join(ALLOWED[kind])}")
     for key, annotation in ALLOWED[kind].items():
         if not conforms(values[key], annotation):
             raise ValueError(f"{kind}: a forbidden value of {key}")
-    if kind == SEQUENTIAL:
+    if kind == _SEQUENTIAL:
         made = nn.Sequential()
         for child, part in values["children"]:
             made.add_module(child, _constructed(part, depth + 1))
         return made
-    made = OWN.get(kind) or getattr(nn, kind.rpartition(".")[2])
+    made = _OWN.get(kind) or getattr(nn, kind.rpartition(".")[2])
     return made(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
@@ -186,7 +186,7 @@ def _elements(model: nn.Module) -> int:
 def _type_name(module: nn.Module) -> str:
     """The public name of a module's class."""
     kind = plain_type(module)
-    if OWN.get(kind.__name__) is kind:
+    if _OWN.get(kind.__name__) is kind:
         return kind.__name__
     public = getattr(nn, kind.__name__, None) is kind
     return f"torch.nn.{kind.__name__}" if public else f"{kind.__module__}.{kind.__qualname__}"

@@ -9,7 +9,7 @@ from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
 from effdl.models.variants import Convolution, convolutions
 
-CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # table 1
+_CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # table 1
 
 
 def vgg(
@@ -32,7 +32,7 @@ def vgg(
     """
     layers: list[nn.Module] = []
     inputs, size = channels, image_size
-    for base, number in zip((64, 128, 256, 512, 512), CONVOLUTIONS[depth], strict=True):
+    for base, number in zip((64, 128, 256, 512, 512), _CONVOLUTIONS[depth], strict=True):
         outputs = scaled(base, width)
         for _ in range(number):
             layers += [*conv_bn(inputs, outputs, 3, bias=True), nn.ReLU()]

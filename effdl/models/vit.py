@@ -23,7 +23,7 @@ class Attention(nn.Module):
         return self.projection(out.transpose(1, 2).flatten(2))
 
 
-class EncoderBlock(nn.Module):
+class _EncoderBlock(nn.Module):
     """Pre-norm attention and MLP, each with its shortcut: (N, tokens, dim) to the same."""
 
     def __init__(self, dim: int, heads: int, inner: int, dropout: float) -> None:
@@ -38,7 +38,7 @@ class EncoderBlock(nn.Module):
         return x + self.mlp(x)
 
 
-class PatchEmbedding(nn.Module):
+class _PatchEmbedding(nn.Module):
     """Cut (N, channels, H, W) into patches and add learned positions: (N, tokens, dim)."""
 
     def __init__(self, channels: int, image_size: int, patch: int, dim: int) -> None:
@@ -50,7 +50,7 @@ class PatchEmbedding(nn.Module):
         return self.projection(x).flatten(2).transpose(1, 2) + self.position
 
 
-class MeanOverTokens(nn.Module):
+class _MeanOverTokens(nn.Module):
     """(N, tokens, dim) to (N, dim)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -78,9 +78,9 @@ def vit(
         raise UserError(f"model.patch={patch}: must divide the image size, {image_size}")
     if dim % heads:
         raise UserError(f"model.heads={heads}: must divide model.dim={dim}")
-    blocks = [EncoderBlock(dim, heads, max(1, round(dim * mlp_ratio)), dropout) for _ in range(depth)]
-    embedding = PatchEmbedding(channels, image_size, patch, dim)
+    blocks = [_EncoderBlock(dim, heads, max(1, round(dim * mlp_ratio)), dropout) for _ in range(depth)]
+    embedding = _PatchEmbedding(channels, image_size, patch, dim)
     # Linear layers keep PyTorch's own initialisation: with plain SGD they learn faster than from the usual N(0, 0.02²).
     return nn.Sequential(
-        embedding, nn.Dropout(dropout), *blocks, nn.LayerNorm(dim), MeanOverTokens(), nn.Linear(dim, classes)
+        embedding, nn.Dropout(dropout), *blocks, nn.LayerNorm(dim), _MeanOverTokens(), nn.Linear(dim, classes)
     )

@@ -22,7 +22,7 @@ def load_weights(model: nn.Module, source: str) -> list[str]:
     if not path.is_file():
         raise UserError(f"model.weights={source}: no such file: {path} (allowed: a run folder or a .safetensors file)")
     state, _ = read(path)
-    problems = mismatches(model.state_dict(), state)
+    problems = _mismatches(model.state_dict(), state)
     head, _ = last_layer(model)
     foreign = [text for key, text in problems.items() if key.rpartition(".")[0] != head]
     if foreign:
@@ -33,7 +33,7 @@ def load_weights(model: nn.Module, source: str) -> list[str]:
     return [f"weights loaded from {path}", *kept]
 
 
-def mismatches(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> dict[str, str]:
+def _mismatches(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> dict[str, str]:
     """Reasons, by name, why the tensors ``found`` cannot be loaded into those ``wanted``."""
     problems = {}
     for key, tensor in wanted.items():

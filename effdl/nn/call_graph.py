@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 
 from effdl.nn.hooks import forward_hooks
 
-Value = tuple[int, int]  # a tensor at one time: its identity, and how often it had been changed in place
+_Value = tuple[int, int]  # a tensor at one time: its identity, and how often it had been changed in place
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Call:
 
     name: str
     module: nn.Module
-    entering: Value
-    leaving: Value
+    entering: _Value
+    leaving: _Value
     dimensions: int
     readers: int
 
@@ -37,23 +37,23 @@ class CallGraph:
     def __init__(self, model: nn.Module, images: Tensor):
         self.calls: list[Call] = []
         records, alive = [], []  # keeps tensors alive: the id of a freed tensor may be reused
-        entering: dict[nn.Module, Value | None] = {}
+        entering: dict[nn.Module, _Value | None] = {}
 
         def note_input(module: nn.Module, arguments: tuple) -> None:
             single = len(arguments) >= 1 and isinstance(arguments[0], Tensor)
-            entering[module] = value_of(arguments[0]) if single else None
+            entering[module] = _value_of(arguments[0]) if single else None
 
         def note_output(module: nn.Module, arguments: tuple, output: Tensor) -> None:
             if entering[module] is not None and isinstance(output, Tensor):
                 alive.extend((arguments[0], output))
-                records.append((module, entering[module], value_of(output), output.ndim, output.grad_fn))
+                records.append((module, entering[module], _value_of(output), output.ndim, output.grad_fn))
 
         names = {module: name for name, module in leaves(model)}
         # The autograd graph tells which operations read a tensor; the images require a gradient, so that all are in it.
         with forward_hooks(names, note_input, before=True), forward_hooks(names, note_output), torch.enable_grad():
             output = model(images.detach().clone().requires_grad_())
-        self.output = value_of(output)
-        readers = count_readers(output)
+        self.output = _value_of(output)
+        readers = _count_readers(output)
         self.calls = [Call(names[m], m, into, out, ndim, readers[node]) for m, into, out, ndim, node in records]
         self.times = Counter(call.module for call in self.calls)
 
@@ -66,7 +66,7 @@ class CallGraph:
         self.calls = [of[call.name] if call.name in followers else call for call in self.calls]
         self.calls = [call for call in self.calls if call.name not in followers.values()]
 
-    def producer(self, value: Value) -> Call | None:
+    def producer(self, value: _Value) -> Call | None:
         """The first call that computed a value; None for images and results of functions outside of modules."""
         return next((call for call in self.calls if call.leaving == value and call.entering != value), None)
 
@@ -87,12 +87,12 @@ def leaves(model: nn.Module) -> list[tuple[str, nn.Module]]:
     return found
 
 
-def value_of(tensor: Tensor) -> Value:
+def _value_of(tensor: Tensor) -> _Value:
     """What distinguishes a tensor from other tensors, and from itself before it was changed in place."""
     return id(tensor), tensor._version
 
 
-def count_readers(output: Tensor) -> Counter:
+def _count_readers(output: Tensor) -> Counter:
     """For each operation in the autograd graph of a tensor, the number of operations that read its output."""
     readers: Counter = Counter()
     waiting, seen = [output.grad_fn], {output.grad_fn}

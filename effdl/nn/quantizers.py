@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from effdl.nn.fake_quant import QuantGrid, bounds, fake_quantize
 from effdl.utils.distributed import world_size
 
-SMALLEST = torch.finfo(torch.float32).tiny
+_SMALLEST = torch.finfo(torch.float32).tiny
 
 
 class ActivationQuantizer(nn.Module):
@@ -86,6 +86,6 @@ def keep_scales_positive(model: nn.Module, progress: float = 1.0) -> None:
     """Make learned scales positive again after an update that was too large; for `after_update` of `Trainer.fit`."""
     for module in model.modules():
         if isinstance(module, WeightQuantizer):
-            module.step_size.abs_().clamp_(min=SMALLEST)
+            module.step_size.abs_().clamp_(min=_SMALLEST)
         elif isinstance(module, ActivationQuantizer):
-            module.scale.abs_().clamp_(min=SMALLEST)
+            module.scale.abs_().clamp_(min=_SMALLEST)

@@ -29,11 +29,11 @@ class Positions:
         self.outputs += outputs
 
 
-PositionsOf = dict[tuple[nn.Module, str], list[Positions]]
+_PositionsOf = dict[tuple[nn.Module, str], list[Positions]]
 
 
 @torch.no_grad()
-def count_positions(model: nn.Module, images: Tensor) -> tuple[int, PositionsOf]:
+def count_positions(model: nn.Module, images: Tensor) -> tuple[int, _PositionsOf]:
     """Run a model once and count.
 
     Args:
@@ -46,7 +46,7 @@ def count_positions(model: nn.Module, images: Tensor) -> tuple[int, PositionsOf]
         order of the first calls, the positions of each of the equal parts that the weight consists of along its first
         dimension: queries, keys and values for ``in_proj_weight``, else a single one.
     """
-    found: PositionsOf = {}
+    found: _PositionsOf = {}
 
     def parts(module: nn.Module, attribute: str, count: int) -> list[Positions]:
         return found.setdefault((module, attribute), [Positions() for _ in range(count)])

@@ -13,10 +13,10 @@ from effdl.report.scrub import without_paths
 from effdl.report.table import known_rows
 
 # What the metadata say of the stored model besides its accuracies.
-METRICS = ("loss", "params", "params_nonzero", "weight_sparsity", "macs_nonzero", "weight_bits", "size_bytes")
-NOT_REPEATED = ("hydra.", "resume=", "logger=")
+_METRICS = ("loss", "params", "params_nonzero", "weight_sparsity", "macs_nonzero", "weight_bits", "size_bytes")
+_NOT_REPEATED = ("hydra.", "resume=", "logger=")
 
-TEXT = """\
+_TEXT = """\
 # {title}
 
 {what}
@@ -58,16 +58,16 @@ def metadata(run: dict, result: dict) -> dict[str, Any]:
         "pipeline_tag": "image-classification",
         "tags": ["effdl", "pytorch", "image-classification", *dict.fromkeys(methods)],
         "metrics": ["accuracy"],
-        "model_name": title(run, result),
+        "model_name": _title(run, result),
     }
     if dataset != "image_folder":  # which is no data set's name
         values["datasets"] = [dataset]
     if result["total"]["co2eq_g"] is not None:
-        values["co2_eq_emissions"] = emissions(run, result["total"])
+        values["co2_eq_emissions"] = _emissions(run, result["total"])
     return values
 
 
-def emissions(run: dict, total: dict) -> dict[str, Any]:
+def _emissions(run: dict, total: dict) -> dict[str, Any]:
     """The metadata's ``co2_eq_emissions``, in grams, which says what was measured and what estimated."""
     sources = ", ".join(f"{part} {how}" for part, how in total["source"].items())
     return {
@@ -75,16 +75,16 @@ def emissions(run: dict, total: dict) -> dict[str, Any]:
         "source": f"{total['energy']['tracker']}; energy: {sources}",
         "training_type": "fine-tuning" if run["config"]["model"].get("weights") else "pre-training",
         "geographical_location": total["energy"]["country"] or total["energy"]["grid_source"],
-        "hardware_used": hardware(run),
+        "hardware_used": _hardware(run),
     }
 
 
-def hardware(run: dict) -> str:
+def _hardware(run: dict) -> str:
     """The device that trained, with its number of threads if it is the processor."""
     return run["hardware"]["gpu"] or f"{run['hardware']['cpu']}, {run['threads']} threads"
 
 
-def title(run: dict, result: dict) -> str:
+def _title(run: dict, result: dict) -> str:
     """The model, the data, and what was done to it."""
     methods = [row["method"] for row in result["stages"] if row["method"] != "train"]
     name = naming.title(run["config"])
@@ -96,7 +96,7 @@ def evaluations(run: dict, result: dict) -> list[dict[str, Any]]:
     stage = result["stages"][-1]
     dataset = option_name(run["config"]["dataset"])
     task = {"task_type": "image-classification", "dataset_type": dataset, "dataset_name": dataset}
-    named = [("accuracy", metric(key).name, key) for key in accuracies(stage)] + [(key, key, key) for key in METRICS]
+    named = [("accuracy", metric(key).name, key) for key in accuracies(stage)] + [(key, key, key) for key in _METRICS]
     return [
         {**task, "dataset_split": "test", "metric_type": kind, "metric_name": name, "metric_value": stage[key]}
         for kind, name, key in named
@@ -116,30 +116,30 @@ def text(run: dict, result: dict, description: dict, overrides: list[str]) -> st
     what = f"{option_name(config['model'])} with {counts[0]} parameters"
     if last is not dense:
         what += f"; the stored model has {counts[1]} that are not zero and is {last['size_bytes']:,} bytes"
-    return TEXT.format(
-        title=title(run, result),
+    return _TEXT.format(
+        title=_title(run, result),
         what=f"{what}. Trained, compressed and measured by effdl {run['versions']['effdl']}.",
-        results=results_table(result["stages"]),
+        results=_results_table(result["stages"]),
         dataset=option_name(config["dataset"]),
         channels=description["channels"],
         size=description["image_size"],
         classes=description["classes"],
-        reproduce=reproduce(run, overrides),
-        cost=cost(run, result["total"]),
+        reproduce=_reproduce(run, overrides),
+        cost=_cost(run, result["total"]),
     )
 
 
-def results_table(stages: list[dict]) -> str:
+def _results_table(stages: list[dict]) -> str:
     """What was measured after every stage, in Markdown."""
     lines = [["", *(row["stage"] for row in stages)], ["---", *["---:"] * len(stages)]]
     lines += [[label, *cells] for label, cells in known_rows(stages)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def reproduce(run: dict, overrides: list[str]) -> str:
+def _reproduce(run: dict, overrides: list[str]) -> str:
     """The command that makes the run again, and what decides the last digits."""
-    kept = [shlex.quote(without_paths(text)) for text in overrides if not text.startswith(NOT_REPEATED)]
-    versions = f"PyTorch {run['versions']['torch']}, {hardware(run)}"
+    kept = [shlex.quote(without_paths(text)) for text in overrides if not text.startswith(_NOT_REPEATED)]
+    versions = f"PyTorch {run['versions']['torch']}, {_hardware(run)}"
     return (
         f"```bash\n{' '.join(['effdl train', *kept])}\n```\n\n"
         f"Seed {run['seed']}. Made with {versions}: the same gives the same weights, bit for bit. `PATH` stands for "
@@ -148,7 +148,7 @@ def reproduce(run: dict, overrides: list[str]) -> str:
     )
 
 
-def cost(run: dict, total: dict) -> str:
+def _cost(run: dict, total: dict) -> str:
     """Time, energy and CO2 of all stages and their evaluation, and what the figures rest on."""
     sources = ", ".join(f"{part} {how}" for part, how in total["source"].items())
     how = total["energy"]
@@ -156,7 +156,7 @@ def cost(run: dict, total: dict) -> str:
         "not known" if total[key] is None else metric(key).text(total[key]) for key in ("energy_kwh", "co2eq_g")
     )
     lines = [
-        f"- {total['epochs']} epochs, {metric('total_duration_s').text(total['duration_s'])} on {hardware(run)}",
+        f"- {total['epochs']} epochs, {metric('total_duration_s').text(total['duration_s'])} on {_hardware(run)}",
         f"- energy: {energy} ({how['tracker']}: {sources})",
         f"- CO2eq: {co2} (grid: {how['grid_source']}, {how['grid_g_per_kwh']} g/kWh, PUE {how['pue']})",
     ]

@@ -10,22 +10,22 @@ from effdl.measure.metrics import ALIASES, Metric, metric
 from effdl.measure.units import TEXT
 
 # The columns that say which run and stage a row is of, by key: their headings.
-ABOUT = {"name": "run"} | {key: key for key in ("folder", "status", "stage", "method", "seed", "n")}
+_ABOUT = {"name": "run"} | {key: key for key in ("folder", "status", "stage", "method", "seed", "n")}
 # What `--columns`, `--sort` and `--where` call a key; any other key of a row or config is allowed too.
-SHORT = {key: key for key in ABOUT} | ALIASES
+SHORT = {key: key for key in _ABOUT} | ALIASES
 
-HEAD = ("name", "stage")
-METRICS = ("top1", "change", "zeros", "bits", "params", "macs", "size", "ratio", "latency")
+_HEAD = ("name", "stage")
+_METRICS = ("top1", "change", "zeros", "bits", "params", "macs", "size", "ratio", "latency")
 VIEWS: dict[str, tuple[str, ...]] = {
-    "last": (*HEAD, *METRICS, "energy", "co2", "time"),
-    "all": (*HEAD, *METRICS, "stage_energy", "stage_co2", "stage_time"),
+    "last": (*_HEAD, *_METRICS, "energy", "co2", "time"),
+    "all": (*_HEAD, *_METRICS, "stage_energy", "stage_co2", "stage_time"),
     "course": (
-        *(*HEAD, "top1", "course_reached", "course_p_s", "course_p_s_macs", "course_p_u", "bits", "activation_bits"),
+        *(*_HEAD, "top1", "course_reached", "course_p_s", "course_p_s_macs", "course_p_u", "bits", "activation_bits"),
         *("course",),
     ),
-    "micronet": (*HEAD, "top1", "micronet_storage", "micronet_operations", "micronet", "micronet_reference"),
+    "micronet": (*_HEAD, "top1", "micronet_storage", "micronet_operations", "micronet", "micronet_reference"),
     "dcase": (
-        *(*HEAD, "top1", "loss", "params", "params_nonzero", "sparsity", "dcase_size_kb"),
+        *(*_HEAD, "top1", "loss", "params", "params_nonzero", "sparsity", "dcase_size_kb"),
         *("dcase_complexity_management", "dcase"),
     ),
     "training_cost": (
@@ -34,15 +34,26 @@ VIEWS: dict[str, tuple[str, ...]] = {
     ),
 }
 SCORE_COLUMNS = ("course", "course_reached", "micronet", "dcase", "training_kwh_pue", "training_co2e_lbs")
-DISPENSABLE = ("co2", "stage_co2", "params", "time", "stage_time", "ratio", "macs", "latency", "energy", "stage_energy")
-GAP = 3  # between columns: two blanks of padding, one of the box
-NAME_WIDTH = 24  # a name may break into lines no shorter than this
+_DISPENSABLE = (
+    "co2",
+    "stage_co2",
+    "params",
+    "time",
+    "stage_time",
+    "ratio",
+    "macs",
+    "latency",
+    "energy",
+    "stage_energy",
+)
+_GAP = 3  # between columns: two blanks of padding, one of the box
+_NAME_WIDTH = 24  # a name may break into lines no shorter than this
 
 
 def column(name: str) -> Metric:
     """The column of a short name or of a full key."""
     key = SHORT.get(name, name)
-    return replace(metric(key), label=ABOUT[key], unit=TEXT) if key in ABOUT else metric(key)
+    return replace(metric(key), label=_ABOUT[key], unit=TEXT) if key in _ABOUT else metric(key)
 
 
 def cell(row: dict, shown: Metric, value: object) -> str:
@@ -68,12 +79,12 @@ def known_columns(
 
 
 def fitting(columns: list[Metric], texts: list[list[str]], width: int) -> list[Metric]:
-    """The columns that a terminal of `width` has room for: the `DISPENSABLE` ones are left out, one after the other."""
+    """The columns that a terminal of `width` has room for: those of `_DISPENSABLE` are left out in turn."""
     wide = {shown: max(len(shown.heading), *(len(line[i]) for line in texts)) for i, shown in enumerate(columns)}
-    wide = {shown: min(w, NAME_WIDTH) if shown.key == "name" else w for shown, w in wide.items()}
+    wide = {shown: min(w, _NAME_WIDTH) if shown.key == "name" else w for shown, w in wide.items()}
     kept = list(columns)
-    for name in DISPENSABLE:
-        if sum(wide[shown] + GAP for shown in kept) < width:
+    for name in _DISPENSABLE:
+        if sum(wide[shown] + _GAP for shown in kept) < width:
             break
         kept = [shown for shown in kept if shown != column(name)]
     return kept

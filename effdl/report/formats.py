@@ -5,8 +5,14 @@ import io
 import json
 from collections.abc import Sequence
 
-LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "µ": r"$\mu$"}
-LATEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "µ": r"$\mu$",
+}
+_LATEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 
 
 def flat(row: dict) -> dict:
@@ -24,11 +30,11 @@ def to_csv(rows: Sequence[dict]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: plain(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: _plain(value) for key, value in row.items()} for row in rows)
     return buffer.getvalue()
 
 
-def plain(value: object) -> object:
+def _plain(value: object) -> object:
     """A value for one cell of a CSV file."""
     if isinstance(value, str):
         return " ".join(value.splitlines())
@@ -44,19 +50,19 @@ def to_json(rows: Sequence[dict], totals: dict, damaged: Sequence[tuple[object, 
 def to_markdown(header: Sequence[str], texts: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     """A table of GitHub's Markdown; `right` says which columns are numbers."""
     rule = ["---:" if is_number else "---" for is_number in right]
-    lines = [header, rule, *([escaped(text, {"|": r"\|"}) for text in line] for line in texts)]
+    lines = [header, rule, *([_escaped(text, {"|": r"\|"}) for text in line] for line in texts)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def to_latex(header: Sequence[str], texts: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     """A ``tabular`` that needs no package."""
-    head, *body = (" & ".join(escaped(text, LATEX) for text in line) + r" \\" for line in (header, *texts))
+    head, *body = (" & ".join(_escaped(text, _LATEX) for text in line) + r" \\" for line in (header, *texts))
     columns = "".join("r" if is_number else "l" for is_number in right)
     return "\n".join(
         [rf"\begin{{tabular}}{{{columns}}}", r"\hline", head, r"\hline", *body, r"\hline", r"\end{tabular}", ""]
     )
 
 
-def escaped(text: str, signs: dict[str, str]) -> str:
+def _escaped(text: str, signs: dict[str, str]) -> str:
     """A text with these signs replaced."""
     return "".join(signs.get(sign, sign) for sign in text)

@@ -16,9 +16,9 @@ from effdl.runs.folder import DONE, RUNNING, with_options
 from effdl.utils.files import read_rows
 from effdl.utils.processes import is_alive
 
-KILLED = "killed"  # run.json says "running", but its process is gone
+_KILLED = "killed"  # run.json says "running", but its process is gone
 # What scores and changes are computed of: a run in which one of these is no number is damaged.
-NEEDED = ("top1", "loss", "params", "params_nonzero", "macs", "weight_bits", "activation_bits")
+_NEEDED = ("top1", "loss", "params", "params_nonzero", "macs", "weight_bits", "activation_bits")
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Run:
     def status(self) -> str:
         """done, running, interrupted, failed, stopped, or ``killed``."""
         status = self.run["status"]
-        return KILLED if status == RUNNING and not is_alive(self.run) else status
+        return _KILLED if status == RUNNING and not is_alive(self.run) else status
 
 
 @dataclass
@@ -68,18 +68,18 @@ def gather(folders: list[Path]) -> Gathered:
     found = Gathered()
     seen = set()
     for folder in folders:
-        for path in run_folders(Path(folder)):
+        for path in _run_folders(Path(folder)):
             if (real := os.path.realpath(path)) in seen:
                 continue
             seen.add(real)
             try:
-                found.runs.append(read_run(path))
+                found.runs.append(_read_run(path))
             except (OSError, ValueError) as error:
                 found.damaged.append((path, str(error)))
     return found
 
 
-def run_folders(root: Path) -> Iterator[Path]:
+def _run_folders(root: Path) -> Iterator[Path]:
     """Folders at any depth that hold a run.json; hidden ones are left out, links not followed."""
     if not root.is_dir():
         raise FileNotFoundError(root)
@@ -89,14 +89,14 @@ def run_folders(root: Path) -> Iterator[Path]:
             yield Path(path)
 
 
-def read_run(path: Path) -> Run:
+def _read_run(path: Path) -> Run:
     """The run of a folder.
 
     Raises:
         ValueError: a file is damaged: the message names it and says how.
         OSError: a file cannot be read.
     """
-    run = with_options(read_object(path / "run.json"))
+    run = with_options(_read_object(path / "run.json"))
     config = run.get("config")
     if not isinstance(run.get("status"), str) or not isinstance(config, dict):
         raise ValueError("run.json is not one of effdl's: it has no status and config")
@@ -105,16 +105,16 @@ def read_run(path: Path) -> Run:
     if run["status"] == RUNNING and not {"host", "pid"} <= set(run):
         raise ValueError("run.json is damaged: it does not say which process is at it")
     if run["status"] != DONE:
-        return Run(path, run, valid_stages(rows_of(path / "stages.jsonl"), "stages.jsonl"), {})
-    result = read_object(path / "result.json")
+        return Run(path, run, _valid_stages(_rows_of(path / "stages.jsonl"), "stages.jsonl"), {})
+    result = _read_object(path / "result.json")
     total = result.get("total")
     whole = isinstance(total, dict) and numeric(total, COSTS) and isinstance(total.get("source") or {}, dict)
     if not result.get("stages") or not whole:
         raise ValueError("result.json is damaged: it has no stages or no total")
-    return Run(path, run, valid_stages(result["stages"], "result.json"), total)
+    return Run(path, run, _valid_stages(result["stages"], "result.json"), total)
 
 
-def read_object(path: Path) -> dict:
+def _read_object(path: Path) -> dict:
     """The JSON object in a file.
 
     Raises:
@@ -132,7 +132,7 @@ def read_object(path: Path) -> dict:
     return value
 
 
-def rows_of(path: Path) -> list[dict]:
+def _rows_of(path: Path) -> list[dict]:
     """Rows of a ``.jsonl`` file, none if it is missing.
 
     Raises:
@@ -144,20 +144,20 @@ def rows_of(path: Path) -> list[dict]:
         raise ValueError(f"{path.name} is damaged: {error}") from error
 
 
-def valid_stages(stages: object, file: str) -> list[dict]:
+def _valid_stages(stages: object, file: str) -> list[dict]:
     """The stages, which must be rows that name their stage and method, with numbers where there must be some.
 
     Raises:
         ValueError: they are not.
     """
-    if not isinstance(stages, list) or not all(is_stage(row) for row in stages):
+    if not isinstance(stages, list) or not all(_is_stage(row) for row in stages):
         raise ValueError(f"{file} is damaged: its stages are not rows with a stage and a method")
-    if not all(numeric(row, (*NEEDED, *COSTS)) for row in stages):
+    if not all(numeric(row, (*_NEEDED, *COSTS)) for row in stages):
         raise ValueError(f"{file} is damaged: a value that must be a number is none")
     return stages
 
 
-def is_stage(row: object) -> bool:
+def _is_stage(row: object) -> bool:
     """Whether it is a row that names its stage and method."""
     return isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ("stage", "method"))
 
@@ -177,7 +177,7 @@ def rows(runs: list[Run]) -> list[dict]:
     ``total_duration_s``, ``total_energy_kwh``, ``total_co2eq_g`` (of the whole run), and the course score's columns.
     """
     differing = differing_keys([run.config for run in runs])
-    labels = distinct(names([run.settings for run in runs]), [run.path for run in runs])
+    labels = _distinct(names([run.settings for run in runs]), [run.path for run in runs])
     found = []
     for number, (run, name) in enumerate(zip(runs, labels, strict=True), start=1):
         head = {
@@ -192,19 +192,19 @@ def rows(runs: list[Run]) -> list[dict]:
         dense = next((row for row in run.stages if row["stage"] == "dense"), None)
         for row in run.stages or [{"stage": None, "method": None}]:
             is_dense = row["stage"] == "dense"
-            change = None if is_dense or row["stage"] == "teacher" else difference(row, dense)
+            change = None if is_dense or row["stage"] == "teacher" else _difference(row, dense)
             scores = course_columns(row, dense)
             found.append({**head, **row, **head, "dense": is_dense, "top1_change": change, **scores})
     return found
 
 
-def distinct(labels: list[str], paths: list[Path]) -> list[str]:
+def _distinct(labels: list[str], paths: list[Path]) -> list[str]:
     """The labels, with the folder behind those that two runs share."""
     times = Counter(labels)
     return [name if times[name] == 1 else f"{name} ({path})" for name, path in zip(labels, paths, strict=True)]
 
 
-def difference(row: dict, dense: dict | None) -> float | None:
+def _difference(row: dict, dense: dict | None) -> float | None:
     """Top-1 minus that of the dense stage."""
     values = (row.get("top1"), (dense or {}).get("top1"))
     return None if None in values else values[0] - values[1]

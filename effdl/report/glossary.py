@@ -4,8 +4,8 @@ from effdl.measure.metrics import FAMILIES, METRICS
 from effdl.measure.pareto import MAX, MIN
 from effdl.report.formats import to_markdown
 
-HEADER = ("key", "short name", "unit", "better", "where", "meaning")
-WAYS = {MIN: "less", MAX: "more", None: ""}
+_HEADER = ("key", "short name", "unit", "better", "where", "meaning")
+_WAYS = {MIN: "less", MAX: "more", None: ""}
 
 
 def glossary() -> str:
@@ -15,7 +15,7 @@ def glossary() -> str:
             f"`{entry.key.removeprefix('layer_')}`",
             f"`{entry.alias}`" if entry.alias not in ("", entry.key) else "",
             entry.unit.stored,
-            WAYS[entry.better],
+            _WAYS[entry.better],
             ", ".join(entry.at),
             entry.meaning,
         ]
@@ -23,4 +23,4 @@ def glossary() -> str:
     ]
     lines += [[f"`{prefix}...`", "", "", "", "", f"the same {what}"] for prefix, (what, _) in FAMILIES.items()]
     lines.append(["`..._std`", "", "", "", "report", "its standard deviation over seeds"])
-    return to_markdown(HEADER, lines, [False] * len(HEADER)).rstrip()
+    return to_markdown(_HEADER, lines, [False] * len(_HEADER)).rstrip()

@@ -5,9 +5,9 @@ from collections import Counter
 from effdl.config.identity import essential, flatten
 from effdl.measure.units import typed
 
-LEADING = ("model", "dataset", "prune", "factorize", "quantize", "distill")  # what a name says first
+_LEADING = ("model", "dataset", "prune", "factorize", "quantize", "distill")  # what a name says first
 LISTS = ("compression", "augment")  # groups whose members have names of their own
-SILENT = ("_partial_", "_target_")  # ends of keys that no name repeats
+_SILENT = ("_partial_", "_target_")  # ends of keys that no name repeats
 
 
 def differing_keys(configs: list[dict[str, object]]) -> list[str]:
@@ -24,7 +24,7 @@ def differing_keys(configs: list[dict[str, object]]) -> list[str]:
 
 def settings(config: dict) -> dict[str, object]:
     """A nested config as names tell it, see `flat_settings`; steps that are off are left out."""
-    steps = {name: node for name, node in (config.get("compression") or {}).items() if is_on(node)}
+    steps = {name: node for name, node in (config.get("compression") or {}).items() if _is_on(node)}
     chosen = {**config, "compression": steps}
     return essential(flat_settings(flatten({key: node for key, node in chosen.items() if node != {}})))
 
@@ -44,12 +44,12 @@ def flat_settings(config: dict[str, object]) -> dict[str, object]:
             lists[root].append(name)
         elif last == "option":
             shown[group] = value
-        elif last not in SILENT and not (root in LISTS and last in ("level", "stage")):
+        elif last not in _SILENT and not (root in LISTS and last in ("level", "stage")):
             shown[key] = value
     return {group: ",".join(members) for group, members in lists.items() if members} | shown
 
 
-def is_on(node: object) -> bool:
+def _is_on(node: object) -> bool:
     """Whether a step of ``compression`` does anything."""
     return isinstance(node, dict) and node.get("level") is not None
 
@@ -57,13 +57,13 @@ def is_on(node: object) -> bool:
 def names(runs: list[dict[str, object]], without: tuple[str, ...] = ()) -> list[str]:
     """A name for the `settings` of each run: what tells it from the others, else its model and data set.
 
-    `LEADING` settings are named wherever they differ, so that the names of a table are alike; others as needed.
+    `_LEADING` settings are named wherever they differ, so that the names of a table are alike; others as needed.
 
     Args:
         without: keys left out of the names.
     """
-    told = distinctions(runs, without, always=LEADING)
-    return [name or label(run) for run, name in zip(runs, told, strict=True)]
+    told = distinctions(runs, without, always=_LEADING)
+    return [name or _label(run) for run, name in zip(runs, told, strict=True)]
 
 
 def distinctions(
@@ -71,20 +71,20 @@ def distinctions(
 ) -> list[str]:
     """For the `settings` of each run those that tell it from the others, such as ``prune=0.5 lr=0.1``; may be empty.
 
-    Settings are told in the order of `LEADING`, then that of the configs, then the seed, each only of the runs that
+    Settings are told in the order of `_LEADING`, then that of the configs, then the seed, each only of the runs that
     nothing told so far tells apart.
 
     Args:
         without: keys that are not told.
         always: keys that are told wherever they differ.
     """
-    shown = dict.fromkeys([*LEADING, *(key for run in runs for key in run if key != "seed"), "seed"])
+    shown = dict.fromkeys([*_LEADING, *(key for run in runs for key in run if key != "seed"), "seed"])
     short = shortened(set(shown))
     told: list[dict[str, object]] = [{} for _ in runs]
     alike = [list(range(len(runs)))]  # runs that nothing told so far tells apart
     for key in [key for key in shown if key not in without]:
         values = [repr(run.get(key)) for run in runs]
-        parts = [split(group, values) for group in alike]
+        parts = [_split(group, values) for group in alike]
         differs = key in always and len(set(values)) > 1
         for part in parts:
             for i in (i for group in part for i in group if differs or len(part) > 1):
@@ -95,7 +95,7 @@ def distinctions(
     ]
 
 
-def split(group: list[int], values: list[str]) -> list[list[int]]:
+def _split(group: list[int], values: list[str]) -> list[list[int]]:
     """The members of a group, by their value."""
     parts: dict[str, list[int]] = {}
     for i in group:
@@ -103,18 +103,18 @@ def split(group: list[int], values: list[str]) -> list[list[int]]:
     return list(parts.values())
 
 
-def label(run: dict[str, object]) -> str:
+def _label(run: dict[str, object]) -> str:
     """The model and the data set."""
     return " on ".join(str(run[key]) for key in ("model", "dataset") if run.get(key)) or "run"
 
 
 def shortened(keys: set[str]) -> dict[str, str]:
     """Each dotted key by the shortest end of it that no other key has."""
-    ends = Counter(end for key in keys for end in endings(key))
-    return {key: next((end for end in endings(key) if ends[end] == 1), key) for key in keys}
+    ends = Counter(end for key in keys for end in _endings(key))
+    return {key: next((end for end in _endings(key) if ends[end] == 1), key) for key in keys}
 
 
-def endings(key: str) -> list[str]:
+def _endings(key: str) -> list[str]:
     """``a.b.c``: ``c``, ``b.c``, ``a.b.c``."""
     parts = key.split(".")
     return [".".join(parts[i:]) for i in reversed(range(len(parts)))]

@@ -13,8 +13,8 @@ from effdl.report.plots.axis import axis
 from effdl.report.plots.marks import kind, marks
 from effdl.report.plots.points import with_energy_so_far
 
-TEXTS = ("name", "model", "dataset", "stage", "method", "status")
-TABLE = (
+_TEXTS = ("name", "model", "dataset", "stage", "method", "status")
+_TABLE = (
     "top1",
     "params_nonzero",
     "weight_sparsity",
@@ -25,7 +25,7 @@ TABLE = (
     "latency_ms",
     "energy_so_far_kwh",
 )
-START = ("size_bytes", "top1")  # x and y when the page opens
+_START = ("size_bytes", "top1")  # x and y when the page opens
 
 
 def page(rows: list[dict], totals: dict, title: str) -> str:
@@ -41,7 +41,7 @@ def page(rows: list[dict], totals: dict, title: str) -> str:
     return Template((folder / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         totals="".join(f"<div><dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd></div>" for k, v in totals.items()),
-        data=embedded(contents(rows)),
+        data=_embedded(contents(rows)),
         script=script,
         style=style,
         script_hash=digest(script),
@@ -49,7 +49,7 @@ def page(rows: list[dict], totals: dict, title: str) -> str:
     )
 
 
-def embedded(value: dict) -> str:
+def _embedded(value: dict) -> str:
     """JSON that cannot end the script element it stands in: ``<`` only occurs in strings, where it can be escaped."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
@@ -61,16 +61,16 @@ def digest(text: str) -> str:
 
 def contents(rows: list[dict]) -> dict:
     """What the script gets: columns with their units, one list of values per row, and how methods are drawn."""
-    rows = [columns_of(row) for row in with_energy_so_far(rows)]
+    rows = [_columns_of(row) for row in with_energy_so_far(rows)]
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    numeric = [key for key in keys if key != "run" and any(is_number(row.get(key)) for row in rows)]
-    texts = [key for key in TEXTS if any(row.get(key) is not None for row in rows)]
+    numeric = [key for key in keys if key != "run" and any(_is_number(row.get(key)) for row in rows)]
+    texts = [key for key in _TEXTS if any(row.get(key) is not None for row in rows)]
     scores = tuple(key for key in numeric if key.endswith("_score"))
     return {
         "texts": [{"key": key, "several": len({row.get(key) for row in rows}) > 1} for key in texts],
-        "numbers": [column(key, [row[key] for row in rows if is_number(row.get(key))]) for key in numeric],
-        "table": [key for key in TABLE + scores if key in numeric],
-        "start": [key if key in numeric else next(iter(numeric), None) for key in START],
+        "numbers": [_column(key, [row[key] for row in rows if _is_number(row.get(key))]) for key in numeric],
+        "table": [key for key in _TABLE + scores if key in numeric],
+        "start": [key if key in numeric else next(iter(numeric), None) for key in _START],
         "marks": marks([row for row in rows if row["stage"]]),
         "rows": [
             {
@@ -78,26 +78,26 @@ def contents(rows: list[dict]) -> dict:
                 "folder": row["folder"],
                 "config": row["settings"],
                 "texts": [row.get(key) for key in texts],
-                "numbers": [row[key] if is_number(row.get(key)) else None for key in numeric],
+                "numbers": [row[key] if _is_number(row.get(key)) else None for key in numeric],
             }
             for row in rows
         ],
     }
 
 
-def columns_of(row: dict) -> dict:
+def _columns_of(row: dict) -> dict:
     """A row with its settings as columns of their own."""
     settings = flat_settings(row["config"])
     return {**settings, **row, "settings": [f"{key}={value}" for key, value in settings.items()]}
 
 
-def column(key: str, values: list[float]) -> dict:
+def _column(key: str, values: list[float]) -> dict:
     """A column of numbers: its name and unit, the factor to that unit, and which way is better."""
     shown = axis(key, values)
     wide = min(values) > 0 and max(values) / min(values) >= 8
     return {"key": key, "label": shown.label, "scale": shown.scale, "better": shown.better, "log": wide}
 
 
-def is_number(value: object) -> bool:
+def _is_number(value: object) -> bool:
     """Whether a value can be on an axis."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -13,14 +13,14 @@ from effdl.measure.scores import (
 from effdl.report.gather import Run
 from effdl.utils.files import read_rows
 
-COUNTED = ("params", "weights", "weights_nonzero", "macs", "macs_nonzero", "weight_bits", "activation_bits")
-RANKED_BY = ("top1", "loss", "dcase_size_kb")
+_COUNTED = ("params", "weights", "weights_nonzero", "macs", "macs_nonzero", "weight_bits", "activation_bits")
+_RANKED_BY = ("top1", "loss", "dcase_size_kb")
 SCORES = ("course", "micronet", "dcase", "training_cost")
 
 
 def scored(rows: list[dict], runs: list[Run]) -> list[dict]:
     """The rows of `gather.rows` with the columns ``micronet_...``, ``dcase_...`` and ``training_...``."""
-    layers = {number: layers_of(run) for number, run in enumerate(runs, start=1)}
+    layers = {number: _layers_of(run) for number, run in enumerate(runs, start=1)}
     found = []
     for row in rows:
         run = runs[row["run"] - 1]
@@ -28,9 +28,9 @@ def scored(rows: list[dict], runs: list[Run]) -> list[dict]:
         found.append(
             {
                 **row,
-                **micronet_columns(row, own, reference(run)),
-                **dcase_columns(row, own, methods_until(run, row["stage"])),
-                **training_cost_columns(row["total_duration_s"], row["total_energy_kwh"], hardware(run)),
+                **micronet_columns(row, own, _reference(run)),
+                **dcase_columns(row, own, _methods_until(run, row["stage"])),
+                **training_cost_columns(row["total_duration_s"], row["total_energy_kwh"], _hardware(run)),
             }
         )
     return found
@@ -38,16 +38,16 @@ def scored(rows: list[dict], runs: list[Run]) -> list[dict]:
 
 def ranked(rows: list[dict]) -> list[dict]:
     """The rows with ``dcase_rank``: the mean of their ranks by top-1, log loss and size among these rows."""
-    entries = [[metric(key).cost(row.get(key)) for key in RANKED_BY] for row in rows]
+    entries = [[metric(key).cost(row.get(key)) for key in _RANKED_BY] for row in rows]
     return [{**row, "dcase_rank": rank} for row, rank in zip(rows, average_ranks(entries), strict=True)]
 
 
-def layers_of(run: Run) -> dict[str, list[dict]]:
+def _layers_of(run: Run) -> dict[str, list[dict]]:
     """The rows of ``layers.jsonl`` by stage; none if the file is missing or damaged."""
     found: dict[str, list[dict]] = {}
     try:
         for row in read_rows(run.path / "layers.jsonl"):
-            if not isinstance(row["shape"], list) or not all(isinstance(row[key], (int, float)) for key in COUNTED):
+            if not isinstance(row["shape"], list) or not all(isinstance(row[key], (int, float)) for key in _COUNTED):
                 return {}
             found.setdefault(row["stage"], []).append(row)
     except (OSError, ValueError, TypeError, KeyError):
@@ -55,12 +55,12 @@ def layers_of(run: Run) -> dict[str, list[dict]]:
     return found
 
 
-def reference(run: Run) -> Reference:
+def _reference(run: Run) -> Reference:
     """ImageNet's for a set of that name; else CIFAR-100's, the nearest that the challenge has for small images."""
     return IMAGENET if "imagenet" in str(run.settings.get("dataset", "")).lower() else CIFAR100
 
 
-def methods_until(run: Run, stage: str | None) -> list[str]:
+def _methods_until(run: Run, stage: str | None) -> list[str]:
     """The methods applied up to a stage."""
     stages = [row["stage"] for row in run.stages]
     if stage not in stages:
@@ -69,7 +69,7 @@ def methods_until(run: Run, stage: str | None) -> list[str]:
     return [row["method"] for row in applied if row["stage"] not in ("dense", "teacher")]
 
 
-def hardware(run: Run) -> str | None:
+def _hardware(run: Run) -> str | None:
     """The GPU that a run used, else its processor with the number of threads."""
     parts = run.run.get("hardware") or {}
     if parts.get("gpu"):

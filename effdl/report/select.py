@@ -11,7 +11,7 @@ from effdl.report.gather import Run
 from effdl.report.naming import names
 from effdl.utils.errors import UserError, nearest
 
-COMPARISONS: dict[str, Callable] = {
+_COMPARISONS: dict[str, Callable] = {
     "<=": operator.le,
     ">=": operator.ge,
     "!=": operator.ne,
@@ -66,16 +66,18 @@ def where(rows: list[dict], condition: str, lookup: Lookup) -> list[dict]:
     """
     match = re.fullmatch(r"([^<>=!]+)(<=|>=|!=|<|>|=)(.*)", condition)
     if not match:
-        raise UserError(f"--where {condition}: allowed is KEY=VALUE, with one of {' '.join(COMPARISONS)} in the middle")
+        raise UserError(
+            f"--where {condition}: allowed is KEY=VALUE, with one of {' '.join(_COMPARISONS)} in the middle"
+        )
     key, sign, wanted = lookup.resolve(match[1].strip()), match[2], match[3].strip()
-    return [row for row in rows if meets(lookup(row, key), sign, wanted)]
+    return [row for row in rows if _meets(lookup(row, key), sign, wanted)]
 
 
-def meets(value: object, sign: str, wanted: str) -> bool:
+def _meets(value: object, sign: str, wanted: str) -> bool:
     """Whether a value compares so with what was typed; less and greater need numbers on both sides."""
-    if is_number(value):
+    if _is_number(value):
         try:
-            return COMPARISONS[sign](value, float(wanted))
+            return _COMPARISONS[sign](value, float(wanted))
         except ValueError:
             return sign == "!="
     texts = {str(value), typed(value), json.dumps(value)}
@@ -91,10 +93,10 @@ def sort(rows: list[dict], by: str, lookup: Lookup) -> list[dict]:
     key = lookup.resolve(by.removeprefix("-"))
     known = [row for row in rows if lookup(row, key) is not None]
     unknown = [row for row in rows if lookup(row, key) is None]
-    return sorted(known, key=lambda row: order(lookup(row, key)), reverse=by.startswith("-")) + unknown
+    return sorted(known, key=lambda row: _order(lookup(row, key)), reverse=by.startswith("-")) + unknown
 
 
-def order(value: object) -> tuple:
+def _order(value: object) -> tuple:
     """Numbers before texts."""
     return (0, value, "") if isinstance(value, (int, float)) else (1, 0, str(value))
 
@@ -117,10 +119,10 @@ def group(rows: list[dict], runs: list[Run]) -> list[dict]:
         config = runs[row["run"] - 1].config
         same = frozenset((key, repr(value)) for key, value in config.items() if key != "seed")
         groups.setdefault((same, row["stage"]), []).append(row)
-    return [{**averaged(members), "name": labels[members[0]["run"] - 1]} for members in groups.values()]
+    return [{**_averaged(members), "name": labels[members[0]["run"] - 1]} for members in groups.values()]
 
 
-def averaged(rows: list[dict]) -> dict:
+def _averaged(rows: list[dict]) -> dict:
     """The one row that stands for several."""
     first = rows[0]
     found: dict = {"n": len(rows), "folders": [row["folder"] for row in rows]}
@@ -130,19 +132,19 @@ def averaged(rows: list[dict]) -> dict:
             found[key] = first[key]
         elif key == "seed":
             found[key] = first[key] if len(rows) == 1 else None
-        elif all(is_number(value) for value in values):
+        elif all(_is_number(value) for value in values):
             found[key] = mean(values)
             found[f"{key}_std"] = stdev(values) if len(values) > 1 else None
         else:
-            found[key] = values[0] if same(values) else None
+            found[key] = values[0] if _same(values) else None
     return found
 
 
-def is_number(value: object) -> bool:
+def _is_number(value: object) -> bool:
     """Whether it can be averaged."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def same(values: Iterable) -> bool:
+def _same(values: Iterable) -> bool:
     """Whether all are equal."""
     return len({repr(value) for value in values}) == 1

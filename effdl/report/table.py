@@ -10,7 +10,7 @@ from effdl.measure.units import percent
 
 # The rows of a run's table, below the accuracies.
 ROWS = [key for key, entry in METRICS.items() if {*STAGE} <= {*entry.at} and not (entry.detail or accuracies([key]))]
-LAYER_COLUMNS = (
+_LAYER_COLUMNS = (
     *("params", "params_nonzero", "weight_sparsity", "weight_bits", "activation_bits", "macs", "macs_nonzero"),
     *("size_bytes", "share_of_size"),
 )
@@ -44,10 +44,10 @@ def layers_table(rows: list[dict]) -> Table:
     table = Table(title="Layers", title_justify="left", box=box.SIMPLE, pad_edge=False)
     for column in ("layer", "type", "shape"):
         table.add_column(column, no_wrap=True)
-    for key in LAYER_COLUMNS:
+    for key in _LAYER_COLUMNS:
         table.add_column(layer_metric(key).heading, justify="right")
     for row in rows:
-        cells = [layer_metric(key).text(row[key]) for key in LAYER_COLUMNS]
+        cells = [layer_metric(key).text(row[key]) for key in _LAYER_COLUMNS]
         table.add_row(row["name"], row["type"], "x".join(map(str, row["shape"])), *cells)
     return table
 

@@ -12,9 +12,9 @@ from effdl.report.naming import differing_keys
 from effdl.runs.folder import DONE
 from effdl.utils.files import read_rows
 
-FLOPS_PER_MAC = 2
-PASSES = 3  # forward once, backward twice as much
-PETAFLOP_DAY = 1e15 * 24 * 3600
+_FLOPS_PER_MAC = 2
+_PASSES = 3  # forward once, backward twice as much
+_PETAFLOP_DAY = 1e15 * 24 * 3600
 
 
 def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
@@ -37,27 +37,27 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
         last: rows of the runs' last stages, of which the best by the key `best` is the winner, see `winner`.
     """
     runs = found.runs
-    epochs = [(run, epochs_of(run)) for run in runs]
+    epochs = [(run, _epochs_of(run)) for run in runs]
     computed = [compute(run, rows) for run, rows in epochs]
-    flops = sum_known(flops for flops, _, _ in computed)
-    spent = [cost(run, rows) for run, rows in epochs]
-    energy = sum_known(item["energy_kwh"] for item in spent)
-    seconds = sum_known(item["duration_s"] for item in spent)
+    flops = _sum_known(flops for flops, _, _ in computed)
+    spent = [_cost(run, rows) for run, rows in epochs]
+    energy = _sum_known(item["energy_kwh"] for item in spent)
+    seconds = _sum_known(item["duration_s"] for item in spent)
     return {
         "runs": dict(Counter(run.status for run in runs)),
         "damaged": len(found.damaged),
         "epochs": sum(len(rows) for _, rows in epochs),
         "hyperparameters": len([key for key in differing_keys([run.settings for run in runs]) if key != "seed"]),
-        "settings": len({seedless(run) for run in runs}),
-        "images": sum_known(images for _, images, _ in computed),
+        "settings": len({_seedless(run) for run in runs}),
+        "images": _sum_known(images for _, images, _ in computed),
         "images_recorded": all("images" in row for _, rows in epochs for row in rows),
         "training_flops": flops,
-        "training_petaflop_s_days": None if flops is None else flops / PETAFLOP_DAY,
+        "training_petaflop_s_days": None if flops is None else flops / _PETAFLOP_DAY,
         "epochs_without_flops": sum(unknown for _, _, unknown in computed),
         "duration_h": None if seconds is None else seconds / 3600,
         "energy_kwh": energy,
-        "co2eq_g": sum_known(item["co2eq_g"] for item in spent),
-        "sources": sources(runs),
+        "co2eq_g": _sum_known(item["co2eq_g"] for item in spent),
+        "sources": _sources(runs),
         "runs_without_energy": sum(item["energy_kwh"] is None for item in spent),
         "runs_resumed": sum(bool(run.run.get("resumed")) for run in runs),
         "winner": winner(
@@ -66,7 +66,7 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
     }
 
 
-def epochs_of(run: Run) -> list[dict]:
+def _epochs_of(run: Run) -> list[dict]:
     """The rows of ``epochs.jsonl``; none if it is damaged."""
     try:
         rows = read_rows(run.path / "epochs.jsonl")
@@ -86,8 +86,8 @@ def compute(run: Run, epochs: list[dict]) -> tuple[float | None, float | None, i
     """
     macs = {row["stage"]: row.get("macs") for row in run.stages}
     seen = [(images(row), macs.get(row.get("stage"), macs.get("dense"))) for row in epochs]
-    flops = [PASSES * FLOPS_PER_MAC * m * n for n, m in seen if n is not None and m is not None]
-    return sum_known(flops), sum_known(n for n, _ in seen), len(seen) - len(flops)
+    flops = [_PASSES * _FLOPS_PER_MAC * m * n for n, m in seen if n is not None and m is not None]
+    return _sum_known(flops), _sum_known(n for n, _ in seen), len(seen) - len(flops)
 
 
 def images(epoch: dict) -> float | None:
@@ -101,17 +101,17 @@ def images(epoch: dict) -> float | None:
     return None if speed is None or seconds is None else speed * seconds
 
 
-def cost(run: Run, epochs: list[dict]) -> dict[str, float | None]:
+def _cost(run: Run, epochs: list[dict]) -> dict[str, float | None]:
     """Seconds, kWh and g CO2eq of a run: its total, or for an unfinished one its epochs and evaluations so far."""
     if run.total:
         return {key: run.total.get(key) for key in COSTS}
     parts = {
         key: [row.get(key) for row in epochs] + [row.get(f"evaluate_{key}") for row in run.stages] for key in COSTS
     }
-    return {key: sum_known(values) for key, values in parts.items()}
+    return {key: _sum_known(values) for key, values in parts.items()}
 
 
-def sources(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
+def _sources(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
     """By component of the energy, how many finished runs measured it, estimated it or could not tell."""
     found: dict[str, Counter[str]] = {}
     for run in runs:
@@ -132,18 +132,18 @@ def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str)
     if not entered:
         return None
     first = min(entered, key=lambda row: metric(best).cost(row[best]))
-    own, everything = energy_kwh[first["folder"]], sum_known(energy_kwh.values())
+    own, everything = energy_kwh[first["folder"]], _sum_known(energy_kwh.values())
     share = own / everything if own is not None and everything else None
     found = {"folder": first["folder"], "name": first["name"], "by": best, "value": first[best]}
     return {**found, "energy_kwh": own, "share_of_energy": share}
 
 
-def seedless(run: Run) -> tuple:
+def _seedless(run: Run) -> tuple:
     """A run's config without its seed, to compare."""
     return tuple((key, repr(value)) for key, value in run.config.items() if key != "seed")
 
 
-def sum_known(values: Iterable[float | None]) -> float | None:
+def _sum_known(values: Iterable[float | None]) -> float | None:
     """The sum of the known values; None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None
@@ -167,7 +167,7 @@ def lines(sums: dict) -> list[str]:
     if sums["co2eq_g"] is not None:
         parts.append(f"{metric('co2eq_g').text(sums['co2eq_g'])} CO2eq")
     resumed = f"; {sums['runs_resumed']} resumed runs, without what was cut off" if sums["runs_resumed"] else ""
-    found.append(f"cost: {', '.join(parts) or 'not recorded'} ({how_known(sums)}{resumed})")
+    found.append(f"cost: {', '.join(parts) or 'not recorded'} ({_how_known(sums)}{resumed})")
     if best := sums["winner"]:
         shown = metric(best["by"]).cell(best["value"])
         share = "" if best["share_of_energy"] is None else f", {percent(best['share_of_energy'])} of the energy"
@@ -176,7 +176,7 @@ def lines(sums: dict) -> list[str]:
     return found
 
 
-def how_known(sums: dict) -> str:
+def _how_known(sums: dict) -> str:
     """Whether the energy was measured or estimated, by component."""
     parts = [f"{part} {' and '.join(sorted(kinds))}" for part, kinds in sums["sources"].items()]
     if sums["runs_without_energy"]:

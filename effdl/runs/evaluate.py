@@ -24,8 +24,8 @@ from effdl.models import storage
 from effdl.models.stored import load_model
 from effdl.utils.errors import RunError
 
-Batches = Iterable[tuple[Tensor, Tensor]]  # normalized float images (n, C, H, W) and labels (n,)
-Metric = Callable[[nn.Module, Batches], float | None]
+_Batches = Iterable[tuple[Tensor, Tensor]]  # normalized float images (n, C, H, W) and labels (n,)
+_Metric = Callable[[nn.Module, _Batches], float | None]
 
 
 def evaluate(
@@ -35,7 +35,7 @@ def evaluate(
     *,
     topk: list[int],
     batch_size: int,
-    metrics: dict[str, Metric] | None = None,
+    metrics: dict[str, _Metric] | None = None,
     split: str = "test",
     trusted: bool = False,
 ) -> dict:
@@ -57,7 +57,7 @@ def evaluate(
     images: Images = getattr(data, split)
     return {
         **accuracy(model, normalized_batches(images, data, batch_size, device), topk),
-        **own_metrics(model, metrics or {}, lambda: normalized_batches(images, data, batch_size, device)),
+        **_own_metrics(model, metrics or {}, lambda: normalized_batches(images, data, batch_size, device)),
         **count(model),
         **operations,
         **summary(layers, operations["macs_nonzero"], float_bits),
@@ -68,8 +68,8 @@ def evaluate(
     }
 
 
-def own_metrics(
-    model: nn.Module, metrics: dict[str, Metric], batches: Callable[[], Batches]
+def _own_metrics(
+    model: nn.Module, metrics: dict[str, _Metric], batches: Callable[[], _Batches]
 ) -> dict[str, float | None]:
     """What the user's own metrics say of a model, in eval mode and without gradients.
 

@@ -29,13 +29,13 @@ from effdl.utils.errors import RunError, UserError
 from effdl.utils.files import sweep_temporary, write_json
 from effdl.utils.processes import is_alive, is_fresh, process_start
 
-LAYOUT = 2  # of run.json: configs by options
+_LAYOUT = 2  # of run.json: configs by options
 DONE, RUNNING, INTERRUPTED, FAILED, STOPPED = "done", "running", "interrupted", "failed", "stopped"
 
 log = logging.getLogger(__name__)
 
 # What the last bits of a result depend on, besides the config and the data.
-DECISIVE = ("threads", "world_size", "versions.torch", "hardware.cpu", "hardware.device", "hardware.gpu")
+_DECISIVE = ("threads", "world_size", "versions.torch", "hardware.cpu", "hardware.device", "hardware.gpu")
 
 
 class Outcome(NamedTuple):
@@ -122,7 +122,7 @@ class RunFolder:
         """Mark the run as running; a resumed one keeps when and where it first started."""
         before = self.run
         sweep_temporary(self.path)
-        for difference in differences(before, provenance):
+        for difference in _differences(before, provenance):
             log.warning("resumed with %s: the result may not be bit-identical", difference)
         write_json(
             self.run_file,
@@ -135,7 +135,7 @@ class RunFolder:
                 "pid": os.getpid(),
                 "process_started": process_start(os.getpid()),
                 "host": socket.gethostname(),
-                "layout": LAYOUT,
+                "layout": _LAYOUT,
                 "config": by_option(config),
                 "config_fingerprint": fingerprint(config),
                 **(provenance | {key: before[key] for key in provenance if key in before}),
@@ -164,7 +164,7 @@ class RunFolder:
     def refuse(self, config: dict, reason: str) -> None:
         """Note down a run that failed before it could begin."""
         run = {"started": now(), "resumed": 0, "host": socket.gethostname(), "pid": os.getpid(), "starts": []}
-        run |= {"layout": LAYOUT, "config": by_option(config), "config_fingerprint": fingerprint(config)}
+        run |= {"layout": _LAYOUT, "config": by_option(config), "config_fingerprint": fingerprint(config)}
         write_json(self.run_file, {**run, **self.run, "status": FAILED, "reason": reason, "ended": now()})
 
     def end(self, status: str, reason: str | None = None) -> None:
@@ -174,22 +174,22 @@ class RunFolder:
 
 def with_options(run: dict) -> dict:
     """What a ``run.json`` says in today's layout; layout 1 named Python paths."""
-    if run.get("layout", 1) == LAYOUT or not isinstance(run.get("config"), dict):
+    if run.get("layout", 1) == _LAYOUT or not isinstance(run.get("config"), dict):
         return run
     return {
         **run,
-        "layout": LAYOUT,
+        "layout": _LAYOUT,
         "config": by_option(run["config"]),
         "config_fingerprint": fingerprint(run["config"]),
     }
 
 
-def differences(before: dict, provenance: dict) -> list[str]:
+def _differences(before: dict, provenance: dict) -> list[str]:
     """What of the software and hardware that decide the last bits has changed since a run began."""
     if not before:
         return []
     here, there = flatten(provenance), flatten(before["starts"][-1])
-    return [f"{key} {here.get(key)} (before: {there.get(key)})" for key in DECISIVE if here.get(key) != there.get(key)]
+    return [f"{key} {here.get(key)} (before: {there.get(key)})" for key in _DECISIVE if here.get(key) != there.get(key)]
 
 
 def is_under_way(run: dict, folder: Path) -> bool:

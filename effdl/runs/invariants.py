@@ -22,7 +22,7 @@ def violations(before: list[dict], after: list[dict]) -> list[str]:
         ):
             if later[key] > row[key]:
                 problems.append(f"{row['name']} has {later[key]} {what}, had {row[key]}")
-    sums = {key: (total(before, key), total(after, key)) for key in ("weights", "weights_nonzero", "macs")}
+    sums = {key: (_total(before, key), _total(after, key)) for key in ("weights", "weights_nonzero", "macs")}
     if sums["macs"][1] > sums["macs"][0]:
         problems.append("there are {1:,} MACs, were {0:,}".format(*sums["macs"]))
     if sums["weights"][0] == sums["weights"][1] and sums["weights_nonzero"][1] > sums["weights_nonzero"][0]:
@@ -32,15 +32,15 @@ def violations(before: list[dict], after: list[dict]) -> list[str]:
 
 def summary(rows: list[dict], dense: list[dict]) -> str:
     """What a stored model keeps of the dense one, in words, for the log."""
-    weights, nonzero = total(rows, "weights"), total(rows, "weights_nonzero")
+    weights, nonzero = _total(rows, "weights"), _total(rows, "weights_nonzero")
     bits = sum(row["weights"] * row["weight_bits"] for row in rows) / weights
     return (
         f"{1 - nonzero / weights:.2%} of the weights zero, {bits:.3g} bits a weight, "
-        f"{weights / total(dense, 'weights'):.2%} of the dense model's weights, "
-        f"{total(rows, 'macs') / total(dense, 'macs'):.2%} of its MACs"
+        f"{weights / _total(dense, 'weights'):.2%} of the dense model's weights, "
+        f"{_total(rows, 'macs') / _total(dense, 'macs'):.2%} of its MACs"
     )
 
 
-def total(rows: list[dict], key: str) -> int:
+def _total(rows: list[dict], key: str) -> int:
     """Sum over layers."""
     return sum(row[key] for row in rows)

@@ -25,12 +25,12 @@ from effdl.utils.files import append_row, read_rows, write_json
 
 JOBS_FILE = "EFFDL_SWEEP_JOBS"  # environment variable by which a job knows where to report
 SKIPPED = "skipped"
-PLACES = ("resume", "hydra.sweep.dir", "hydra.job.env_set.")  # keys whose overrides do not make it another sweep
+_PLACES = ("resume", "hydra.sweep.dir", "hydra.job.env_set.")  # keys whose overrides do not make it another sweep
 
 
 def identity(overrides: list[str], config_dir: str | None) -> str:
     """The same 12 hexadecimal digits for the same sweep, wherever it is and whether or not it is resumed."""
-    return hashlib.sha256(json.dumps([without(overrides, *PLACES), config_dir]).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([without(overrides, *_PLACES), config_dir]).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from effdl.runs.folder import DONE, FAILED, INTERRUPTED, RunFolder, is_under_way
 from effdl.sweep.folder import JOBS_FILE, SKIPPED, JobLog
 from effdl.utils.errors import UserError
 
-WAIT_S = 1.0
+_WAIT_S = 1.0
 
 
 def job(config: DictConfig) -> dict:
@@ -29,18 +29,18 @@ def job(config: DictConfig) -> dict:
     report = JobLog(Path(os.environ[JOBS_FILE]), hydra.job.num, list(hydra.overrides.task), folder.path)
     report.start()
     try:
-        status, reason = attempt(config, folder)
+        status, reason = _attempt(config, folder)
     except KeyboardInterrupt:
-        report.end(result(folder, INTERRUPTED, "by the user"))
+        report.end(_result(folder, INTERRUPTED, "by the user"))
         raise
     except Exception as error:  # its traceback is in train.log
         status, reason = FAILED, f"{type(error).__name__}: {error}"
-    ended = result(folder, status, reason)
+    ended = _result(folder, status, reason)
     report.end(ended)
     return ended
 
 
-def result(folder: RunFolder, status: str, reason: str | None) -> dict:
+def _result(folder: RunFolder, status: str, reason: str | None) -> dict:
     """What a job returns."""
     found = folder.result if status in (DONE, SKIPPED) else {}
     total = {f"total_{key}": found["total"][key] for key in COSTS} if found else {}
@@ -48,33 +48,33 @@ def result(folder: RunFolder, status: str, reason: str | None) -> dict:
     return {"status": status, "reason": reason, "folder": str(folder.path), "row": row}
 
 
-def attempt(config: DictConfig, folder: RunFolder) -> tuple[str, str | None]:
+def _attempt(config: DictConfig, folder: RunFolder) -> tuple[str, str | None]:
     """Run, if there is something to do; returns the status and its reason."""
     try:
         plain = settings(config)
         check_targets(plain)
-        if done_before(folder, plain):
+        if _done_before(folder, plain):
             return SKIPPED, "done before"
-        return execute_run(plain, folder)
+        return _execute_run(plain, folder)
     except UserError as error:
         if folder.run.get("status") in (None, FAILED):
             folder.refuse(active(plain_values(config)), str(error))
         return FAILED, str(error)
 
 
-def done_before(folder: RunFolder, config: dict) -> bool:
+def _done_before(folder: RunFolder, config: dict) -> bool:
     """Whether there is nothing left to do in a folder; a process that is still at its run is waited for.
 
     Raises:
         UserError: the folder is not this run's, or the sweep is not resumed.
     """
     while config["resume"] and is_under_way(folder.run, folder.path):
-        time.sleep(WAIT_S)
+        time.sleep(_WAIT_S)
     folder.check_free(config, bool(config["resume"]))
     return folder.run.get("status") == DONE
 
 
-def execute_run(plain: dict, folder: RunFolder) -> tuple[str, str | None]:
+def _execute_run(plain: dict, folder: RunFolder) -> tuple[str, str | None]:
     """Run with nothing on the terminal: what launched the sweep shows it."""
     from effdl.runs.execute import execute
     from effdl.runs.prepare import prepare_run
@@ -83,11 +83,11 @@ def execute_run(plain: dict, folder: RunFolder) -> tuple[str, str | None]:
     with own_gpu(plain["device"]["name"], folder.path.parent):
         prepared = prepare_run(plain)
         folder.check_data(prepared.data.fingerprint)
-        outcome = execute(prepared, folder, energy_meter(plain), [CurvesPicture(folder), *sweeper_callbacks()])
+        outcome = execute(prepared, folder, energy_meter(plain), [CurvesPicture(folder), *_sweeper_callbacks()])
     return outcome.status, outcome.reason
 
 
-def sweeper_callbacks() -> list:
+def _sweeper_callbacks() -> list:
     """What the sweeper wants to be told."""
     hydra = HydraConfig.get()
     if "n_trials" not in hydra.sweeper:

@@ -24,8 +24,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-NAME = "effdl"
-PRUNERS: dict[str, Callable[[], BasePruner]] = {"none": NopPruner, "median": MedianPruner, "hyperband": HyperbandPruner}
+_NAME = "effdl"
+_PRUNERS: dict[str, Callable[[], BasePruner]] = {
+    "none": NopPruner,
+    "median": MedianPruner,
+    "hyperband": HyperbandPruner,
+}
 
 
 def direction(objective: str) -> str:
@@ -40,7 +44,7 @@ def sampler_of(name: str, seed: int, startup: int) -> BaseSampler:
     return TPESampler(n_startup_trials=startup, seed=seed) if name == "tpe" else RandomSampler(seed=seed)
 
 
-def storage_of(file: Path) -> JournalStorage:
+def _storage_of(file: Path) -> JournalStorage:
     """The journal of a study: a text file, one JSON object per line."""
     return JournalStorage(JournalFileBackend(str(file)))
 
@@ -52,7 +56,7 @@ def open_study(file: Path, space: Mapping[str, BaseDistribution], fixed: list[st
         UserError: it is the study of something else.
     """
     study = optuna.create_study(
-        storage=storage_of(file), study_name=NAME, directions=list(map(direction, objectives)), load_if_exists=True
+        storage=_storage_of(file), study_name=_NAME, directions=list(map(direction, objectives)), load_if_exists=True
     )
     mine = {
         "objectives": objectives,
@@ -67,7 +71,7 @@ def open_study(file: Path, space: Mapping[str, BaseDistribution], fixed: list[st
     return study
 
 
-def trial_of(study: optuna.Study, number: int) -> Trial:
+def _trial_of(study: optuna.Study, number: int) -> Trial:
     """A trial that is under way, to report to."""
     return Trial(study, next(trial._trial_id for trial in study.get_trials(deepcopy=False) if trial.number == number))
 
@@ -84,7 +88,7 @@ def unfinished(study: optuna.Study, space: Mapping[str, BaseDistribution]) -> li
     for trial in found:
         if set(trial.params) != set(space):
             study.tell(trial.number, state=TrialState.FAIL)
-    return [trial_of(study, trial.number) for trial in found if set(trial.params) == set(space)]
+    return [_trial_of(study, trial.number) for trial in found if set(trial.params) == set(space)]
 
 
 def tell(study: optuna.Study, trial: Trial, outcome: dict, objectives: list[str]) -> None:
@@ -166,6 +170,6 @@ class TrialPruner:
 def pruner_of(file: Path, number: int, pruner: str) -> TrialPruner:
     """The callback of a job's own trial."""
     study = optuna.load_study(
-        storage=storage_of(file), study_name=NAME, pruner=PRUNERS[pruner](), sampler=RandomSampler()
+        storage=_storage_of(file), study_name=_NAME, pruner=_PRUNERS[pruner](), sampler=RandomSampler()
     )
-    return TrialPruner(trial_of(study, number), pruner)
+    return TrialPruner(_trial_of(study, number), pruner)

@@ -67,7 +67,7 @@ class OptunaSweeper(Sweeper):
         Exits with 2 for a mistake of the user, 1 for a study that cannot be written.
         """
         try:
-            check_options(self.config.hydra.sweeper)
+            _check_options(self.config.hydra.sweeper)
             returned, study = self.optimize(arguments)
             self.store(study)
         except (UserError, RunError) as error:  # Hydra would show a traceback
@@ -80,7 +80,7 @@ class OptunaSweeper(Sweeper):
         from effdl.sweep.optuna_study import open_study, overrides_of, sampler_of, tell, unfinished
 
         overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(arguments)
-        space = space_of(overrides)
+        space = _space_of(overrides)
         fixed = [override.input_line for override in overrides if not override.is_sweep_override()]
         lasting = without(fixed, "resume")
         study = open_study(self.file(), space, lasting, self.objectives)
@@ -144,14 +144,14 @@ def check_sweeper_options(sweeper: DictConfig, overrides: list[Override]) -> Non
         UserError: options or bounds that are none, no Optuna, or an interval for a sweeper that only counts.
     """
     if "n_trials" in sweeper:
-        check_options(sweeper)
-        space_of(overrides)
+        _check_options(sweeper)
+        _space_of(overrides)
         register(OptunaSweeper)
     elif interval := next((override for override in overrides if override.is_interval_sweep()), None):
         raise UserError(f"{interval.input_line}: to draw from an interval add hydra/sweeper=optuna")
 
 
-def check_options(node: DictConfig) -> None:
+def _check_options(node: DictConfig) -> None:
     """Check the keys of ``hydra.sweeper``.
 
     Raises:
@@ -165,7 +165,7 @@ def check_options(node: DictConfig) -> None:
         )
 
 
-def space_of(overrides: list[Override]) -> dict[str, "BaseDistribution"]:
+def _space_of(overrides: list[Override]) -> dict[str, "BaseDistribution"]:
     """What Optuna draws from, by key.
 
     Raises:

@@ -16,7 +16,7 @@ from effdl.runs.folder import FAILED
 from effdl.sweep.folder import SKIPPED, jobs_of
 from effdl.sweep.table import ACCURACY, STYLES, accuracy, label, spent, status_of
 
-INTERVAL_S = 0.5
+_INTERVAL_S = 0.5
 
 
 class SweepProgress:
@@ -52,7 +52,7 @@ class SweepProgress:
         self._tell(jobs_of(self.file))
 
     def _watch(self) -> None:
-        while not self.over.wait(INTERVAL_S):
+        while not self.over.wait(_INTERVAL_S):
             jobs = jobs_of(self.file)
             self._tell(jobs)
             if self.live:
@@ -63,7 +63,7 @@ class SweepProgress:
         for job in jobs:
             if "status" in job and job["job"] not in self.shown:
                 self.shown.add(job["job"])
-                line = ending(job, label(job, self.keys), len(self.shown), self.total)
+                line = _ending(job, label(job, self.keys), len(self.shown), self.total)
                 self.console.print(line, highlight=False, soft_wrap=True)
 
     def _picture(self, jobs: list[dict]) -> Group:
@@ -84,7 +84,7 @@ class SweepProgress:
         return Group(self.bar, *(Text(f"  {label(job, self.keys)}: {where(Path(job['folder']))}") for job in running))
 
 
-def ending(job: dict, name: str, number: int, total: int | None) -> Text:
+def _ending(job: dict, name: str, number: int, total: int | None) -> Text:
     """One line on how a job ended."""
     status = status_of(job)
     text = Text(f"{number}/{total or '?'} ").append(status, STYLES.get(status, "")).append(f" {name}")

@@ -9,14 +9,14 @@ from effdl.runs.folder import DONE, FAILED, INTERRUPTED, STOPPED
 from effdl.sweep.folder import SKIPPED
 
 ACCURACY = "top1"
-COLUMNS = ("size_bytes", "macs", "total_duration_s", "total_energy_kwh")
-CUT_OFF = "cut off"  # a job that began and of which nothing more was heard
-STYLES = {DONE: "green", SKIPPED: "dim", STOPPED: "yellow", FAILED: "red", INTERRUPTED: "yellow", CUT_OFF: "red"}
+_COLUMNS = ("size_bytes", "macs", "total_duration_s", "total_energy_kwh")
+_CUT_OFF = "cut off"  # a job that began and of which nothing more was heard
+STYLES = {DONE: "green", SKIPPED: "dim", STOPPED: "yellow", FAILED: "red", INTERRUPTED: "yellow", _CUT_OFF: "red"}
 
 
 def status_of(job: dict) -> str:
     """How a job stands, by its newest row."""
-    return job.get("status", CUT_OFF)
+    return job.get("status", _CUT_OFF)
 
 
 def label(job: dict, keys: list[str]) -> str:
@@ -37,12 +37,12 @@ def sweep_table(jobs: list[dict], keys: list[str]) -> Table:
     table.add_column("job", justify="right")
     table.add_column("with", overflow="fold")
     table.add_column("status")
-    for key in (ACCURACY, *COLUMNS):
+    for key in (ACCURACY, *_COLUMNS):
         table.add_column(metric(key).heading, justify="right")
     table.add_column("reason, or folder", overflow="fold")
     for job in sorted(jobs, key=lambda job: job["job"]):
         row, status = job.get("row") or {}, status_of(job)
-        cells = [accuracy(row) if row else UNKNOWN, *(metric(key).text(row.get(key)) for key in COLUMNS)]
+        cells = [accuracy(row) if row else UNKNOWN, *(metric(key).text(row.get(key)) for key in _COLUMNS)]
         end = job["folder"].rpartition("/")[2] if status in (DONE, SKIPPED) else job.get("reason") or UNKNOWN
         table.add_row(str(job["job"]), label(job, keys), Text(status, STYLES.get(status, "")), *cells, end)
     return table

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from effdl.utils.errors import TrialPruned
 
-EVENTS = (
+_EVENTS = (
     "stage_begin",
     "training_begin",
     "batch_end",
@@ -56,8 +56,8 @@ class Callbacks:
     def __init__(self, callbacks: Iterable[object] = ()):
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
-            if not any(hasattr(callback, event) for event in EVENTS):
-                raise TypeError(f"{callback!r} is no callback: it has none of {', '.join(EVENTS)}")
+            if not any(hasattr(callback, event) for event in _EVENTS):
+                raise TypeError(f"{callback!r} is no callback: it has none of {', '.join(_EVENTS)}")
 
     def stage_begin(self, stage: str) -> None:
         """Tell all that a stage begins."""

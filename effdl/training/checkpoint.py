@@ -10,7 +10,7 @@ import torch
 from effdl.utils.errors import RunError
 from effdl.utils.files import write_atomic
 
-DIGEST_BYTES = hashlib.sha256().digest_size
+_DIGEST_BYTES = hashlib.sha256().digest_size
 log = logging.getLogger(__name__)
 
 
@@ -39,14 +39,14 @@ class Checkpoint:
         for path in (self.newest, self.previous):
             if path.exists():
                 data = path.read_bytes()
-                if hashlib.sha256(data[DIGEST_BYTES:]).digest() == data[:DIGEST_BYTES]:
-                    return unpack(path, data[DIGEST_BYTES:])
+                if hashlib.sha256(data[_DIGEST_BYTES:]).digest() == data[:_DIGEST_BYTES]:
+                    return _unpack(path, data[_DIGEST_BYTES:])
                 log.warning("%s is damaged; going back to the state before it", path.name)
                 path.unlink()  # or the next `save` would put it in the place of the good one
         return None
 
 
-def unpack(path: Path, payload: bytes) -> dict:
+def _unpack(path: Path, payload: bytes) -> dict:
     """What `torch.save` packed, if it is nothing but tensors and plain Python values."""
     try:
         return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)

@@ -10,7 +10,7 @@ from effdl.utils.distributed import Group, threads, world_size
 from effdl.utils.errors import UserError
 from effdl.utils.seeding import make_deterministic
 
-AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
 DEFAULT_THREADS = torch.get_num_threads()
 
 
@@ -32,8 +32,8 @@ class Device:
 
     def autocast(self) -> AbstractContextManager:
         """Mixed precision, if asked for (Micikevicius et al. 2018)."""
-        mixed = self.precision in AMP
-        return torch.autocast(self.torch_device.type, AMP[self.precision]) if mixed else nullcontext()
+        mixed = self.precision in _AMP
+        return torch.autocast(self.torch_device.type, _AMP[self.precision]) if mixed else nullcontext()
 
     def move(self, model: nn.Module) -> nn.Module:
         """Move a model to the device, in its memory layout."""

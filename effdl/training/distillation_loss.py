@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 @runtime_checkable
-class DistillationLoss(Protocol):
+class _DistillationLoss(Protocol):
     """A ``torch.nn.Module`` that turns the loss of a batch into that of a distillation.
 
     A method makes one for every training that it applies to: ``method(student, trainer, *, level, ...)``, marked with
@@ -37,7 +37,7 @@ def checked(made: object) -> nn.Module:
     Raises:
         TypeError: it is not; says what is missing.
     """
-    if not isinstance(made, nn.Module) or not isinstance(made, DistillationLoss):
+    if not isinstance(made, nn.Module) or not isinstance(made, _DistillationLoss):
         raise TypeError(
             f"{type(made).__name__} is no distillation loss: it must be a torch.nn.Module with"
             " forward(images, targets, logits, loss) and close()"

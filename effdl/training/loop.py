@@ -33,7 +33,7 @@ from effdl.utils.distributed import from_main, gathered, is_main, world_size
 from effdl.utils.errors import RunError
 from effdl.utils.seeding import derive_seed
 
-READ_INTERVAL_S = 0.25
+_READ_INTERVAL_S = 0.25
 
 
 def fit(
@@ -74,10 +74,10 @@ def fit(
             epoch, began = recipe.first_epoch + len(rows), perf_counter()
             torch.manual_seed(derive_seed(seed, epoch))
             with meter.phase() as used, peak_memory(device.torch_device) as memory, sync_batch_statistics():
-                row = train_epoch(state, data, epoch, [r["val_loss"] for r in rows if "val_loss" in r], callbacks)
+                row = _train_epoch(state, data, epoch, [r["val_loss"] for r in rows if "val_loss" in r], callbacks)
                 if data.val is not None:
-                    row |= from_main(lambda: validate(state.kept, data, recipe, device))
-            used, peak = sum(gathered(used)), largest(gathered(memory.bytes))
+                    row |= from_main(lambda: _validate(state.kept, data, recipe, device))
+            used, peak = sum(gathered(used)), _largest(gathered(memory.bytes))
             cost = {"duration_s": perf_counter() - began, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
             rows = [*rows, {"epoch": len(rows) + 1, **row, **cost, "memory_peak_bytes": peak}]
             state.remember(rows)
@@ -94,7 +94,7 @@ def fit(
     return unified(state.result())
 
 
-def train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float], callbacks: Callbacks) -> dict:
+def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float], callbacks: Callbacks) -> dict:
     """One pass over the training split; returns its mean loss, accuracy, speed and last learning rate."""
     recipe, device = state.recipe, state.device
     state.model.train()
@@ -130,9 +130,9 @@ def train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float
             sums += torch.stack([loss.to(dtype) * len(labels), (logits.argmax(1) == labels).sum()])
         seen += len(labels)
         if perf_counter() >= due:
-            callbacks.batch_end(batch_of(sums, seen, index + 1, steps, perf_counter() - began))
-            due = perf_counter() + READ_INTERVAL_S
-    last = batch_of(mean(sums), seen, steps, steps, perf_counter() - began)
+            callbacks.batch_end(_batch_of(sums, seen, index + 1, steps, perf_counter() - began))
+            due = perf_counter() + _READ_INTERVAL_S
+    last = _batch_of(mean(sums), seen, steps, steps, perf_counter() - began)
     callbacks.batch_end(last)
     return {
         "loss": last.loss,
@@ -143,12 +143,12 @@ def train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float
     }
 
 
-def largest(values: list[int | None]) -> int | None:
+def _largest(values: list[int | None]) -> int | None:
     """The largest value, unknown if one is."""
     return None if None in values else max(values)
 
 
-def batch_of(sums: Tensor, seen: int, step: int, steps: int, seconds: float) -> Batch:
+def _batch_of(sums: Tensor, seen: int, step: int, steps: int, seconds: float) -> Batch:
     """Where the epoch stands after the batch `step` of `steps`.
 
     Args:
@@ -165,7 +165,7 @@ def batch_of(sums: Tensor, seen: int, step: int, steps: int, seconds: float) -> 
     return Batch(step, steps, loss / seen, correct / seen, world_size() * seen / seconds)
 
 
-def validate(model: nn.Module, data: Data, recipe: Recipe, device: Device) -> dict:
+def _validate(model: nn.Module, data: Data, recipe: Recipe, device: Device) -> dict:
     """Loss and top-1 accuracy on the validation split."""
     found = accuracy(model, normalized_batches(data.val, data, recipe.eval_batch_size, device.torch_device), (1,))
     if not math.isfinite(found["loss"]):

@@ -40,10 +40,10 @@ def share(whole: Tensor) -> Tensor:
 
 def gather(part: Tensor) -> Tensor:
     """Concatenate the parts (n, ...) of all processes to (n x processes, ...). Every part gets its gradient."""
-    return part if world_size() == 1 else Gather.apply(part)
+    return part if world_size() == 1 else _Gather.apply(part)
 
 
-class Gather(torch.autograd.Function):
+class _Gather(torch.autograd.Function):
     """The concatenated parts of all processes, by rank."""
 
     @staticmethod
@@ -89,14 +89,14 @@ def unified(module: nn.Module) -> nn.Module:
 
 def sync_batch_statistics() -> AbstractContextManager:
     """A context in which batch norm and dropout treat the images of this process as a part of the whole batch."""
-    return SyncBatchStatistics() if world_size() > 1 else nullcontext()
+    return _SyncBatchStatistics() if world_size() > 1 else nullcontext()
 
 
-class SyncBatchStatistics(TorchFunctionMode):
+class _SyncBatchStatistics(TorchFunctionMode):
     """Replaces the functions batch_norm and dropout in training, whichever module calls them."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        return REPLACED.get(function, function)(*args, **(kwargs or {}))
+        return _REPLACED.get(function, function)(*args, **(kwargs or {}))
 
 
 def batch_norm(
@@ -135,4 +135,4 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
     return x * share(F.dropout(torch.cat([torch.ones_like(x)] * world_size()), p))
 
 
-REPLACED = {F.batch_norm: batch_norm, F.dropout: dropout}
+_REPLACED = {F.batch_norm: batch_norm, F.dropout: dropout}

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from effdl.utils.errors import RunError
 
-T = TypeVar("T")
-PATIENCE = timedelta(days=7)  # time limit for the others while the first process measures
+_T = TypeVar("T")
+_PATIENCE = timedelta(days=7)  # time limit for the others while the first process measures
 
 
 class Followed(RunError):
@@ -48,7 +48,7 @@ def is_main() -> bool:
     return Group.rank == 0
 
 
-def from_main(function: Callable[[], T]) -> T:
+def from_main(function: Callable[[], _T]) -> _T:
     """Call `function` in the first process only and return its result in all; the others wait without using the CPU."""
     if Group.size == 1:
         return function()
@@ -59,7 +59,7 @@ def from_main(function: Callable[[], T]) -> T:
     return found[0]
 
 
-def main_first(function: Callable[[], T]) -> T:
+def main_first(function: Callable[[], _T]) -> _T:
     """Call `function` in the first process, which fills caches, then in the others, and return its result."""
     if Group.size == 1:
         return function()
@@ -68,7 +68,7 @@ def main_first(function: Callable[[], T]) -> T:
     return found if is_main() else function()
 
 
-def gathered(value: T) -> list[T]:
+def gathered(value: _T) -> list[_T]:
     """The values of all processes, by rank."""
     if Group.size == 1:
         return [value]
@@ -98,7 +98,7 @@ def join() -> None:
     Group.store = store
     Group.local_rank, Group.local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend, store=store, rank=Group.rank, world_size=Group.size, timeout=PATIENCE)
+    distributed.init_process_group(backend, store=store, rank=Group.rank, world_size=Group.size, timeout=_PATIENCE)
 
 
 def together(command: Callable[[], int]) -> int:
@@ -114,7 +114,7 @@ def together(command: Callable[[], int]) -> int:
         except Followed:
             return 1
     if code:
-        ended_by(RunError("it failed"))
+        _ended_by(RunError("it failed"))
     else:
         from torch import distributed
 
@@ -135,30 +135,30 @@ def ending_together() -> Iterator[None]:
     except BaseException as error:
         if Group.size == 1 or isinstance(error, Followed):
             raise
-        process, interrupted, reason = ended_by(error)
+        process, interrupted, reason = _ended_by(error)
         if process != Group.rank:
             raise (KeyboardInterrupt() if interrupted else Followed(f"process {process}: {reason}")) from error
-        if is_lost_connection(error):
+        if _is_lost_connection(error):
             raise RunError(reason) from error
         raise
 
 
-def ended_by(error: BaseException) -> tuple[int, bool, str]:
+def _ended_by(error: BaseException) -> tuple[int, bool, str]:
     """The rank of the process that ended first, whether it was interrupted, and the reason; may be this process."""
-    mine = json.dumps([Group.rank, isinstance(error, KeyboardInterrupt), last_words(error)])
+    mine = json.dumps([Group.rank, isinstance(error, KeyboardInterrupt), _last_words(error)])
     try:
         return tuple(json.loads(Group.store.compare_set("end", "", mine)))
     except RuntimeError:  # the process that hosts the store is gone
         return tuple(json.loads(mine))
 
 
-def is_lost_connection(error: BaseException) -> bool:
+def _is_lost_connection(error: BaseException) -> bool:
     """Whether Gloo or NCCL raised an error because another process is gone."""
     return type(error).__name__.startswith("Dist") or (type(error) is RuntimeError and "onnection" in str(error))
 
 
-def last_words(error: BaseException) -> str:
+def _last_words(error: BaseException) -> str:
     """The reason why a process ends with an error."""
-    if is_lost_connection(error):
+    if _is_lost_connection(error):
         return "another process of this run was killed, or cannot be reached"
     return str(error) or repr(error)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from effdl.utils.errors import RunError
 
-TEMPORARY = ".tmp"  # suffix of the name of an incomplete file
+_TEMPORARY = ".tmp"  # suffix of the name of an incomplete file
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -15,7 +15,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     temporary = None
     try:
         prefix = f".{path.name}."
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=prefix, suffix=TEMPORARY, delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=prefix, suffix=_TEMPORARY, delete=False) as file:
             temporary = Path(file.name)
             file.write(data)
             file.flush()
@@ -69,5 +69,5 @@ def write_rows(path: Path, rows: list[dict]) -> None:
 
 def sweep_temporary(folder: Path) -> None:
     """Delete the temporary files that interrupted calls of `write_atomic` left in a folder."""
-    for path in folder.glob(f".*{TEMPORARY}"):
+    for path in folder.glob(f".*{_TEMPORARY}"):
         path.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class Notes(logging.Handler):
+class _Notes(logging.Handler):
     """A handler that passes warnings without tracebacks to `show`."""
 
     def __init__(self, show: Callable[[str], None]):
@@ -24,7 +24,7 @@ def logging_to(path: Path, show: Callable[[str], None]) -> Iterator[None]:
     file = logging.FileHandler(path)
     file.handleError = lambda record: None  # a full disk is reported when results are written
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    handlers = [("effdl", file), ("effdl", Notes(show)), ("py.warnings", file)]
+    handlers = [("effdl", file), ("effdl", _Notes(show)), ("py.warnings", file)]
     logging.getLogger("effdl").setLevel(logging.INFO)
     logging.getLogger("effdl").propagate = False  # Hydra's own handler would print all of it
     logging.captureWarnings(True)

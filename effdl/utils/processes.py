@@ -6,7 +6,7 @@ import socket
 import time
 from pathlib import Path
 
-FRESH_S = 600  # a run writes at least once per epoch
+_FRESH_S = 600  # a run writes at least once per epoch
 
 
 def process_start(pid: int) -> str | None:
@@ -35,4 +35,4 @@ def is_alive(run: dict) -> bool:
 
 def is_fresh(folder: Path) -> bool:
     """Whether a file in a folder was written recently, the only sign of a process on another machine."""
-    return any(path.stat().st_mtime > time.time() - FRESH_S for path in folder.iterdir())
+    return any(path.stat().st_mtime > time.time() - _FRESH_S for path in folder.iterdir())

@@ -102,7 +102,7 @@ def test_a_run_is_not_resumed_on_other_data(effdl):
     run = Path("run/run.json")
     run.write_text(json.dumps(json.loads(run.read_text()) | {"status": "interrupted"}))
     Image.new("RGB", (8, 8), (255, 255, 255)).save("images/a/0.png")
-    load._load.cache_clear()  # another process would not have it
+    load.cached_load.cache_clear()  # another process would not have it
     code, _, error = effdl(*arguments, "resume=true")
     assert code == 2
     assert "holds a run on other data" in error

@@ -21,8 +21,8 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def decodings(monkeypatch):
     """The number of times a whole set was decoded, as a list that grows."""
-    calls, decode = [], module._decode_all
-    monkeypatch.setattr(module, "_decode_all", lambda streamed: calls.append(1) or decode(streamed))
+    calls, decode = [], module.decode_all
+    monkeypatch.setattr(module, "decode_all", lambda streamed: calls.append(1) or decode(streamed))
     return calls
 
 

@@ -49,12 +49,12 @@ def attention(
                 f" {tuple(maps[left])} and {tuple(teacher_maps[right])}: attention needs maps of more than one pixel"
                 " (compression=[hints] and [relational] do without)"
             )
-    return AttentionTransfer(
+    return _AttentionTransfer(
         Features(student, [left for left, _ in pairs]), Teacher(teacher, [right for _, right in pairs]), beta
     )
 
 
-class AttentionTransfer(FeatureLoss):
+class _AttentionTransfer(FeatureLoss):
     """The distillation loss of attention transfer."""
 
     def __init__(self, student: Features, teacher: Teacher, beta: float):

@@ -19,7 +19,7 @@ class Features:
     def __init__(self, model: nn.Module, layers: list[str], *, inputs: bool = False):
         self.layers = layers
         self.latest: dict[str, Tensor] = {}
-        keep = keep_input if inputs else keep_output
+        keep = _keep_input if inputs else _keep_output
         with ExitStack() as hooks:
             for name in layers:
                 hooks.enter_context(forward_hooks([model.get_submodule(name)], keep(self.latest, name)))
@@ -72,7 +72,7 @@ class FeatureLoss(nn.Module):
 
 
 # Hooks are functions, not methods: a copy of a model (a running average) shares them instead of copying what they hold.
-def keep_output(latest: dict[str, Tensor], name: str) -> Callable:
+def _keep_output(latest: dict[str, Tensor], name: str) -> Callable:
     """A forward hook that stores a layer's output under its name."""
 
     def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
@@ -81,7 +81,7 @@ def keep_output(latest: dict[str, Tensor], name: str) -> Callable:
     return hook
 
 
-def keep_input(latest: dict[str, Tensor], name: str) -> Callable:
+def _keep_input(latest: dict[str, Tensor], name: str) -> Callable:
     """A forward hook that stores a layer's first input under its name."""
 
     def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:

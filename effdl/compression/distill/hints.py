@@ -41,7 +41,7 @@ def hints(
     wanted = [ends[len(ends) // 2]] if student_layers is None else student_layers
     pairs = pair_layers(maps, teacher_maps, wanted, teacher_layers, "compression.hints")
     adapters = [nn.Conv2d(maps[left][0], teacher_maps[right][0], 1) for left, right in pairs]
-    return Hints(
+    return _Hints(
         Features(student, [left for left, _ in pairs]),
         Teacher(teacher, [right for _, right in pairs]),
         nn.ModuleList(adapters).to(trainer.device.torch_device),
@@ -49,7 +49,7 @@ def hints(
     )
 
 
-class Hints(FeatureLoss):
+class _Hints(FeatureLoss):
     """The distillation loss of hints; `adapters` are 1x1 convolutions, which act as linear layers on vectors."""
 
     def __init__(self, student: Features, teacher: Teacher, adapters: nn.ModuleList, weight: float):

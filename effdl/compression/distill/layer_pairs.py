@@ -13,11 +13,11 @@ from effdl.models.surgery import last_layer
 from effdl.nn.hooks import forward_hooks
 from effdl.utils.errors import UserError
 
-Maps = dict[str, torch.Size]  # shape (C, H, W) of the output, by the name of the layer
+_Maps = dict[str, torch.Size]  # shape (C, H, W) of the output, by the name of the layer
 
 
 def pair_layers(
-    student: Maps, teacher: Maps, student_layers: list[str], teacher_layers: list[str] | None, key: str
+    student: _Maps, teacher: _Maps, student_layers: list[str], teacher_layers: list[str] | None, key: str
 ) -> list[tuple[str, str]]:
     """Pairs of the names of a student layer and a teacher layer.
 
@@ -31,10 +31,10 @@ def pair_layers(
     Raises:
         UserError: a pattern matches no layer, or the lists have different lengths.
     """
-    left = matching(student_layers, student, f"{key}.student_layers", "student")
+    left = _matching(student_layers, student, f"{key}.student_layers", "student")
     if teacher_layers is None:
-        return [(name, nearest(name, student, teacher)) for name in left]
-    right = matching(teacher_layers, teacher, f"{key}.teacher_layers", "teacher")
+        return [(name, _nearest(name, student, teacher)) for name in left]
+    right = _matching(teacher_layers, teacher, f"{key}.teacher_layers", "teacher")
     if len(left) != len(right):
         raise UserError(
             f"{key}: {len(left)} layers of the student ({', '.join(left)}) cannot learn from {len(right)} of the"
@@ -43,7 +43,7 @@ def pair_layers(
     return list(zip(left, right, strict=True))
 
 
-def matching(patterns: list[str], maps: Maps, key: str, whose: str) -> list[str]:
+def _matching(patterns: list[str], maps: _Maps, key: str, whose: str) -> list[str]:
     """The layers that match any of the patterns, in order of execution; UserError if a pattern matches none."""
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in maps):
@@ -51,7 +51,7 @@ def matching(patterns: list[str], maps: Maps, key: str, whose: str) -> list[str]
     return [name for name in maps if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def stage_ends(maps: Maps) -> list[str]:
+def stage_ends(maps: _Maps) -> list[str]:
     """The last layer of every stage, which is a run of layers with maps of the same size.
 
     In a residual network these are the outputs of its groups of blocks. Maps of one pixel count as vectors; a network
@@ -61,25 +61,25 @@ def stage_ends(maps: Maps) -> list[str]:
     return [[*group][-1] for _, group in groupby(stages, stages.get)]
 
 
-def nearest(name: str, student: Maps, teacher: Maps) -> str:
+def _nearest(name: str, student: _Maps, teacher: _Maps) -> str:
     """The end of the teacher's stage whose map is nearest in size to that of a student layer, then nearest in depth."""
-    ends, depth = stage_ends(teacher), position(name, student)
+    ends, depth = stage_ends(teacher), _position(name, student)
     pixels = prod(student[name][1:])
-    return min(ends, key=lambda end: (abs(log(prod(teacher[end][1:]) / pixels)), abs(position(end, teacher) - depth)))
+    return min(ends, key=lambda end: (abs(log(prod(teacher[end][1:]) / pixels)), abs(_position(end, teacher) - depth)))
 
 
-def position(name: str, maps: Maps) -> float:
+def _position(name: str, maps: _Maps) -> float:
     """The depth of a layer, from 0 to 1 (the last layer before the logits)."""
     return ([*maps].index(name) + 1) / len(maps)
 
 
 @torch.no_grad()
-def output_maps(model: nn.Module, input_shape: tuple[int, int, int], device: torch.device) -> Maps:
+def output_maps(model: nn.Module, input_shape: tuple[int, int, int], device: torch.device) -> _Maps:
     """Shapes (C, H, W) of the outputs of a model's layers for one image, up to its last layer, in order of execution.
 
     A layer with children comes after them. Layers before the first one with parameters are left out.
     """
-    maps: Maps = {}
+    maps: _Maps = {}
     model = copy.deepcopy(model).eval()  # what the first forward pass of a model sets up stays out of the original
     names = {module: name for name, module in model.named_modules() if name and "parametrizations" not in name}
 

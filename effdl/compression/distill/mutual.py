@@ -34,10 +34,10 @@ def mutual(
         weight: factor on the divergence; 1 in the paper.
     """
     peer = trainer.fresh_model() if trainer.dense is None else copy.deepcopy(trainer.dense).requires_grad_(True)
-    return Mutual(trainer.device.move(peer).train(), temperature, weight, trainer.recipe.label_smoothing)
+    return _Mutual(trainer.device.move(peer).train(), temperature, weight, trainer.recipe.label_smoothing)
 
 
-class Mutual(nn.Module):
+class _Mutual(nn.Module):
     """The distillation loss of two networks; the peer is a submodule, so that it is trained, too."""
 
     def __init__(self, peer: nn.Module, temperature: float, weight: float, label_smoothing: float):

@@ -34,7 +34,7 @@ def relational(
             should be at most about 256.
     """
     teacher = trainer.teacher(level)
-    return Relational(
+    return _Relational(
         Features(student, [last_layer(student)[0]], inputs=True),
         Teacher(teacher, [last_layer(teacher)[0]], inputs=True),
         distance,
@@ -42,7 +42,7 @@ def relational(
     )
 
 
-class Relational(FeatureLoss):
+class _Relational(FeatureLoss):
     """The distillation loss of relational distillation."""
 
     def __init__(self, student: Features, teacher: Teacher, distance: float, angle: float):
@@ -61,17 +61,17 @@ class Relational(FeatureLoss):
 
 def distances(embeddings: Tensor) -> Tensor:
     """Distances (n, n) between embeddings (n, d), divided by the mean distance of two different ones (equation 6)."""
-    found = differences(embeddings).norm(dim=2)
+    found = _differences(embeddings).norm(dim=2)
     pairs = len(found) * (len(found) - 1)
     return found * pairs / found.sum().clamp(min=1e-12)
 
 
 def angles(embeddings: Tensor) -> Tensor:
     """Cosines (n, n, n) of the angles between images i and k, seen from image j, as [j, i, k] (equation 9)."""
-    directions = F.normalize(differences(embeddings), dim=2)
+    directions = F.normalize(_differences(embeddings), dim=2)
     return directions @ directions.transpose(1, 2)
 
 
-def differences(embeddings: Tensor) -> Tensor:
+def _differences(embeddings: Tensor) -> Tensor:
     """Differences (n, n, d) of embeddings (n, d): ``[j, i]`` is embedding i - embedding j."""
     return embeddings[None] - embeddings[:, None]

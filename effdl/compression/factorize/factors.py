@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from effdl.nn.weight_uses import Positions
 
-SWEEPS = 5  # iterations of higher-order orthogonal iteration, which starts near its fixed point
+_SWEEPS = 5  # iterations of higher-order orthogonal iteration, which starts near its fixed point
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def svd(layer: nn.Linear | nn.Conv2d, positions: Positions) -> Factors:
     Linear (N, C) to (r, C) and (N, r) (Denton et al. 2014, section 3.2); convolution to one of the same kernel size
     with r outputs, and a 1x1 (the shapes of Zhang et al. 2016, "Accelerating very deep convolutional networks").
     """
-    weight = exact(layer)
+    weight = _exact(layer)
     u, s, vh = torch.linalg.svd(weight.flatten(1), full_matrices=False)
     (outputs, _), (_, inputs) = u.shape, vh.shape
 
@@ -43,11 +43,11 @@ def svd(layer: nn.Linear | nn.Conv2d, positions: Positions) -> Factors:
         first = (root[:, None] * vh[:rank]).view(rank, *weight.shape[1:])
         last = (u[:, :rank] * root).view(outputs, rank, *(1 for _ in weight.shape[2:]))
         if isinstance(layer, nn.Linear):
-            return nn.Sequential(linear(layer, first), linear(layer, last, layer.bias))
-        return nn.Sequential(convolution(layer, first, (0, 1)), convolution(layer, last, bias=layer.bias))
+            return nn.Sequential(_linear(layer, first), _linear(layer, last, layer.bias))
+        return nn.Sequential(_convolution(layer, first, (0, 1)), _convolution(layer, last, bias=layer.bias))
 
     return Factors(
-        (fractions(s.square()),),
+        (_fractions(s.square()),),
         lambda rank: (rank * inputs, rank * outputs),
         (positions.outputs, positions.outputs),
         build,
@@ -60,7 +60,7 @@ def tucker(layer: nn.Conv2d, positions: Positions) -> Factors:
     Kim et al. 2016, "Compression of deep convolutional neural networks", section 3.1. Ranks are (r_out, r_in); a mode
     of full rank needs no factor (Tucker-1 in that section).
     """
-    kernel = exact(layer)
+    kernel = _exact(layer)
     outputs, inputs, *window = kernel.shape
     area = window[0] * window[1]
 
@@ -71,10 +71,10 @@ def tucker(layer: nn.Conv2d, positions: Positions) -> Factors:
         kernels = [*before, (core, (0, 1)), *after]
         biases = [*(None for _ in kernels[1:]), layer.bias]
         parts = zip(kernels, biases, strict=True)
-        return nn.Sequential(*(convolution(layer, part, axes, bias) for (part, axes), bias in parts))
+        return nn.Sequential(*(_convolution(layer, part, axes, bias) for (part, axes), bias in parts))
 
     return Factors(
-        tuple(fractions(spectrum(kernel.transpose(0, mode).flatten(1))[0]) for mode in (0, 1)),
+        tuple(_fractions(_spectrum(kernel.transpose(0, mode).flatten(1))[0]) for mode in (0, 1)),
         lambda rank_out, rank_in: (
             rank_in * inputs * (rank_in < inputs),
             rank_out * rank_in * area,
@@ -90,7 +90,7 @@ def spatial(layer: nn.Conv2d, positions: Positions) -> Factors:
 
     Jaderberg et al. 2014, scheme 2; the solution by SVD is in Tai et al. 2016, "CNNs with low-rank regularization".
     """
-    kernel = exact(layer)
+    kernel = _exact(layer)
     outputs, inputs, height, width = kernel.shape
     u, s, vh = torch.linalg.svd(kernel.permute(1, 2, 0, 3).reshape(inputs * height, outputs * width), False)
 
@@ -98,10 +98,10 @@ def spatial(layer: nn.Conv2d, positions: Positions) -> Factors:
         root = s[:rank].sqrt()
         columns = (u[:, :rank] * root).T.view(rank, inputs, height, 1)
         rows = (root[:, None] * vh[:rank]).view(rank, outputs, 1, width).transpose(0, 1)
-        return nn.Sequential(convolution(layer, columns, (0,)), convolution(layer, rows, (1,), layer.bias))
+        return nn.Sequential(_convolution(layer, columns, (0,)), _convolution(layer, rows, (1,), layer.bias))
 
     return Factors(
-        (fractions(s.square()),),
+        (_fractions(s.square()),),
         lambda rank: (rank * inputs * height, rank * outputs * width),
         (positions.between, positions.outputs),
         build,
@@ -116,44 +116,44 @@ def tucker2(kernel: Tensor, rank_out: int, rank_in: int) -> tuple[Tensor, Tensor
     Higher-order orthogonal iteration from the truncated higher-order SVD (De Lathauwer et al. 2000, "On the best
     rank-1 and rank-(R1, ..., RN) approximation of higher-order tensors", algorithm 4.2).
     """
-    v = basis(kernel.transpose(0, 1), rank_in)
-    for _ in range(SWEEPS):
-        u = basis(torch.einsum("nchw,ci->nihw", kernel, v), rank_out)
-        v = basis(torch.einsum("nchw,no->cohw", kernel, u), rank_in)
+    v = _basis(kernel.transpose(0, 1), rank_in)
+    for _ in range(_SWEEPS):
+        u = _basis(torch.einsum("nchw,ci->nihw", kernel, v), rank_out)
+        v = _basis(torch.einsum("nchw,no->cohw", kernel, u), rank_in)
     return u, torch.einsum("nchw,no,ci->oihw", kernel, u, v), v
 
 
-def basis(tensor: Tensor, rank: int) -> Tensor:
+def _basis(tensor: Tensor, rank: int) -> Tensor:
     """Leading left singular vectors (rows, rank) of a tensor unfolded along mode 1; the identity at full rank."""
     if rank == len(tensor):
         return torch.eye(rank, dtype=tensor.dtype)
-    return spectrum(tensor.flatten(1))[1][:, :rank]
+    return _spectrum(tensor.flatten(1))[1][:, :rank]
 
 
-def spectrum(matrix: Tensor) -> tuple[Tensor, Tensor]:
+def _spectrum(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Squared singular values of a matrix (rows, columns), descending, and its left singular vectors as columns."""
     values, vectors = torch.linalg.eigh(matrix @ matrix.T)
     return values.flip(0).clamp(min=0), vectors.flip(1)
 
 
-def fractions(values: Tensor) -> Tensor:
+def _fractions(values: Tensor) -> Tensor:
     """Values divided by their sum; zeros if all values are zero."""
     return values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
 
 
-def exact(layer: nn.Module) -> Tensor:
+def _exact(layer: nn.Module) -> Tensor:
     """The weight as float64 on the CPU, so that the factors do not depend on the device of the model."""
     return layer.weight.detach().to("cpu", torch.float64)
 
 
-def linear(layer: nn.Linear, weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+def _linear(layer: nn.Linear, weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
     """A linear layer with this weight (outputs, inputs)."""
     with torch.device("meta"):  # leaves the state of the random generators as it is
         new = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
-    return filled(new, layer, weight, bias)
+    return _filled(new, layer, weight, bias)
 
 
-def convolution(layer: nn.Conv2d, kernel: Tensor, axes: tuple[int, ...] = (), bias: Tensor | None = None) -> nn.Conv2d:
+def _convolution(layer: nn.Conv2d, kernel: Tensor, axes: tuple[int, ...] = (), bias: Tensor | None = None) -> nn.Conv2d:
     """A convolution with this kernel, and along `axes` (0: height, 1: width) the layer's stride, padding, dilation."""
 
     def along(values: tuple[int, int], neutral: int) -> tuple[int, ...]:
@@ -170,10 +170,10 @@ def convolution(layer: nn.Conv2d, kernel: Tensor, axes: tuple[int, ...] = (), bi
             bias=bias is not None,
             padding_mode=layer.padding_mode,
         )
-    return filled(new, layer, kernel, bias)
+    return _filled(new, layer, kernel, bias)
 
 
-def filled(new: nn.Module, layer: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
+def _filled(new: nn.Module, layer: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
     """Set the weight and bias of a new layer, with the device, dtype and memory format of the layer it replaces."""
     last = layer.weight.dim() == 4 and layer.weight.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if last and not layer.weight.is_contiguous() else torch.contiguous_format

@@ -16,9 +16,9 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, dic
     weight = next(model.parameters())
     images = torch.zeros(1, *input_shape, dtype=weight.dtype, device=weight.device)
     total, positions = count_positions(model, images)
-    return total, {module: of for (module, _), (of, *_) in positions.items() if is_plain(module)}
+    return total, {module: of for (module, _), (of, *_) in positions.items() if _is_plain(module)}
 
 
-def is_plain(module: nn.Module) -> bool:
+def _is_plain(module: nn.Module) -> bool:
     """Whether a module is a linear layer or a convolution that a sequence of smaller ones can replace."""
     return type(module) is nn.Linear or (type(module) is nn.Conv2d and module.groups == 1)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 # Exponents of 2 between which bisection seeks the price: the loss that weighs as much as the cost of all layers.
-LOWEST, HIGHEST = -30, 60
-NOISE = 2.0**LOWEST  # gains (of squared relative error) up to this one count as rounding errors
+_LOWEST, _HIGHEST = -30, 60
+_NOISE = 2.0**_LOWEST  # gains (of squared relative error) up to this one count as rounding errors
 
 
 def by_ratio(spectra: Sequence[Tensor], level: float) -> tuple[int, ...]:
@@ -59,7 +59,7 @@ def allocate(costs: list[Tensor], losses: list[Tensor], budget: int) -> list[int
     def left(options: list[int]) -> int:
         return budget - sum(int(cost[option]) for cost, option in zip(costs, options, strict=True))
 
-    chosen, low, high = [int(cost.argmin()) for cost in costs], LOWEST, HIGHEST
+    chosen, low, high = [int(cost.argmin()) for cost in costs], _LOWEST, _HIGHEST
     for _ in range(60):
         middle = (low + high) / 2
         options = at(2.0**middle)
@@ -67,10 +67,10 @@ def allocate(costs: list[Tensor], losses: list[Tensor], budget: int) -> list[int
             chosen, high = options, middle
         else:
             low = middle
-    return spend(costs, losses, chosen, left(chosen))
+    return _spend(costs, losses, chosen, left(chosen))
 
 
-def spend(costs: list[Tensor], losses: list[Tensor], chosen: list[int], left: int) -> list[int]:
+def _spend(costs: list[Tensor], losses: list[Tensor], chosen: list[int], left: int) -> list[int]:
     """Spend what is left of a budget on better options, the option with the largest gain first."""
     while True:
         best = [
@@ -79,7 +79,7 @@ def spend(costs: list[Tensor], losses: list[Tensor], chosen: list[int], left: in
         ]
         gains = [float(loss[old] - loss[new]) for loss, old, new in zip(losses, chosen, best, strict=True)]
         layer = max(range(len(gains)), key=gains.__getitem__, default=None)
-        if layer is None or gains[layer] <= NOISE:
+        if layer is None or gains[layer] <= _NOISE:
             return chosen
         left -= int(costs[layer][best[layer]] - costs[layer][chosen[layer]])
         chosen = [*chosen[:layer], best[layer], *chosen[layer + 1 :]]

@@ -21,7 +21,7 @@ Rule = Literal["ratio", "energy", "macs", "params"]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class _Candidate:
     """A layer that may be replaced by factors."""
 
     name: str
@@ -81,22 +81,22 @@ def factorized(
     plain = [(name, module) for name, module in model.named_modules() if module in positions]
     out = excluded([name for name, _ in plain], exclude)
     possible = [(name, module, factors_of(module, positions[module])) for name, module in plain if name not in out]
-    candidates = [Candidate(name, layer, positions[layer], factors) for name, layer, factors in possible if factors]
+    candidates = [_Candidate(name, layer, positions[layer], factors) for name, layer, factors in possible if factors]
     if rank is not None:
         ranks = [fixed(candidate.factors.spectra, rank) for candidate in candidates]
     elif by in totals:
-        ranks = within_budget(candidates, level, by, totals[by])
+        ranks = _within_budget(candidates, level, by, totals[by])
     else:
         rule = {"ratio": by_ratio, "energy": by_energy}[by]
         ranks = [rule(candidate.factors.spectra, level) for candidate in candidates]
     pairs = zip(candidates, ranks, strict=True)
     chosen = [(candidate, ranks) for candidate, ranks in pairs if ranks and candidate.saves(ranks)]
-    report(chosen, len(plain), totals)
-    return with_modules(model, {candidate.layer: candidate.factors.build(*ranks) for candidate, ranks in chosen})
+    _report(chosen, len(plain), totals)
+    return _with_modules(model, {candidate.layer: candidate.factors.build(*ranks) for candidate, ranks in chosen})
 
 
-def within_budget(
-    candidates: list[Candidate], level: float, by: Literal["macs", "params"], total: int
+def _within_budget(
+    candidates: list[_Candidate], level: float, by: Literal["macs", "params"], total: int
 ) -> list[tuple[int, ...] | None]:
     """Ranks by which at least the fraction `level` of `total` is removed; None for a layer that is not replaced.
 
@@ -126,7 +126,7 @@ def within_budget(
     return [tuple(ranks[option].tolist()) if option < len(ranks) else None for ranks, option in pairs]
 
 
-def with_modules(model: nn.Module, modules: dict[nn.Module, nn.Module]) -> nn.Module:
+def _with_modules(model: nn.Module, modules: dict[nn.Module, nn.Module]) -> nn.Module:
     """Replace modules of a model, in place; a module that occurs twice is replaced at both."""
     for parent in list(model.modules()):
         for name, child in parent._modules.items():
@@ -135,7 +135,7 @@ def with_modules(model: nn.Module, modules: dict[nn.Module, nn.Module]) -> nn.Mo
     return modules.get(model, model)
 
 
-def report(chosen: list[tuple[Candidate, tuple[int, ...]]], layers: int, totals: dict[str, int]) -> None:
+def _report(chosen: list[tuple[_Candidate, tuple[int, ...]]], layers: int, totals: dict[str, int]) -> None:
     """Log which layers are replaced, and the fraction of the model's MACs and parameters that is left."""
     kept = {
         key: 1 - sum(getattr(candidate, key) - candidate.costs(ranks)[key] for candidate, ranks in chosen) / total

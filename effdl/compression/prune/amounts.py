@@ -24,11 +24,11 @@ def layer_amounts(names: list[str], exclude: list[str], path: str | None) -> lis
         UserError: a pattern or a name matches no layer, or the file cannot be read or has other content.
     """
     out = excluded(names, exclude)
-    found = dict.fromkeys(names, EQUAL) if path is None else read_amounts(path, names)
+    found = dict.fromkeys(names, EQUAL) if path is None else _read_amounts(path, names)
     return [0.0 if name in out else found.get(name, 0.0) for name in names]
 
 
-def read_amounts(path: str, names: list[str]) -> dict[str, float]:
+def _read_amounts(path: str, names: list[str]) -> dict[str, float]:
     """Read the amounts in a file and check them; UserError if they are wrong."""
     try:
         amounts = json.loads(Path(path).expanduser().read_text())

@@ -10,12 +10,12 @@ from effdl.compression.prune.dependency import LAYERS, Group, Side
 from effdl.nn.weight_uses import count_positions, uses
 
 Target = Literal["filters", "params", "macs"]
-OUTPUTS = ("out_channels", "out_features", "num_features", "num_parameters")  # of convolutions, linear layers, norms
-INPUTS = ("in_channels", "in_features")
+_OUTPUTS = ("out_channels", "out_features", "num_features", "num_parameters")  # of convolutions, linear layers, norms
+_INPUTS = ("in_channels", "in_features")
 
 
 @dataclass(frozen=True)
-class Part:
+class _Part:
     """The cost of one module: `product` is proportional to inputs times outputs, `linear` to the outputs."""
 
     inputs: int
@@ -32,11 +32,11 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Costs:
+class _Costs:
     """The `total` cost of a model, and the parts of it that become smaller when filters are removed."""
 
     total: int
-    parts: dict[nn.Module, Part]
+    parts: dict[nn.Module, _Part]
 
     def without(self, removed: Counter[Side]) -> int:
         """The total after so many inputs and outputs of modules are removed."""
@@ -46,7 +46,7 @@ class Costs:
         )
 
 
-def costs(model: nn.Module, images: Tensor, target: Target, groups: list[Group]) -> Costs:
+def costs(model: nn.Module, images: Tensor, target: Target, groups: list[Group]) -> _Costs:
     """The costs of a model, which must be in eval mode.
 
     Args:
@@ -59,32 +59,34 @@ def costs(model: nn.Module, images: Tensor, target: Target, groups: list[Group])
     if target == "filters":
         everything = sum((take for group in groups for take in group.takes), Counter())
         own = {module: everything[module, "out"] for module in modules if isinstance(module, LAYERS)}
-        return Costs(sum(own.values()), {module: part(module, 0, width(module, OUTPUTS)) for module in own})
+        return _Costs(sum(own.values()), {module: _part(module, 0, _width(module, _OUTPUTS)) for module in own})
     if target == "params":
-        parts = {module: part(module, weights(module), parameters(module) - weights(module)) for module in modules}
-        return Costs(parameters(model), parts)
+        parts = {module: _part(module, _weights(module), _parameters(module) - _weights(module)) for module in modules}
+        return _Costs(_parameters(model), parts)
     total, positions = count_positions(model, images)
     macs = {
-        module: weights(module) * uses(module, of) for (module, name), (of, *_) in positions.items() if name == "weight"
+        module: _weights(module) * uses(module, of)
+        for (module, name), (of, *_) in positions.items()
+        if name == "weight"
     }
-    return Costs(total, {module: part(module, macs.get(module, 0), 0) for module in modules})
+    return _Costs(total, {module: _part(module, macs.get(module, 0), 0) for module in modules})
 
 
-def part(module: nn.Module, product: int, linear: int) -> Part:
+def _part(module: nn.Module, product: int, linear: int) -> _Part:
     """The cost of a module with its present inputs and outputs."""
-    return Part(width(module, INPUTS), width(module, OUTPUTS), product, linear)
+    return _Part(_width(module, _INPUTS), _width(module, _OUTPUTS), product, linear)
 
 
-def width(module: nn.Module, names: tuple[str, ...]) -> int:
+def _width(module: nn.Module, names: tuple[str, ...]) -> int:
     """The number of a module's inputs or outputs: its first attribute among `names`, or 1 if it has none of them."""
     return next((getattr(module, name) for name in names if hasattr(module, name)), 1)
 
 
-def parameters(module: nn.Module) -> int:
+def _parameters(module: nn.Module) -> int:
     """Number of all parameters."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def weights(module: nn.Module) -> int:
+def _weights(module: nn.Module) -> int:
     """The number of weights of a convolution or linear layer, without biases; 0 for other modules."""
     return module.weight.numel() if isinstance(module, LAYERS) else 0

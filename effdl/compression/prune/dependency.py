@@ -19,7 +19,7 @@ from effdl.nn.layers import CONVOLUTIONS
 from effdl.utils.errors import UserError
 
 LAYERS = (*CONVOLUTIONS, nn.Linear)
-FLATTENINGS = (
+_FLATTENINGS = (
     4  # one before a linear layer counts twice; with more, the number of indices explodes (windowed attention)
 )
 Side = tuple[nn.Module, str]  # a layer, and "in" or "out": its inputs or its outputs
@@ -52,18 +52,18 @@ def library() -> ModuleType:
     return torch_pruning
 
 
-class ShortcutPruner:
+class _ShortcutPruner:
     """Pruner for torch-pruning that removes the inputs and the outputs of a `ZeroPadShortcut` independently."""
 
     def prune_in_channels(self, shortcut: ZeroPadShortcut, indices: list[int]) -> nn.Module:
         """Remove inputs; outputs that read a removed input become zero."""
         index = {old: new for new, old in enumerate(sorted(set(range(shortcut.inputs)) - set(indices)))}
-        return rewire(shortcut, len(index), [index.get(source, -1) for source in sources(shortcut)])
+        return _rewire(shortcut, len(index), [index.get(source, -1) for source in _sources(shortcut)])
 
     def prune_out_channels(self, shortcut: ZeroPadShortcut, indices: list[int]) -> nn.Module:
         """Remove outputs; the other outputs keep their sources."""
-        kept = [source for output, source in enumerate(sources(shortcut)) if output not in set(indices)]
-        return rewire(shortcut, shortcut.inputs, kept)
+        kept = [source for output, source in enumerate(_sources(shortcut)) if output not in set(indices)]
+        return _rewire(shortcut, shortcut.inputs, kept)
 
     def get_in_channels(self, shortcut: ZeroPadShortcut) -> int:
         return shortcut.inputs
@@ -77,19 +77,19 @@ class ShortcutPruner:
     get_out_channel_groups = get_in_channel_groups
 
 
-def sources(shortcut: ZeroPadShortcut) -> list[int]:
+def _sources(shortcut: ZeroPadShortcut) -> list[int]:
     """The input channel that each output channel reads, or -1 if it is zero."""
     padded = [*range(shortcut.inputs), *[-1] * (shortcut.outputs - shortcut.inputs)]
     return padded if shortcut.sources is None else list(shortcut.sources)
 
 
-def rewire(shortcut: ZeroPadShortcut, inputs: int, sources: list[int]) -> nn.Module:
+def _rewire(shortcut: ZeroPadShortcut, inputs: int, sources: list[int]) -> nn.Module:
     """Change the number of inputs of a shortcut and the sources of its outputs; in place."""
     shortcut.__init__(inputs, len(sources), shortcut.stride, sources)
     return shortcut
 
 
-def traced(model: nn.Module, images: Tensor) -> Any:
+def _traced(model: nn.Module, images: Tensor) -> Any:
     """The dependency graph of a model; UserError if torch-pruning cannot build it, or not in a reasonable time."""
     graph = library().DependencyGraph()
     try:
@@ -100,7 +100,7 @@ def traced(model: nn.Module, images: Tensor) -> Any:
                 forward_fn=lambda model, images: (
                     model(images) + 0
                 ),  # so that the last layer is not itself the output node
-                customized_pruners={ZeroPadShortcut: ShortcutPruner()},
+                customized_pruners={ZeroPadShortcut: _ShortcutPruner()},
                 verbose=False,
             )
     except Exception as error:  # of any type, depending on the structure of the model
@@ -108,7 +108,7 @@ def traced(model: nn.Module, images: Tensor) -> Any:
     mappings = [
         mapping for node in graph.module2node.values() for dep in node.dependencies for mapping in dep.index_mapping
     ]
-    if sum(type(mapping).__name__ == "_FlattenIndexMapping" for mapping in mappings) > FLATTENINGS:
+    if sum(type(mapping).__name__ == "_FlattenIndexMapping" for mapping in mappings) > _FLATTENINGS:
         raise UserError("filters: torch-pruning cannot follow this model: it reshapes its channels many times")
     return graph
 
@@ -119,7 +119,7 @@ class Dependencies:
     def __init__(self, model: nn.Module, images: Tensor) -> None:
         self.model, self.device = model, images.device
         self.names = {module: name for name, module in model.named_modules()}
-        self.graph = traced(model, images)
+        self.graph = _traced(model, images)
         kinds = library().ops.OPTYPE
         # Attention; norms over channels, whose statistics a removed channel would change; parameters outside of layers;
         # the logits
@@ -149,7 +149,7 @@ class Dependencies:
                 for dependency, indices in self._subgroup(group, units):
                     layer, side = self._side(dependency)
                     if layer in self.names:
-                        erase(model.get_submodule(self.names[layer]), side, indices)
+                        _erase(model.get_submodule(self.names[layer]), side, indices)
         return model.to(self.device)
 
     def _subgroup(self, group: Group, units: list[int]) -> Any:
@@ -161,7 +161,7 @@ class Dependencies:
         return dependency.target.module, "out" if self.graph.is_out_channel_pruning_fn(dependency.handler) else "in"
 
     def _group(self, name: str, parts: Any, sides: list[Side]) -> Group:
-        together = max((layer.groups for layer, _ in sides if splits(layer)), default=1)
+        together = max((layer.groups for layer, _ in sides if _splits(layer)), default=1)
         filters = len(parts[0].idxs)
         units = [list(range(first, filters, filters // together)) for first in range(filters // together)]
         takes = [Counter() for _ in units]
@@ -171,20 +171,22 @@ class Dependencies:
         return Group(name, parts, units, takes)
 
 
-def splits(layer: nn.Module) -> bool:
+def _splits(layer: nn.Module) -> bool:
     """Whether a layer is a grouped convolution that is not depthwise."""
     return isinstance(layer, CONVOLUTIONS) and 1 < layer.groups < layer.out_channels
 
 
-def erase(layer: nn.Module, side: str, indices: list[int]) -> None:
+def _erase(layer: nn.Module, side: str, indices: list[int]) -> None:
     """Set inputs or outputs of a layer to zero."""
     weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
     if isinstance(layer, ZeroPadShortcut):
-        gone = {index for index, source in enumerate(sources(layer)) if (index if side == "out" else source) in indices}
-        rewire(layer, layer.inputs, [-1 if index in gone else source for index, source in enumerate(sources(layer))])
+        gone = {
+            index for index, source in enumerate(_sources(layer)) if (index if side == "out" else source) in indices
+        }
+        _rewire(layer, layer.inputs, [-1 if index in gone else source for index, source in enumerate(_sources(layer))])
     elif side == "out":
         for tensor in (weight, bias):
             if tensor is not None:
                 tensor[indices] = 0
-    elif weight is not None and weight.ndim > 1 and not splits(layer):
+    elif weight is not None and weight.ndim > 1 and not _splits(layer):
         weight[:, indices] = 0

@@ -16,7 +16,7 @@ from effdl.compression.prune.structured_pruner import Scope, Score, StructuredPr
 from effdl.config.types import Count, Fraction, Natural, Positive, SpeedUp
 from effdl.training.trainer import Trainer
 
-Criterion = Literal["l1", "l2", "bn", "taylor"]
+_Criterion = Literal["l1", "l2", "bn", "taylor"]
 
 
 @compression_method("structure", check_removal)
@@ -26,7 +26,7 @@ def filters(
     *,
     level: Fraction | SpeedUp | None,
     target: Target,
-    criterion: Criterion,
+    criterion: _Criterion,
     images: Count,
     scope: Scope,
     round_to: Count,
@@ -58,12 +58,12 @@ def filters(
     pruner = StructuredPruner(trainer.input_shape, target if level < 1 else "macs", scope, round_to, exclude, amounts)
     before, share = pruner.cost(model), 1 - level if level < 1 else 1 / level
     for done in range(1, rounds + 1):
-        model = pruner.down_to(model, before * share ** (done / rounds), score(criterion, model, trainer, images))
+        model = pruner.down_to(model, before * share ** (done / rounds), _score(criterion, model, trainer, images))
         model = trainer.fit(model, epochs=epochs, lr_scale=lr_scale)
     return model
 
 
-def score(criterion: Criterion, model: nn.Module, trainer: Trainer, images: int) -> Score:
+def _score(criterion: _Criterion, model: nn.Module, trainer: Trainer, images: int) -> Score:
     """The importance of torch-pruning for a criterion; ``taylor`` also computes the gradients of the model."""
     importance = library().importance
     if criterion == "taylor":

@@ -19,7 +19,7 @@ from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
 
 
-def check_pattern(model: nn.Module, level: str, exclude: list[str], skip_first: bool) -> set[str]:
+def _check_pattern(model: nn.Module, level: str, exclude: list[str], skip_first: bool) -> set[str]:
     """Check that a pattern can be applied to a model; return the names of the layers that are not pruned.
 
     Raises:
@@ -29,11 +29,11 @@ def check_pattern(model: nn.Module, level: str, exclude: list[str], skip_first: 
     layers = list(weights(model))
     names = [name for name, _, _ in layers]
     alone = excluded(names, exclude) | set(names[:1] if skip_first else [])
-    check_inputs(layers, alone, level, size)
+    _check_inputs(layers, alone, level, size)
     return alone
 
 
-@compression_method("mask", check_pattern)
+@compression_method("mask", _check_pattern)
 def nm(
     model: nn.Module,
     trainer: Trainer,
@@ -62,12 +62,12 @@ def nm(
         UserError: there is no such pattern, or M does not divide the number of inputs of a layer.
     """
     kept, size = parse(level)
-    alone = check_pattern(model, level, exclude, skip_first)
+    alone = _check_pattern(model, level, exclude, skip_first)
     train = Retraining(trainer, retrain, rewind_epoch, epochs, lr_scale)
     for (name, module, attribute), scores in zip(list(weights(model)), criterion(model, trainer), strict=True):
         if name not in alone:
             scores = scores.where(getattr(module, attribute) != 0, -torch.inf)  # zeros stay zero and count as pruned
-            keep = topk_mask_in_groups(scores, kept, size, inputs_of(module, attribute)[0])
+            keep = topk_mask_in_groups(scores, kept, size, _inputs_of(module, attribute)[0])
             mask_of(module, attribute).keep.logical_and_(keep)
     return train(model)
 
@@ -80,15 +80,15 @@ def parse(pattern: str) -> tuple[int, int]:
     return kept, size
 
 
-def inputs_of(module: nn.Module, attribute: str) -> tuple[int, int]:
+def _inputs_of(module: nn.Module, attribute: str) -> tuple[int, int]:
     """The dimension of a weight along which the inputs of one output lie, and their number."""
     weight = getattr(module, attribute)  # that of a transposed convolution has the inputs first
     return (0, weight.shape[0] // module.groups) if isinstance(module, TRANSPOSED) else (1, weight.shape[1])
 
 
-def check_inputs(layers: list[tuple[str, nn.Module, str]], alone: set[str], level: str, size: int) -> None:
+def _check_inputs(layers: list[tuple[str, nn.Module, str]], alone: set[str], level: str, size: int) -> None:
     """Check that M divides the number of inputs of every layer that is pruned; UserError if not."""
-    inputs = {name: inputs_of(module, attribute)[1] for name, module, attribute in layers if name not in alone}
+    inputs = {name: _inputs_of(module, attribute)[1] for name, module, attribute in layers if name not in alone}
     if odd := {name: number for name, number in inputs.items() if number % size}:
         raise UserError(
             f"prune={level}: {size} does not divide the inputs of {', '.join(f'{n} ({k})' for n, k in odd.items())}; "

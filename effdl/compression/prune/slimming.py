@@ -47,7 +47,7 @@ def slimming(
         UserError: the model has no batch norm, torch-pruning is not installed, a pattern matches no layer, or the level
             cannot be reached.
     """
-    if not scales(model):
+    if not _scales(model):
         raise UserError("slimming needs a model with batch norm; this one has none (compression=[filters] needs none)")
     pruner = StructuredPruner(trainer.input_shape, target if level < 1 else "macs", "global", round_to, exclude)
     budget = pruner.cost(model) * (1 - level if level < 1 else 1 / level)
@@ -55,12 +55,12 @@ def slimming(
         model,
         epochs=sparse_epochs,
         lr_scale=sparse_lr_scale,
-        penalty=lambda model: strength * sum(scale.abs().sum() for scale in scales(model)),
+        penalty=lambda model: strength * sum(scale.abs().sum() for scale in _scales(model)),
     )
     model = pruner.down_to(model, budget, library().importance.BNScaleImportance(normalizer=None))
     return trainer.fit(model, epochs=epochs, lr_scale=lr_scale)
 
 
-def scales(model: nn.Module) -> list[Tensor]:
+def _scales(model: nn.Module) -> list[Tensor]:
     """The scales of all batch norms (gamma in the paper)."""
     return [module.weight for module in model.modules() if isinstance(module, _BatchNorm) and module.affine]

@@ -19,9 +19,9 @@ from effdl.nn.layers import check_exclude
 from effdl.utils.errors import RunError, UserError
 
 Scope = Literal["layer", "global"]
-Block = tuple[int, list[int]]  # index of a group, and the units of it that are removed at once
+_Block = tuple[int, list[int]]  # index of a group, and the units of it that are removed at once
 Score = Callable[[Any], Tensor | None]  # an importance of torch-pruning: scores the filters of a group
-TOLERANCE = 1e-3  # largest error of the logits after removing filters, relative to the largest logit
+_TOLERANCE = 1e-3  # largest error of the logits after removing filters, relative to the largest logit
 log = logging.getLogger(__name__)
 
 
@@ -61,16 +61,18 @@ class StructuredPruner:
         dependencies, images = self._dependencies(model)
         removable = self._groups(dependencies)
         scored = [(group, amount, score(group.parts)) for group, amount in removable]
-        scored = [(group, amount, unit_scores(group, values)) for group, amount, values in scored if values is not None]
+        scored = [
+            (group, amount, _unit_scores(group, values)) for group, amount, values in scored if values is not None
+        ]
         if not scored:
             raise UserError("criterion=bn: no removable filter is followed by a batch norm; take l1, l2 or taylor")
         groups, amounts, scores = zip(*scored, strict=True)
         cost = costs(model, images[:1], self.target, [group for group, _ in removable])
-        multiples = [unit_multiple(group, self.round_to) for group in groups]
+        multiples = [_unit_multiple(group, self.round_to) for group in groups]
         blocks = removal_order(scores, multiples, self.scope if self.amounts is None else "layer", amounts)
 
-        def left(blocks: list[Block]) -> int:
-            return cost.without(sum_of(groups[number].takes[unit] for number, units in blocks for unit in units))
+        def left(blocks: list[_Block]) -> int:
+            return cost.without(_sum_of(groups[number].takes[unit] for number, units in blocks for unit in units))
 
         if left(blocks) > budget:
             raise UserError(
@@ -86,7 +88,7 @@ class StructuredPruner:
         masked = dependencies.masked(removed)
         for group, units in removed:
             dependencies.remove(group, units)
-        verify_removal(model, masked, images)
+        _verify_removal(model, masked, images)
         log.info("filters: %s from %d to %d", self.target, cost.total, left(chosen))
         return model
 
@@ -97,7 +99,7 @@ class StructuredPruner:
 
     def _groups(self, dependencies: Dependencies) -> list[tuple[Group, float]]:
         """The groups whose filters can be removed, each with its amount."""
-        layers = layer_names(dependencies.model)
+        layers = _layer_names(dependencies.model)
         amount_of = dict(zip(layers, layer_amounts(layers, self.exclude, self.amounts), strict=True))
         groups = dependencies.groups({name for name, amount in amount_of.items() if amount == 0})
         if not groups:
@@ -106,7 +108,7 @@ class StructuredPruner:
         return [(group, min(amount_of[dependencies.names[layer]] for layer in group.layers())) for group in groups]
 
 
-def fewest(blocks: list[Block], enough: Callable[[list[Block]], bool]) -> list[Block]:
+def fewest(blocks: list[_Block], enough: Callable[[list[_Block]], bool]) -> list[_Block]:
     """The shortest sequence of blocks, from the first on, that is enough, without those that it does not need because
     of a later, larger block. Of each group the last blocks are left out first.
     """
@@ -129,17 +131,17 @@ def check_removal(model: nn.Module, exclude: list[str], amounts: str | None = No
     """
     library()
     check_exclude(model, exclude)
-    layer_amounts(layer_names(model), [], amounts)
+    layer_amounts(_layer_names(model), [], amounts)
 
 
-def layer_names(model: nn.Module) -> list[str]:
+def _layer_names(model: nn.Module) -> list[str]:
     """The names of the layers that have filters."""
     return [name for name, module in model.named_modules() if isinstance(module, LAYERS)]
 
 
 def removal_order(
     scores: Sequence[Tensor], multiples: list[int], scope: Scope, amounts: Sequence[float] | None = None
-) -> list[Block]:
+) -> list[_Block]:
     """The order in which blocks of units are removed.
 
     After every block the number of units that are left of a group is a positive multiple of its multiple. Of equal
@@ -166,17 +168,17 @@ def removal_order(
     return [(number, units) for _, number, units in sorted(blocks, key=lambda block: block[0])]
 
 
-def unit_scores(group: Group, scores: Tensor) -> Tensor:
+def _unit_scores(group: Group, scores: Tensor) -> Tensor:
     """The mean score of the filters of each unit; NaN (of a dead layer) counts as zero."""
     return torch.stack([scores[unit].mean() for unit in group.units]).nan_to_num().cpu()
 
 
-def unit_multiple(group: Group, round_to: int) -> int:
+def _unit_multiple(group: Group, round_to: int) -> int:
     """The number of units of which every multiple has a number of filters that is a multiple of `round_to`."""
     return round_to // math.gcd(round_to, len(group.units[0]))
 
 
-def sum_of(counters: Any) -> Counter:
+def _sum_of(counters: Any) -> Counter:
     """The sum of counters."""
     total: Counter = Counter()
     for counter in counters:
@@ -185,10 +187,10 @@ def sum_of(counters: Any) -> Counter:
 
 
 @torch.no_grad()
-def verify_removal(model: nn.Module, masked: nn.Module, images: Tensor) -> None:
+def _verify_removal(model: nn.Module, masked: nn.Module, images: Tensor) -> None:
     """Check that removing filters has the effect of setting them to zero, and that the model can be stored."""
     logits, expected = model(images), masked(images)
-    if not torch.allclose(logits, expected, rtol=0, atol=TOLERANCE * float(expected.abs().max().clamp(min=1e-3))):
+    if not torch.allclose(logits, expected, rtol=0, atol=_TOLERANCE * float(expected.abs().max().clamp(min=1e-3))):
         raise RunError(
             "filters: this model's layers depend on each other in a way that is not understood; exclude those layers "
             "whose channels are reshaped, split or shuffled"

@@ -15,10 +15,10 @@ from effdl.nn.layers import weights
 from effdl.nn.mask import mask_of
 from effdl.training.trainer import Trainer
 
-RAMP = 0.75  # the part of a gradual training in which sparsity grows; in the rest masks are constant
+_RAMP = 0.75  # the part of a gradual training in which sparsity grows; in the rest masks are constant
 
 
-def check_amounts(model: nn.Module, exclude: list[str], amounts: str | None) -> list[float]:
+def _check_amounts(model: nn.Module, exclude: list[str], amounts: str | None) -> list[float]:
     """Check that patterns and amounts can be applied to a model; return the amount of each layer.
 
     Raises:
@@ -27,7 +27,7 @@ def check_amounts(model: nn.Module, exclude: list[str], amounts: str | None) -> 
     return layer_amounts([name for name, _, _ in weights(model)], exclude, amounts)
 
 
-@compression_method("mask", check_amounts)
+@compression_method("mask", _check_amounts)
 def prune(
     model: nn.Module,
     trainer: Trainer,
@@ -66,25 +66,25 @@ def prune(
     Raises:
         UserError: a pattern matches no layer, the file does not have amounts of layers, or the level cannot be reached.
     """
-    shares = check_amounts(model, exclude, amounts)
+    shares = _check_amounts(model, exclude, amounts)
     masker = Masker(trainer, criterion, passes, scope if amounts is None else "layer", shares)
     masker.check_level(model, level)
     train = Retraining(trainer, retrain, rewind_epoch, epochs, lr_scale)
     if schedule == "gradual":
-        return gradual(model, masker, train, level, rounds)
+        return _gradual(model, masker, train, level, rounds)
     if schedule == "soft":
-        return soft(model, masker, train, level)
-    return iterative(model, masker, train, level, rounds if schedule == "iterative" else 1)
+        return _soft(model, masker, train, level)
+    return _iterative(model, masker, train, level, rounds if schedule == "iterative" else 1)
 
 
-def iterative(model: nn.Module, masker: Masker, train: Retraining, level: float, rounds: int) -> nn.Module:
+def _iterative(model: nn.Module, masker: Masker, train: Retraining, level: float, rounds: int) -> nn.Module:
     """Alternate pruning, each time the same fraction of what is left, and training (Han et al. 2015, section 3.4)."""
     for target in geometric(sparsity(model), level, rounds):
         model = train(masker.hold(model, target))
     return model
 
 
-def gradual(model: nn.Module, masker: Masker, train: Retraining, level: float, rounds: int) -> nn.Module:
+def _gradual(model: nn.Module, masker: Masker, train: Retraining, level: float, rounds: int) -> nn.Module:
     """Prune in `rounds` steps within one training (Zhu & Gupta 2017, "To prune, or not to prune")."""
     before, done = sparsity(model), 0
     for (_, module, name), amount in zip(list(weights(model)), masker.amounts, strict=True):
@@ -93,7 +93,7 @@ def gradual(model: nn.Module, masker: Masker, train: Retraining, level: float, r
 
     def after_update(model: nn.Module, progress: float) -> None:
         nonlocal done
-        due = min(math.floor(progress / RAMP * rounds), rounds)
+        due = min(math.floor(progress / _RAMP * rounds), rounds)
         if due > done:  # repeated after a resume; a model that has the sparsity does not change
             done = due
             masker.hold(model, cubic(before, level, due / rounds))
@@ -101,7 +101,7 @@ def gradual(model: nn.Module, masker: Masker, train: Retraining, level: float, r
     return masker.hold(train(model, after_update), level)  # in case the training stopped early
 
 
-def soft(model: nn.Module, masker: Masker, train: Retraining, level: float) -> nn.Module:
+def _soft(model: nn.Module, masker: Masker, train: Retraining, level: float) -> nn.Module:
     """Set the weights of lowest score to zero after every epoch but train them on; mask them after the training.
 
     This is the idea of He et al. 2018, "Soft Filter Pruning for Accelerating Deep Convolutional Neural Networks",

@@ -21,7 +21,7 @@ from effdl.nn.mask import under_mask
 from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
 
-STATISTICS_IMAGES, STATISTICS_BATCH = 1024, 128  # for the statistics of batch norms after the training
+_STATISTICS_IMAGES, _STATISTICS_BATCH = 1024, 128  # for the statistics of batch norms after the training
 
 
 def check_layers(model: nn.Module, first_last: bool) -> None:
@@ -57,7 +57,7 @@ def train_quantized(
     for module, name in inner_weights(model, first_last):
         parametrize.register_parametrization(module, name, quantizer(getattr(module, name)))
     model = trainer.fit(model, epochs=epochs, lr_scale=lr_scale)
-    return renew_statistics(model, trainer) if trainer.recipe.ema else model
+    return _renew_statistics(model, trainer) if trainer.recipe.ema else model
 
 
 @compression_method("values", check_layers)
@@ -97,20 +97,20 @@ def binary(
         model,
         epochs=trainer.recipe.epochs if epochs is None else epochs,
         lr_scale=lr_scale,
-        after_update=clip_masters,
+        after_update=_clip_masters,
     )
     for module in model.modules():
         if isinstance(module, Binary):
             module.stochastic = False
-    return renew_statistics(model, trainer) if stochastic or trainer.recipe.ema else model
+    return _renew_statistics(model, trainer) if stochastic or trainer.recipe.ema else model
 
 
-def renew_statistics(model: nn.Module, trainer: Trainer) -> nn.Module:
+def _renew_statistics(model: nn.Module, trainer: Trainer) -> nn.Module:
     """Compute the statistics of all batch norms again, on calibration batches; in place.
 
     The weights in the training were others than those now, if signs were drawn or are those of averaged weights.
     """
-    batches = trainer.calibration_batches(STATISTICS_IMAGES, STATISTICS_BATCH)
+    batches = trainer.calibration_batches(_STATISTICS_IMAGES, _STATISTICS_BATCH)
     update_bn([batch for batch in batches if len(batch[1]) == len(batches[0][1])], model)
     return model
 
@@ -155,7 +155,7 @@ def to_master(stored: Tensor, weight: Tensor) -> None:
     stored.div_(mean if mean > 0 else 1.0).clamp_(-1, 1)
 
 
-def clip_masters(model: nn.Module, progress: float) -> None:
+def _clip_masters(model: nn.Module, progress: float) -> None:
     """Clip the master weights to [-1, 1] (section 2.4, algorithm 1); called after every update."""
     for module in model.modules():
         if parametrize.is_parametrized(module):

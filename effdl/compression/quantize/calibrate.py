@@ -14,8 +14,8 @@ from effdl.utils.errors import RunError
 
 Calibration = Literal["minmax", "percentile", "entropy", "mse"]
 BINS = 2048
-STRIDE = 8  # distance, in bins, between the thresholds that are tried
-CHUNK = 1 << 22  # values that are binned at a time
+_STRIDE = 8  # distance, in bins, between the thresholds that are tried
+_CHUNK = 1 << 22  # values that are binned at a time
 
 
 @dataclass(frozen=True)
@@ -35,28 +35,28 @@ class Histogram:
     def with_values(self, x: Tensor) -> "Histogram":
         """A histogram that also counts the values of a tensor of any shape, which must lie within the range."""
         counts, per_unit = self.counts.clone(), len(self.counts) / (self.high - self.low or 1.0)
-        for part in x.detach().flatten().split(CHUNK):
+        for part in x.detach().flatten().split(_CHUNK):
             bins = ((part - self.low) * per_unit).long().clamp_(0, len(counts) - 1)
             counts += torch.bincount(bins, minlength=len(counts)).cpu()
         return replace(self, counts=counts)
 
 
-Range = tuple[float, float]
+_Range = tuple[float, float]
 
 
-def percentile_range(histogram: Histogram, percentile: float) -> Range:
+def percentile_range(histogram: Histogram, percentile: float) -> _Range:
     """The range outside of which (100 - percentile) % of the values lie, equally many at each end that is not zero.
 
     Percentiles are those of the histogram, with linear interpolation within a bin.
     """
     tail = (1 - percentile / 100) / (2 if histogram.low < 0 < histogram.high else 1)
     return (
-        quantile(histogram, tail) if histogram.low < 0 else 0.0,
-        quantile(histogram, 1 - tail) if histogram.high > 0 else 0.0,
+        _quantile(histogram, tail) if histogram.low < 0 else 0.0,
+        _quantile(histogram, 1 - tail) if histogram.high > 0 else 0.0,
     )
 
 
-def quantile(histogram: Histogram, fraction: float) -> float:
+def _quantile(histogram: Histogram, fraction: float) -> float:
     """The value below which a fraction (0 to 1) of the values lies."""
     cumulated = torch.cat([torch.zeros(1, dtype=torch.float64), histogram.counts.cumsum(0)])
     target = fraction * cumulated[-1].item()
@@ -66,7 +66,7 @@ def quantile(histogram: Histogram, fraction: float) -> float:
     return histogram.low + position * (histogram.high - histogram.low) / len(histogram.counts)
 
 
-def entropy_range(histogram: Histogram) -> Range:
+def entropy_range(histogram: Histogram) -> _Range:
     """The threshold at which quantizing changes the distribution least, by Kullback-Leibler divergence.
 
     Migacz 2017, "8-bit Inference with TensorRT", slides 38 to 40: on absolute values, with 128 levels; 256 if there
@@ -74,7 +74,7 @@ def entropy_range(histogram: Histogram) -> Range:
     """
     folded, levels = absolute(histogram), 128 if histogram.low < 0 < histogram.high else 256
     folded.counts[0] = folded.counts[1]  # zeros have a code of their own and are not spread over a level
-    bins = min(range(levels, BINS + 1, STRIDE), key=lambda bins: divergence(folded.counts, bins, levels))
+    bins = min(range(levels, BINS + 1, _STRIDE), key=lambda bins: divergence(folded.counts, bins, levels))
     threshold = bins / BINS * folded.high
     return max(histogram.low, -threshold), min(histogram.high, threshold)
 
@@ -106,13 +106,13 @@ def divergence(counts: Tensor, bins: int, levels: int) -> float:
     return (p * (p / q).log()).sum().item()
 
 
-def mse_range(histogram: Histogram) -> Range:
+def mse_range(histogram: Histogram) -> _Range:
     """The range with the smallest squared error of its 256 codes, among 1 % to 100 % of the whole range."""
     candidates = [(histogram.low * part / 100, histogram.high * part / 100) for part in range(1, 101)]
     return min(candidates, key=lambda limits: squared_error(histogram, limits))
 
 
-def squared_error(histogram: Histogram, limits: Range) -> float:
+def squared_error(histogram: Histogram, limits: _Range) -> float:
     """Sum of the squared errors of the values of a histogram when they are quantized to 8 bits within limits."""
     scale, zero_point = affine(*limits)
     scale = torch.tensor(scale, dtype=torch.float64)
@@ -149,10 +149,10 @@ def calibrate(
     """
     images = [images for images, _ in batches]
     quantizers = {name: m for name, m in model.named_modules() if isinstance(m, ActivationQuantizer)}
-    ranges = extremes(model, images, quantizers)
+    ranges = _extremes(model, images, quantizers)
     if method != "minmax":
         find = {"percentile": lambda h: percentile_range(h, percentile), "entropy": entropy_range, "mse": mse_range}
-        found = histograms(model, images, ranges)
+        found = _histograms(model, images, ranges)
         ranges = {quantizer: find[method](histogram) for quantizer, histogram in found.items()}
     for quantizer, limits in ranges.items():
         scale, zero_point = affine(*limits)
@@ -160,32 +160,32 @@ def calibrate(
         quantizer.zero_point.fill_(zero_point)
 
 
-def extremes(model: nn.Module, images: list[Tensor], quantizers: dict[str, nn.Module]) -> dict[nn.Module, Range]:
+def _extremes(model: nn.Module, images: list[Tensor], quantizers: dict[str, nn.Module]) -> dict[nn.Module, _Range]:
     """Smallest and largest input of each quantizer, at most and at least zero; RunError if one is not finite."""
     ends = {quantizer: torch.zeros(2) for quantizer in quantizers.values()}  # minus the smallest, and the largest
 
     def note(quantizer: nn.Module, x: Tensor) -> None:
         ends[quantizer] = ends[quantizer].maximum(torch.stack([-x.min(), x.max()]).float().cpu())
 
-    observe(model, images, ends, note)
+    _observe(model, images, ends, note)
     for name, quantizer in quantizers.items():
         if not ends[quantizer].isfinite().all():
             raise RunError(f"{name}: activations are not finite, and cannot be quantized")
     return {quantizer: (-low.item(), high.item()) for quantizer, (low, high) in ends.items()}
 
 
-def histograms(model: nn.Module, images: list[Tensor], ranges: dict[nn.Module, Range]) -> dict[nn.Module, Histogram]:
+def _histograms(model: nn.Module, images: list[Tensor], ranges: dict[nn.Module, _Range]) -> dict[nn.Module, Histogram]:
     """A histogram of the inputs of each quantizer over its range."""
     found = {q: Histogram(*limits, torch.zeros(BINS, dtype=torch.float64)) for q, limits in ranges.items()}
 
     def note(quantizer: nn.Module, x: Tensor) -> None:
         found[quantizer] = found[quantizer].with_values(x)
 
-    observe(model, images, ranges, note)
+    _observe(model, images, ranges, note)
     return found
 
 
-def observe(model: nn.Module, images: list[Tensor], quantizers: Iterable[nn.Module], note: Callable) -> None:
+def _observe(model: nn.Module, images: list[Tensor], quantizers: Iterable[nn.Module], note: Callable) -> None:
     """Run a model on images and call ``note(quantizer, input)``; the quantizers pass their input on unchanged."""
 
     def hook(quantizer: nn.Module, arguments: tuple, output: Tensor) -> Tensor:

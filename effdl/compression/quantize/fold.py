@@ -10,7 +10,7 @@ from effdl.nn.call_graph import Call, CallGraph
 from effdl.nn.layers import plain_type
 from effdl.nn.mask import under_mask
 
-NORM_OF = {nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Linear: nn.BatchNorm1d}
+_NORM_OF = {nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Linear: nn.BatchNorm1d}
 
 
 def foldable_norms(graph: CallGraph) -> dict[str, str]:
@@ -18,16 +18,16 @@ def foldable_norms(graph: CallGraph) -> dict[str, str]:
     pairs = {}
     for call in graph.calls:
         reader = graph.only_reader(call)
-        if reader and foldable(call, reader.module) and graph.times[call.module] == graph.times[reader.module] == 1:
+        if reader and _foldable(call, reader.module) and graph.times[call.module] == graph.times[reader.module] == 1:
             pairs[call.name] = reader.name
     return pairs
 
 
-def foldable(call: Call, norm: nn.Module) -> bool:
+def _foldable(call: Call, norm: nn.Module) -> bool:
     """Whether a norm is a batch norm with running statistics over the dimension (1) of the outputs of a layer."""
     kind = plain_type(call.module)
     same_dimension = kind is not nn.Linear or call.dimensions == 2
-    return kind in NORM_OF and type(norm) is NORM_OF[kind] and norm.running_mean is not None and same_dimension
+    return kind in _NORM_OF and type(norm) is _NORM_OF[kind] and norm.running_mean is not None and same_dimension
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from effdl.compression.method import compression_method
 from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
 
-DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @compression_method("conversion")
@@ -22,7 +22,7 @@ def half(model: nn.Module, trainer: Trainer, *, level: Literal["fp16", "bf16"]) 
     Raises:
         UserError: a value is beyond the range of the format.
     """
-    model = model.to(DTYPES[level])
+    model = model.to(_DTYPES[level])
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise UserError(f"quantize={level}: {name} has values beyond its range; allowed here is bf16")

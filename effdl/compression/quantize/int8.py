@@ -29,7 +29,7 @@ from effdl.nn.quantizers import (
 from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
 
-Percentile = Annotated[float, Field(gt=50, le=100)]
+_Percentile = Annotated[float, Field(gt=50, le=100)]
 
 
 def check_quantizable(model: nn.Module, first_last: bool) -> None:
@@ -53,7 +53,7 @@ def int8(
     *,
     level: Literal["int8"],
     calibration: Calibration,
-    percentile: Percentile,
+    percentile: _Percentile,
     images: Count,
     per_channel: bool,
     reduce_range: bool,
@@ -76,14 +76,14 @@ def int8(
             sums of two products saturate at 16 bits, and the deployed model is less accurate than this one.
         first_last: whether the first and the last layer are quantized, too.
     """
-    layers, norms = insert_calibrated_quantizers(
+    layers, norms = _insert_calibrated_quantizers(
         model, trainer.calibration_batches(images), calibration, percentile, first_last
     )
     for layer, norm in norms:
-        fold_away(model, layer, norm)
+        _fold_away(model, layer, norm)
     for quantized in layers:
-        quantize_weight(quantized.layer, 7 if reduce_range else 8, per_channel, learn=False)
-    return fit_integers(model, layers)
+        _quantize_weight(quantized.layer, 7 if reduce_range else 8, per_channel, learn=False)
+    return _fit_integers(model, layers)
 
 
 @compression_method("conversion", check_quantizable)
@@ -93,7 +93,7 @@ def int8_aware(
     *,
     level: Literal["int8"],
     calibration: Calibration,
-    percentile: Percentile,
+    percentile: _Percentile,
     images: Count,
     reduce_range: bool,
     first_last: bool,
@@ -114,21 +114,21 @@ def int8_aware(
         epochs: number of epochs of training; None: half as many as the run has.
         lr_scale: factor on the run's learning rate.
     """
-    layers, norms = insert_calibrated_quantizers(
+    layers, norms = _insert_calibrated_quantizers(
         model, trainer.calibration_batches(images), calibration, percentile, first_last
     )
     for quantized in layers:
-        quantize_weight(quantized.layer, 7 if reduce_range else 8, per_channel=True, learn=learn_scales)
+        _quantize_weight(quantized.layer, 7 if reduce_range else 8, per_channel=True, learn=learn_scales)
     for module in model.modules():
         if isinstance(module, ActivationQuantizer):
             module.scale.requires_grad_(learn_scales)
     model = trainer.fit(model, epochs=epochs, lr_scale=lr_scale, after_update=keep_scales_positive)
     for layer, norm in norms:
-        fold_away(model, layer, norm)
-    return fit_integers(model, layers)
+        _fold_away(model, layer, norm)
+    return _fit_integers(model, layers)
 
 
-def insert_calibrated_quantizers(
+def _insert_calibrated_quantizers(
     model: nn.Module,
     batches: list[tuple[Tensor, Tensor]],
     calibration: Calibration,
@@ -152,30 +152,30 @@ def insert_calibrated_quantizers(
     return layers, norms
 
 
-def quantize_weight(layer: nn.Module, bits: int, per_channel: bool, learn: bool) -> None:
+def _quantize_weight(layer: nn.Module, bits: int, per_channel: bool, learn: bool) -> None:
     """Quantize a layer's weights to an integer grid that covers their range; in place."""
     scale = symmetric_scale(layer.weight, bits, per_channel)
     parametrize.register_parametrization(layer, "weight", WeightQuantizer(bits, scale, learn))
 
 
 @torch.no_grad()
-def fold_away(model: nn.Module, layer: nn.Module, norm: nn.Module) -> None:
+def _fold_away(model: nn.Module, layer: nn.Module, norm: nn.Module) -> None:
     """Fold a norm into a layer and remove it; quantized weights keep their codes up to the sign. In place."""
     factor = fold(layer, norm)
-    if quantizer := quantizer_of(layer):
+    if quantizer := _quantizer_of(layer):
         quantizer.step_size.copy_(without_zeros(quantizer.step_size * factor.abs()))
     model.set_submodule(next(name for name, module in model.named_modules() if module is norm), nn.Identity())
 
 
 @torch.no_grad()
-def fit_integers(model: nn.Module, layers: list[QuantizedLayer]) -> nn.Module:
+def _fit_integers(model: nn.Module, layers: list[QuantizedLayer]) -> nn.Module:
     """Round the biases as a runtime does, to 32-bit integers times the scales of input and weight; in place.
 
     Where batch norm has made the weights of an output tiny, their scale must grow for the bias to fit into 32 bits.
     With rounded biases, sums of floats and sums of integers differ only by the last rounding.
     """
     for quantized in layers:
-        bias, quantizer = quantized.layer.bias, quantizer_of(quantized.layer)
+        bias, quantizer = quantized.layer.bias, _quantizer_of(quantized.layer)
         if bias is not None:
             step, largest = quantizer.step_size, bias.abs()
             least = largest / (quantized.input.scale * (1 << 30))
@@ -185,7 +185,7 @@ def fit_integers(model: nn.Module, layers: list[QuantizedLayer]) -> nn.Module:
     return model
 
 
-def quantizer_of(layer: nn.Module) -> WeightQuantizer | None:
+def _quantizer_of(layer: nn.Module) -> WeightQuantizer | None:
     """The quantizer of a layer's weight, if it has one."""
     if not parametrize.is_parametrized(layer, "weight"):
         return None

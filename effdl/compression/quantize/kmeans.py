@@ -15,7 +15,7 @@ from effdl.config.types import Bits, Count, Natural, Positive
 from effdl.nn.layers import CONVOLUTIONS, weights
 from effdl.training.trainer import Trainer
 
-Init = Literal["linear", "density", "random"]
+_Init = Literal["linear", "density", "random"]
 
 
 class Codebook(nn.Module):
@@ -41,7 +41,7 @@ def kmeans(
     *,
     level: Bits | None,
     linear_bits: Bits | None,
-    init: Init,
+    init: _Init,
     iterations: Count,
     epochs: Natural | None,
     lr_scale: Positive,
@@ -67,7 +67,7 @@ def kmeans(
     return trainer.fit(model, epochs=epochs, lr_scale=lr_scale)
 
 
-def first_centroids(values: Tensor, clusters: int, init: Init) -> Tensor:
+def first_centroids(values: Tensor, clusters: int, init: _Init) -> Tensor:
     """Initial centroids of k-means in ascending order, (clusters,) (section 3.2).
 
     Args:
@@ -94,7 +94,7 @@ def lloyd(values: Tensor, centroids: Tensor, iterations: int) -> Tensor:
     """
     sums = F.pad(values.cumsum(0), (1, 0))
     for _ in range(iterations):
-        edges = torch.searchsorted(values, midpoints(centroids), right=True)
+        edges = torch.searchsorted(values, _midpoints(centroids), right=True)
         ends = F.pad(F.pad(edges, (1, 0)), (0, 1), value=len(values))
         counts = ends.diff()
         means = torch.where(counts > 0, sums[ends].diff() / counts, centroids)
@@ -106,9 +106,9 @@ def lloyd(values: Tensor, centroids: Tensor, iterations: int) -> Tensor:
 
 def nearest(values: Tensor, centroids: Tensor) -> Tensor:
     """Index (int64, the values' shape) of the nearest centroid (clusters,), which are in ascending order."""
-    return torch.bucketize(values.contiguous(), midpoints(centroids))
+    return torch.bucketize(values.contiguous(), _midpoints(centroids))
 
 
-def midpoints(centroids: Tensor) -> Tensor:
+def _midpoints(centroids: Tensor) -> Tensor:
     """The boundaries (clusters - 1,) between the clusters of neighbouring centroids."""
     return (centroids[1:] + centroids[:-1]) / 2

@@ -20,9 +20,9 @@ from effdl.nn.layers import weights
 from effdl.nn.quantizers import ActivationQuantizer, WeightQuantizer, keep_scales_positive
 from effdl.training.trainer import Trainer
 
-Bits = Annotated[int, Field(ge=2, le=8)]
-FLOAT = 32  # `activation_bits` of activations that are not quantized
-IMAGES = 64  # number of images from which the step sizes of activations are initialized
+_Bits = Annotated[int, Field(ge=2, le=8)]
+_FLOAT = 32  # `activation_bits` of activations that are not quantized
+_IMAGES = 64  # number of images from which the step sizes of activations are initialized
 
 
 @compression_method("values")
@@ -30,9 +30,9 @@ def lsq(
     model: nn.Module,
     trainer: Trainer,
     *,
-    level: Bits | None,
-    activation_bits: Bits | Literal[32] | None,
-    first_last: Bits | None,
+    level: _Bits | None,
+    activation_bits: _Bits | Literal[32] | None,
+    first_last: _Bits | None,
     per_channel: bool,
     epochs: Natural | None,
     lr_scale: Positive,
@@ -48,11 +48,11 @@ def lsq(
         lr_scale: factor on the run's learning rate.
     """
     layers = list(weights(model))
-    entering = layer_inputs(model, trainer.calibration_batches(IMAGES, IMAGES)[0][0])
+    entering = layer_inputs(model, trainer.calibration_batches(_IMAGES, _IMAGES)[0][0])
     for position, (layer_name, module, name) in enumerate(layers):
         own = first_last if position in (0, len(layers) - 1) else None
-        quantize_weight(module, name, own or level, per_channel)
-        if activation_bits != FLOAT and module in entering:
+        _quantize_weight(module, name, own or level, per_channel)
+        if activation_bits != _FLOAT and module in entering:
             quantizer = activation_quantizer(entering[module], own or activation_bits or level)
             model.set_submodule(layer_name, nn.Sequential(OrderedDict(quantizer=quantizer, layer=module)))
     return trainer.fit(model, epochs=epochs, lr_scale=lr_scale, after_update=keep_scales_positive)
@@ -72,7 +72,7 @@ def first_step_size(values: Tensor, high: int, dims: tuple[int, ...] | None = No
     return torch.where(count > 0, 2 * total / (count * math.sqrt(high)), 1.0)
 
 
-def quantize_weight(module: nn.Module, name: str, bits: int, per_channel: bool) -> None:
+def _quantize_weight(module: nn.Module, name: str, bits: int, per_channel: bool) -> None:
     """Quantize a weight to `bits` bits, with a step size that training learns; in place."""
     weight = getattr(module, name)
     _, high = bounds(bits, signed=True)

@@ -14,7 +14,7 @@ from effdl.config.types import Natural, Positive
 from effdl.nn.fake_quant import QuantGrid
 from effdl.training.trainer import Trainer
 
-THRESHOLD = 0.7  # as a multiple of the mean magnitude of a layer's weights (section 2.2, equation 6)
+_THRESHOLD = 0.7  # as a multiple of the mean magnitude of a layer's weights (section 2.2, equation 6)
 
 
 @compression_method("values", check_layers)
@@ -67,7 +67,7 @@ def ternary_codes(weight: Tensor) -> Tensor:
     The threshold is 0.7 times the mean magnitude of the weights that are not zero (masked weights do not count).
     """
     magnitude = weight.abs()
-    threshold = THRESHOLD * magnitude.sum() / torch.count_nonzero(weight).clamp(min=1)
+    threshold = _THRESHOLD * magnitude.sum() / torch.count_nonzero(weight).clamp(min=1)
     return torch.where(magnitude > threshold, weight.sign(), 0.0)
 
 

@@ -20,8 +20,8 @@ from effdl.utils.errors import UserError
 
 KEY = "effdl"  # one metadata entry: safetensors does not keep the order of several
 FORMAT = "model-2"
-DAMAGE = (SafetensorError, lzma.LZMAError, zlib.error, LookupError, ValueError, TypeError, AttributeError)
-DAMAGE += (ArithmeticError, MemoryError, RuntimeError)
+_DAMAGE = (SafetensorError, lzma.LZMAError, zlib.error, LookupError, ValueError, TypeError, AttributeError)
+_DAMAGE += (ArithmeticError, MemoryError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def refusing(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: no such model file")
     try:
         yield
-    except DAMAGE as error:
+    except _DAMAGE as error:
         raise UserError(f"{path} is damaged or not a stored model: {error}") from error
 
 

@@ -14,9 +14,9 @@ import numpy as np
 
 # No literal context and no position bits: neighbouring bytes are independent. Raw, without the 60 bytes
 # of an .xz file around it.
-LZMA = {"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "pb": 0, "mf": lzma.MF_HC4, "nice_len": 273, "depth": 1}
+_LZMA = {"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "pb": 0, "mf": lzma.MF_HC4, "nice_len": 273, "depth": 1}
 SAMPLE = 1 << 19  # bytes on which encodings are compared
-LONGEST = 1 << 48
+_LONGEST = 1 << 48
 
 
 def encode(data: bytes, layout: str | None = None) -> tuple[list[list], bytes]:
@@ -27,7 +27,7 @@ def encode(data: bytes, layout: str | None = None) -> tuple[list[list], bytes]:
     """
     middle = max(0, (len(data) - SAMPLE) // 2)
     sample = data[middle : middle + SAMPLE]
-    ways = [layouts + coders for layouts, coders in product([(), (layout,)] if layout else [()], CODERS)]
+    ways = [layouts + coders for layouts, coders in product([(), (layout,)] if layout else [()], _CODERS)]
     best = min(ways, key=lambda way: len(_apply(way, sample)[1]))
     return _apply(best, data)
 
@@ -39,7 +39,7 @@ def decode(data: bytes, steps: list[list]) -> bytes:
         ValueError, LookupError, TypeError, zlib.error, lzma.LZMAError: the stream is damaged.
     """
     for name, length in steps:
-        if not 0 < length < LONGEST:  # to zlib 0 is no limit, to lzma -1
+        if not 0 < length < _LONGEST:  # to zlib 0 is no limit, to lzma -1
             raise ValueError(f"{length} is not a length")
         data = DECODERS[name](data, length)
         if len(data) != length:
@@ -112,7 +112,7 @@ def _inflate(data: bytes, length: int) -> bytes:
 
 
 def _lzma(data: bytes) -> bytes:
-    return lzma.compress(data, format=lzma.FORMAT_RAW, filters=[LZMA])
+    return lzma.compress(data, format=lzma.FORMAT_RAW, filters=[_LZMA])
 
 
 def _unlzma(data: bytes, length: int) -> bytes:
@@ -120,7 +120,7 @@ def _unlzma(data: bytes, length: int) -> bytes:
     return decoder.decompress(data, max_length=length)
 
 
-CODERS = [(), ("huffman",), ("deflate",), ("lzma",)]
+_CODERS = [(), ("huffman",), ("deflate",), ("lzma",)]
 ENCODERS = {
     "huffman": partial(_deflate, strategy=zlib.Z_HUFFMAN_ONLY),
     "deflate": partial(_deflate, strategy=zlib.Z_DEFAULT_STRATEGY),

@@ -10,8 +10,8 @@ from torch import Tensor
 from effdl.nn.fake_quant import QuantGrid, bounds
 
 Take = Callable[[str, int], np.ndarray]  # returns the next bytes of a stream
-LARGEST_PALETTE = 256
-WIDEST_GRID = 8
+_LARGEST_PALETTE = 256
+_WIDEST_GRID = 8
 
 
 def split(tensor: Tensor, grid: QuantGrid | None = None) -> tuple[list, dict[str, bytes]]:
@@ -58,10 +58,10 @@ def join(entry: list, take: Take) -> tuple[Tensor, QuantGrid | None]:
             scale = _tensor(_take_plain(take, scale_type, math.prod(scale_shape)), scale_type, scale_shape)
             symbols = take(f"symbols.{bits}", count)
             codes = np.zeros(numel, np.int16)  # allocated only now, when the streams are known to have as many
-            codes[kept] = alphabet(bits)[symbols]
+            codes[kept] = _alphabet(bits)[symbols]
             return on_grid(torch.from_numpy(codes).reshape(shape), scale, dtype), QuantGrid(scale, bits)
         case ["palette", size]:
-            stored = _take_plain(take, dtype, size)[take(f"symbols.{palette_bits(size)}", count)]
+            stored = _take_plain(take, dtype, size)[take(f"symbols.{_palette_bits(size)}", count)]
         case []:
             stored = _take_plain(take, dtype, count)
         case _:
@@ -78,14 +78,14 @@ def stored_bits(entry: list) -> int:
         case ["grid", bits, *_]:
             return bits
         case ["palette", size]:
-            return palette_bits(size)
+            return _palette_bits(size)
     return 8 * _dtype(dtype_name).itemsize
 
 
-def alphabet(bits: int) -> np.ndarray:
+def _alphabet(bits: int) -> np.ndarray:
     """The codes of a grid, by symbol: the integers of `bits` bits in ascending order; with one bit, -1 and 1."""
-    if type(bits) is not int or not 0 < bits <= WIDEST_GRID:
-        raise ValueError(f"a grid of {bits} bits: 1 to {WIDEST_GRID} can be stored")
+    if type(bits) is not int or not 0 < bits <= _WIDEST_GRID:
+        raise ValueError(f"a grid of {bits} bits: 1 to {_WIDEST_GRID} can be stored")
     low, high = bounds(bits, signed=True)
     return np.array([-1, 1] if bits == 1 else range(low, high + 1), np.int16)
 
@@ -95,7 +95,7 @@ def on_grid(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     return (codes.to(scale.dtype) * scale.expand(codes.shape)).to(dtype)
 
 
-def palette_bits(size: int) -> int:
+def _palette_bits(size: int) -> int:
     """Number of bits of the indices into a palette."""
     return max(1, (size - 1).bit_length())
 
@@ -103,7 +103,7 @@ def palette_bits(size: int) -> int:
 def _on_grid(tensor: Tensor, grid: QuantGrid) -> tuple[bool, list, dict[str, bytes]]:
     weight, scale = tensor.detach().cpu(), grid.scale.detach().cpu()
     codes = (weight.double() / scale.double()).nan_to_num(nan=0.0).round().numpy().reshape(-1)  # 0/0: scale 0
-    zeros, known = int((codes == 0).sum()), alphabet(grid.bits)
+    zeros, known = int((codes == 0).sum()), _alphabet(grid.bits)
     sparse = _as_sparse(zeros, len(codes), grid.bits == 1)
     stored = codes[codes != 0] if sparse else codes
     symbols = np.searchsorted(known, stored).clip(max=len(known) - 1)
@@ -124,19 +124,19 @@ def _in_palette(dtype: torch.dtype, rows: np.ndarray) -> tuple[bool, list, dict[
         return None
     width = rows.shape[1]
     patterns = rows.view(f"<u{width}").reshape(-1)
-    if len(np.unique(patterns[: 16 * LARGEST_PALETTE])) > LARGEST_PALETTE + 1:
+    if len(np.unique(patterns[: 16 * _LARGEST_PALETTE])) > _LARGEST_PALETTE + 1:
         return None
     palette, symbols = np.unique(patterns, return_inverse=True)
     zeros = int((patterns == 0).sum())
     if len(patterns) - zeros < 2 * np.count_nonzero(palette):
         return None
-    costs_a_bit = palette_bits(len(palette) - 1) < palette_bits(len(palette))
+    costs_a_bit = _palette_bits(len(palette) - 1) < _palette_bits(len(palette))
     sparse = _as_sparse(zeros, len(rows), costs_a_bit)
     if sparse:
         palette, symbols = palette[1:], symbols[patterns != 0] - 1
-    bits = palette_bits(len(palette))
+    bits = _palette_bits(len(palette))
     indexed, plain = len(symbols) * bits / 8 + len(palette) * width, len(symbols) * width
-    if len(palette) > LARGEST_PALETTE or 4 * indexed >= 3 * plain:
+    if len(palette) > _LARGEST_PALETTE or 4 * indexed >= 3 * plain:
         return None
     colors = palette.view(np.uint8).reshape(-1, width)
     return sparse, ["palette", len(palette)], {**_plain(dtype, colors), **_symbols(symbols, bits)}

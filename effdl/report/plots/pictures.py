@@ -15,8 +15,8 @@ from effdl.report.plots.scatter import legend_of, name_points, points_with, scat
 from effdl.report.plots.trainings import trainings
 from effdl.utils.files import write_atomic
 
-ACCURACY = "top1"
-AGAINST = {
+_ACCURACY = "top1"
+_AGAINST = {
     "params": "params_nonzero",
     "size": "size_bytes",
     "macs": "macs",
@@ -38,14 +38,14 @@ def pictures(rows: list[dict], folder: Path) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, part in by_dataset(with_energy_so_far(rows)).items():
-        for stem, data in drawn(part).items():
+    for name, part in _by_dataset(with_energy_so_far(rows)).items():
+        for stem, data in _drawn(part).items():
             written.append(folder / f"{stem}{f'-{name}' if name else ''}.png")
             write_atomic(written[-1], data)
     return written
 
 
-def by_dataset(rows: list[dict]) -> dict[str, list[dict]]:
+def _by_dataset(rows: list[dict]) -> dict[str, list[dict]]:
     """The rows by the name of their data set, which is empty if all have the same."""
     groups: dict[str, list[dict]] = {}
     for row in rows:
@@ -53,40 +53,40 @@ def by_dataset(rows: list[dict]) -> dict[str, list[dict]]:
     return groups if len(groups) > 1 else {"": rows}
 
 
-def drawn(rows: list[dict]) -> dict[str, bytes]:
+def _drawn(rows: list[dict]) -> dict[str, bytes]:
     """PNGs of rows of one data set, by name."""
-    known = [row for row in rows if row.get(ACCURACY) is not None]
+    known = [row for row in rows if row.get(_ACCURACY) is not None]
     found, styles = points(known), marks(known)
     scores = sorted({key for row in known for key in row if key.endswith("_score")})
-    costs = AGAINST | {key.removesuffix("_score"): key for key in scores}
+    costs = _AGAINST | {key.removesuffix("_score"): key for key in scores}
     costs = {name: key for name, key in costs.items() if points_with(found, key)}
-    made: dict[str, bytes | None] = {f"accuracy_{name}": against(found, styles, key) for name, key in costs.items()}
+    made: dict[str, bytes | None] = {f"accuracy_{name}": _against(found, styles, key) for name, key in costs.items()}
     if len(costs) > 1:
-        made["overview"] = overview(found, styles, list(costs.values()))
-    made |= {"pruning": pruning(rows, ACCURACY), "training": trainings(rows)}
+        made["overview"] = _overview(found, styles, list(costs.values()))
+    made |= {"pruning": pruning(rows, _ACCURACY), "training": trainings(rows)}
     return {name: data for name, data in made.items() if data}
 
 
-def against(found: list[Point], styles: dict, key: str) -> bytes:
+def _against(found: list[Point], styles: dict, key: str) -> bytes:
     """PNG of one panel, with the names of the points on the front."""
     shown = points_with(found, key)
     figure = new_figure(8, height(len({point.kind for point in shown})))
     axes = figure.subplots()
-    best = scatter(axes, shown, styles, key, ACCURACY)
+    best = scatter(axes, shown, styles, key, _ACCURACY)
     if key == "course_score":
-        target_line(axes)
-    legend(figure, shown, styles)
+        _target_line(axes)
+    _legend(figure, shown, styles)
     figure.draw_without_rendering()  # makes the layout, which then stays: the names have to know where they are
     figure.set_layout_engine("none")
     names = dict(zip(map(id, shown), labels(shown), strict=True))
-    name_points(axes, best, [names[id(point)] for point in best], shown, key, ACCURACY)
+    name_points(axes, best, [names[id(point)] for point in best], shown, key, _ACCURACY)
     return png(figure)
 
 
-def target_line(axes: Axes) -> None:
+def _target_line(axes: Axes) -> None:
     """The accuracy that the course asks for, where it is among those shown."""
     low, high = axes.get_ylim()
-    asked = axis(ACCURACY).scale * COURSE_LINE
+    asked = axis(_ACCURACY).scale * COURSE_LINE
     if low < asked < high:
         axes.axhline(asked, color="0.5", linestyle="--", linewidth=1, zorder=1)
         axes.text(
@@ -101,7 +101,7 @@ def target_line(axes: Axes) -> None:
         )
 
 
-def overview(found: list[Point], styles: dict, keys: list[str]) -> bytes:
+def _overview(found: list[Point], styles: dict, keys: list[str]) -> bytes:
     """PNG of all panels side by side, without names."""
     columns = min(3, len(keys))
     lines = -(-len(keys) // columns)
@@ -109,17 +109,17 @@ def overview(found: list[Point], styles: dict, keys: list[str]) -> bytes:
     panels = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for i, axes in enumerate(panels.flat):
         if i < len(keys):
-            scatter(axes, found, styles, keys[i], ACCURACY)
+            scatter(axes, found, styles, keys[i], _ACCURACY)
             axes.set_ylabel(axes.get_ylabel() if i % columns == 0 else "")
         else:
             axes.remove()
-    legend(figure, found, styles)
+    _legend(figure, found, styles)
     return png(figure)
 
 
-def legend(figure: Figure, found: list[Point], styles: dict) -> None:
+def _legend(figure: Figure, found: list[Point], styles: dict) -> None:
     """The kinds of points, outside the panels, and what the error bars are if there are any."""
-    seeds = [len(point.values(ACCURACY)) for point in found]
+    seeds = [len(point.values(_ACCURACY)) for point in found]
     counts = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else f"{max(seeds)}"
     figure.legend(
         handles=legend_of(styles, {point.kind for point in found}),

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 from effdl.report.naming import distinctions, flat_settings
 from effdl.report.plots.marks import kind
 
-LEVELS = ("prune", "factorize", "quantize", "distill")
+_LEVELS = ("prune", "factorize", "quantize", "distill")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def effective(rows: list[dict]) -> list[dict]:
             {
                 key: value
                 for key, value in config.items()
-                if not (key in LEVELS and (value is None or key in stages))
+                if not (key in _LEVELS and (value is None or key in stages))
                 and not (key.startswith("compression.") and key.split(".")[1] in off)
             }
         )

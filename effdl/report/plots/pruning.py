@@ -15,9 +15,9 @@ from effdl.report.plots.marks import COLOURS, SHAPES
 from effdl.report.plots.points import Point, points
 from effdl.report.plots.scatter import MARKERS
 
-TICKS = (90, 99, 50, 99.9, 0, 80, 95, 98, 99.5, 99.8, 70, 60, 30, 20, 85, 93, 97, 96, 94, 92)  # the dearest first
-NAMED = 20  # the most lines that the legend names one by one
-FAINT = {"alpha": 0.5, "linewidth": 0.8, "markersize": 4}
+_TICKS = (90, 99, 50, 99.9, 0, 80, 95, 98, 99.5, 99.8, 70, 60, 30, 20, 85, 93, 97, 96, 94, 92)  # the dearest first
+_NAMED = 20  # the most lines that the legend names one by one
+_FAINT = {"alpha": 0.5, "linewidth": 0.8, "markersize": 4}
 
 
 def pruning(rows: list[dict], accuracy: str) -> bytes | None:
@@ -29,8 +29,8 @@ def pruning(rows: list[dict], accuracy: str) -> bytes | None:
     found = [point for point in points(known) if point.kind.startswith("prune") and point.mean("rate")]
     if not found:
         return None
-    lines = lines_of(found)
-    few = len(lines) <= NAMED
+    lines = _lines_of(found)
+    few = len(lines) <= _NAMED
     if not few:
         lines = [(group[0].rows[0]["method"], group) for _, group in lines]
     names = list(dict.fromkeys(name for name, _ in lines))
@@ -40,11 +40,11 @@ def pruning(rows: list[dict], accuracy: str) -> bytes | None:
         number = i if few else names.index(name)
         mark = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[SHAPES[number % len(SHAPES)]]}
         label = name if name not in [shown for shown, _ in lines[:i]] or few else None
-        draw(axes, group, accuracy, {**mark, "label": label, **({} if few else FAINT)})
-        dense = before_pruning(known, group).mean(accuracy)
+        _draw(axes, group, accuracy, {**mark, "label": label, **({} if few else _FAINT)})
+        dense = _before_pruning(known, group).mean(accuracy)
         if few and dense is not None:
             axes.axhline(axis(accuracy).scale * dense, color=mark["color"], linestyle="--", linewidth=1, alpha=0.8)
-    scale_x(axes, [100 * point.mean("rate") for point in found])
+    _scale_x(axes, [100 * point.mean("rate") for point in found])
     axes.set_ylabel(axis(accuracy).label)
     axes.grid(alpha=0.25)
     notes = ["dashed: before pruning"] if few else ["a line for all settings but the rate"]
@@ -54,7 +54,7 @@ def pruning(rows: list[dict], accuracy: str) -> bytes | None:
     return png(figure)
 
 
-def draw(axes: Axes, group: list[Point], accuracy: str, style: dict) -> None:
+def _draw(axes: Axes, group: list[Point], accuracy: str, style: dict) -> None:
     """One line."""
     group, scale = sorted(group, key=lambda point: point.mean("rate")), axis(accuracy).scale
     axes.errorbar(
@@ -69,13 +69,13 @@ def draw(axes: Axes, group: list[Point], accuracy: str, style: dict) -> None:
     )
 
 
-def before_pruning(rows: list[dict], group: list[Point]) -> Point:
+def _before_pruning(rows: list[dict], group: list[Point]) -> Point:
     """The first trainings of the runs on a line."""
     runs = {row["run"] for point in group for row in point.rows}
     return Point("dense", {}, [row for row in rows if row["dense"] and row["run"] in runs])
 
 
-def scale_x(axes: Axes, rates: list[float]) -> None:
+def _scale_x(axes: Axes, rates: list[float]) -> None:
     """The x axis of rates in percent."""
     axes.set_xscale(
         "function",
@@ -86,7 +86,7 @@ def scale_x(axes: Axes, rates: list[float]) -> None:
     ends = [100 * (1 - 10.0**-(end)) for end in (max(low - room, 0), high + room)]
     axes.set_xlim(*ends)
     ticks: dict[float, float] = {}
-    for tick in TICKS:
+    for tick in _TICKS:
         at = -math.log10(1 - tick / 100)
         far = all(abs(at - other) > 0.06 * (high - low + 2 * room) for other in ticks.values())
         if ends[0] <= tick <= ends[1] and far:
@@ -110,7 +110,7 @@ def with_rate(rows: list[dict]) -> list[dict]:
     return found
 
 
-def lines_of(found: list[Point]) -> list[tuple[str, list[Point]]]:
+def _lines_of(found: list[Point]) -> list[tuple[str, list[Point]]]:
     """The lines: a name, which is the method and the settings besides the level, and its points."""
     settings = [flat_settings({**point.config, "prune": None}) for point in found]
     lines = defaultdict(list)

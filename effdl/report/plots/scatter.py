@@ -25,14 +25,27 @@ MARKERS = {
     "star": "*",
     "diamond": "D",
 }
-RING = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "markeredgecolor": "0.2", "markeredgewidth": 0.9}
-WIDE = 8  # a logarithmic axis from this ratio of the largest to the smallest value
-MANY = 10  # fewer points than that are all on the axis
-FAR = 8  # an accuracy is off the axis if it is this many times as far from the best one as the median is
-ASIDE = [(0, 9), (0, -9), (9, 7), (-9, 7), (9, -7), (-9, -7), (0, 19), (0, -19), (18, 15), (-18, 15), (13, 0), (-13, 0)]
+_RING = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "markeredgecolor": "0.2", "markeredgewidth": 0.9}
+_WIDE = 8  # a logarithmic axis from this ratio of the largest to the smallest value
+_MANY = 10  # fewer points than that are all on the axis
+_FAR = 8  # an accuracy is off the axis if it is this many times as far from the best one as the median is
+_ASIDE = [
+    (0, 9),
+    (0, -9),
+    (9, 7),
+    (-9, 7),
+    (9, -7),
+    (-9, -7),
+    (0, 19),
+    (0, -19),
+    (18, 15),
+    (-18, 15),
+    (13, 0),
+    (-13, 0),
+]
 
 
-def style(mark: tuple[str, str]) -> dict:
+def _style(mark: tuple[str, str]) -> dict:
     """What `matplotlib.lines.Line2D` calls a colour and shape of `effdl.report.plots.marks`; baselines are hollow."""
     colour, shape = mark
     hollow = mark == BASELINE
@@ -63,7 +76,7 @@ def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> lis
             xerr=[chosen[i].spread(x) * horizontal.scale or math.nan for i in group],
             yerr=[chosen[i].spread(y) * vertical.scale or math.nan for i in group],
             linestyle="",
-            **style(mark),
+            **_style(mark),
             ecolor=mark[0],
             elinewidth=1,
             capsize=2,
@@ -72,7 +85,7 @@ def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> lis
     best = front(at, (horizontal.better or MIN, vertical.better or MAX))
     xs, ys = zip(*(at[i] for i in best), strict=True)
     axes.plot(xs, ys, drawstyle="steps-post", color="0.35", linewidth=1.2, zorder=2)
-    axes.plot(xs, ys, linestyle="", **RING, zorder=5)
+    axes.plot(xs, ys, linestyle="", **_RING, zorder=5)
     runtimes = {row.get("latency_runtime") for point in chosen for row in point.rows if x == "latency_ms"} - {None}
     axes.set_xlabel(
         "\n".join(
@@ -87,29 +100,29 @@ def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> lis
     )
     axes.set_ylabel(vertical.label)
     axes.grid(alpha=0.25)
-    spread_x(axes, [across for across, _ in at])
-    cut_y(axes, at, [point.mean(y) * vertical.scale for point in points_with(points, y)])
+    _spread_x(axes, [across for across, _ in at])
+    _cut_y(axes, at, [point.mean(y) * vertical.scale for point in points_with(points, y)])
     return [chosen[i] for i in best]
 
 
-def spread_x(axes: Axes, values: list[float]) -> None:
+def _spread_x(axes: Axes, values: list[float]) -> None:
     """A logarithmic axis with plain numbers where the values span much, else few ticks, whose numbers may be long."""
     axes.margins(0.08)
     axes.locator_params("x", nbins=5)
-    if min(values) > 0 and max(values) / min(values) >= WIDE:
+    if min(values) > 0 and max(values) / min(values) >= _WIDE:
         axes.set_xscale("log")
         plain_ticks(axes.xaxis, values)
         axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def cut_y(axes: Axes, at: list[tuple[float, float]], accuracies: list[float]) -> None:
+def _cut_y(axes: Axes, at: list[tuple[float, float]], accuracies: list[float]) -> None:
     """Leave out accuracies so low that the others could not be told apart: a wedge at the edge says where they are."""
     best = max(accuracies)
-    lowest = best - FAR * (best - median(accuracies)) - 1
+    lowest = best - _FAR * (best - median(accuracies)) - 1
     low = [point for point in at if point[1] < lowest]
     kept = [accuracy for accuracy in accuracies if accuracy >= lowest]
     gain = (best - min(accuracies)) / max(best - min(kept), 1)
-    if not low or len(accuracies) < MANY or gain < 2:
+    if not low or len(accuracies) < _MANY or gain < 2:
         return
     room = 0.08 * (best - min(kept)) + 0.1
     axes.set_ylim(min(kept) - 1.5 * room, best + room)
@@ -143,7 +156,7 @@ def name_points(axes: Axes, points: list[Point], names: list[str], taken: list[P
     boxes = [Bbox.from_bounds(a - 10, b - 10, 20, 20) for a, b in axes.transData.transform([place(p) for p in taken])]
     boxes += [text.get_window_extent(renderer) for text in axes.texts]
     for i, (point, name) in enumerate(zip(points, names, strict=True)):
-        for right, up in () if name in names[:i] else ASIDE:
+        for right, up in () if name in names[:i] else _ASIDE:
             text = axes.annotate(
                 name,
                 place(point),
@@ -166,5 +179,5 @@ def name_points(axes: Axes, points: list[Point], names: list[str], taken: list[P
 
 def legend_of(marks: dict[str, tuple[str, str]], kinds: set[str]) -> list[Line2D]:
     """What a legend shows: each kind of points, and the front."""
-    shown = [Line2D([], [], linestyle="", label=name, **style(mark)) for name, mark in marks.items() if name in kinds]
-    return [*shown, Line2D([], [], color="0.35", linewidth=1.2, label="Pareto front", **RING)]
+    shown = [Line2D([], [], linestyle="", label=name, **_style(mark)) for name, mark in marks.items() if name in kinds]
+    return [*shown, Line2D([], [], color="0.35", linewidth=1.2, label="Pareto front", **_RING)]

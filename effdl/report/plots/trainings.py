@@ -9,10 +9,10 @@ from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import COLOURS, kind, marks
 from effdl.utils.files import read_rows
 
-LINES = ("-", "--", ":", "-.")
-TRAINED, VALIDATED = "top1", "val_top1"
-UNMEASURED = "no stage finished"
-NAMED = 12  # the most runs that the legend names one by one; more are coloured by their last stage
+_LINES = ("-", "--", ":", "-.")
+_TRAINED, _VALIDATED = "top1", "val_top1"
+_UNMEASURED = "no stage finished"
+_NAMED = 12  # the most runs that the legend names one by one; more are coloured by their last stage
 
 
 def trainings(rows: list[dict]) -> bytes | None:
@@ -22,22 +22,22 @@ def trainings(rows: list[dict]) -> bytes | None:
     left out, and the picture says so.
     """
     last = {row["run"]: row for row in rows}
-    logs = {run: epochs_of(Path(row["folder"])) for run, row in last.items()}
-    validated = any(VALIDATED in epoch for log in logs.values() for epoch in log)
-    key = VALIDATED if validated else TRAINED
-    vertical = axis_of(metric(VALIDATED) if validated else metric(TRAINED).on("training"))
+    logs = {run: _epochs_of(Path(row["folder"])) for run, row in last.items()}
+    validated = any(_VALIDATED in epoch for log in logs.values() for epoch in log)
+    key = _VALIDATED if validated else _TRAINED
+    vertical = axis_of(metric(_VALIDATED) if validated else metric(_TRAINED).on("training"))
     logs = {run: log for run, log in logs.items() if log and all(epoch.get(key) is not None for epoch in log)}
     if not logs:
         return None
-    figure = new_figure(8, height(NAMED))
+    figure = new_figure(8, height(_NAMED))
     axes = figure.subplots()
-    few = len(logs) <= NAMED
-    kinds = {run: kind(last[run]) if last[run]["stage"] else UNMEASURED for run in logs}
-    styles = marks([row for row in rows if row["stage"]]) | {UNMEASURED: ("0.6", "")}
+    few = len(logs) <= _NAMED
+    kinds = {run: kind(last[run]) if last[run]["stage"] else _UNMEASURED for run in logs}
+    styles = marks([row for row in rows if row["stage"]]) | {_UNMEASURED: ("0.6", "")}
     for i, (run, log) in enumerate(logs.items()):
         name = "\n".join(wrap(last[run]["name"], 34, subsequent_indent="  ")) if few else kinds[run]
-        line = LINES[(i if few else list(styles).index(name)) // len(COLOURS) % len(LINES)]
-        line = ":" if name == UNMEASURED else line
+        line = _LINES[(i if few else list(styles).index(name)) // len(COLOURS) % len(_LINES)]
+        line = ":" if name == _UNMEASURED else line
         colour = COLOURS[i % len(COLOURS)] if few else styles[name][0]
         x, y = range(1, len(log) + 1), [vertical.scale * epoch[key] for epoch in log]
         begins = [j for j in range(len(log)) if j and log[j]["stage"] != log[j - 1]["stage"]]
@@ -50,11 +50,11 @@ def trainings(rows: list[dict]) -> bytes | None:
     axes.set_xlim(left=0.5)
     axes.locator_params("x", integer=True)
     axes.grid(alpha=0.25)
-    legend(figure, axes, len(last) - len(logs))
+    _legend(figure, axes, len(last) - len(logs))
     return png(figure)
 
 
-def legend(figure, axes, missing: int) -> None:
+def _legend(figure, axes, missing: int) -> None:
     """One entry per name, and how many runs are not shown."""
     handles, names = axes.get_legend_handles_labels()
     shown = dict(zip(names, handles, strict=True))
@@ -64,7 +64,7 @@ def legend(figure, axes, missing: int) -> None:
     )
 
 
-def epochs_of(folder: Path) -> list[dict]:
+def _epochs_of(folder: Path) -> list[dict]:
     """The epochs in which a run's own model was trained; none if the file is missing or damaged."""
     try:
         return [row for row in read_rows(folder / "epochs.jsonl") if row["stage"] != "teacher"]

@@ -32,8 +32,8 @@ from typing import Any
 from effdl.config.identity import INCIDENTAL, essential
 from effdl.utils.errors import UserError, nearest
 
-SOURCE = {"source": str, "values": list, "paper": bool, "seeds": list}
-VALUE = {
+_SOURCE = {"source": str, "values": list, "paper": bool, "seeds": list}
+_VALUE = {
     "stage": str,
     "metric": str,
     "value": (int, float),
@@ -106,9 +106,9 @@ def claims(reported: Any, where: str) -> list[Claim]:
         raise UserError(f"{where}: reported={reported}: allowed is a list of sources with their values")
     found = []
     for group in reported:
-        checked(group, SOURCE, ("source", "values"), where)
+        _checked(group, _SOURCE, ("source", "values"), where)
         for row in group["values"]:
-            checked(row, VALUE, ("stage", "metric", "value"), where)
+            _checked(row, _VALUE, ("stage", "metric", "value"), where)
             found.append(
                 Claim(
                     source=group["source"],
@@ -125,7 +125,7 @@ def claims(reported: Any, where: str) -> list[Claim]:
     return found
 
 
-def checked(node: Any, types: dict[str, Any], required: tuple[str, ...], where: str) -> None:
+def _checked(node: Any, types: dict[str, Any], required: tuple[str, ...], where: str) -> None:
     """Refuse (UserError) what is not a mapping with these keys and types."""
     if not isinstance(node, dict):
         raise UserError(f"{where}: reported: {node!r}: allowed is a mapping with the keys {', '.join(types)}")
@@ -164,12 +164,12 @@ def differing(config: dict, other: dict) -> list[str]:
         node = ".".join(key.split(".")[:2])
         free = any(f"{key}.".startswith(f"{name}.") for name in FREE)
         equal = (key in mine) == (key in theirs) and mine[key] == theirs[key]
-        if not (free or equal or (is_path(mine.get(key)) and is_path(theirs.get(key)))):
+        if not (free or equal or (_is_path(mine.get(key)) and _is_path(theirs.get(key)))):
             found.append(key if all(node in names for names in nodes) else node)
     return list(dict.fromkeys(found))
 
 
-def is_path(value: Any) -> bool:
+def _is_path(value: Any) -> bool:
     """Whether a value of a config says where a file is."""
     return isinstance(value, str) and "/" in value
 
@@ -180,14 +180,14 @@ def measured(claim: Claim, result: dict) -> float | None:
     Raises:
         UserError: the run has no such stage or metric.
     """
-    value = metric(result, claim.stage, claim.metric)
+    value = _metric(result, claim.stage, claim.metric)
     if claim.relative_to is None:
         return value
-    base = metric(result, claim.relative_to, claim.metric)
+    base = _metric(result, claim.relative_to, claim.metric)
     return None if value is None or base is None else value - base
 
 
-def metric(result: dict, stage: str, name: str) -> float | None:
+def _metric(result: dict, stage: str, name: str) -> float | None:
     """One number of a result, as `measured` reads it."""
     stages = {row["stage"]: row for row in result["stages"]} | {TOTAL: result["total"]}
     if stage not in stages:
@@ -212,10 +212,10 @@ def compare(found: list[Claim], results: dict[tuple[str, ...], list[dict]]) -> l
     papers = {claim.subject: claim for claim in found if claim.paper}
     own = {claim.subject for claim in found if not claim.paper}
     shown = [c for c in found if not (c.paper and c.tolerance is None and c.subject in own)]
-    return [row(claim, papers.get(claim.subject), results.get(claim.overrides, [])) for claim in shown]
+    return [_row(claim, papers.get(claim.subject), results.get(claim.overrides, [])) for claim in shown]
 
 
-def row(claim: Claim, paper: Claim | None, results: list[dict]) -> dict:
+def _row(claim: Claim, paper: Claim | None, results: list[dict]) -> dict:
     """One claim held against the results of its runs."""
     values = [measured(claim, result) for result in results]
     value = None if not values or None in values else fmean(values)
@@ -230,14 +230,14 @@ def row(claim: Claim, paper: Claim | None, results: list[dict]) -> dict:
         "runs": len(values),
         "difference": None if value is None else value - claim.value,
         "tolerance": claim.tolerance,
-        "verdict": verdict(claim, value, bool(values)),
+        "verdict": _verdict(claim, value, bool(values)),
         "source": claim.source,
         "paper": paper and paper.value,
         "paper_source": paper and paper.source,
     }
 
 
-def verdict(claim: Claim, value: float | None, was_run: bool) -> str:
+def _verdict(claim: Claim, value: float | None, was_run: bool) -> str:
     """Whether a value is within the tolerance of a claim; what was not measured does not hold."""
     if claim.tolerance is None:
         return SHOWN

@@ -21,7 +21,7 @@ except ImportError as error:
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table that it makes
 
-STATUS = {"done": "FINISHED", "interrupted": "KILLED", "stopped": "KILLED"}  # all else: FAILED
+_STATUS = {"done": "FINISHED", "interrupted": "KILLED", "stopped": "KILLED"}  # all else: FAILED
 
 
 class Mlflow:
@@ -37,7 +37,7 @@ class Mlflow:
         self, folder: Path, config: dict, *, uri: str = "sqlite:///outputs/mlflow.db", experiment: str = "effdl"
     ):
         path, self.step = str(folder.absolute()), 0
-        with alone(uri) as store:
+        with _alone(uri) as store:
             self.client = MlflowClient(uri)
             number = self.experiment(experiment, store)
         found = self.client.search_runs([number], f"tags.`effdl.folder` = '{path}'", max_results=1)
@@ -46,7 +46,7 @@ class Mlflow:
             self.client.update_run(self.run, "RUNNING")
         else:
             self.run = self.client.create_run(number, run_name=folder.name, tags={"effdl.folder": path}).info.run_id
-            params = [Param(key, str(value)[:6000]) for key, value in flat(config).items()]
+            params = [Param(key, str(value)[:6000]) for key, value in _flat(config).items()]
             for start in range(0, len(params), 100):  # the most that one call takes
                 self.client.log_batch(self.run, params=params[start : start + 100])
         keys = found[0].data.metrics if found else {}
@@ -70,7 +70,7 @@ class Mlflow:
     def run_end(self, status: str) -> None:
         """End the MLflow run."""
         self.client.log_batch(self.run, tags=[RunTag("effdl.status", status)])
-        self.client.set_terminated(self.run, STATUS.get(status, "FAILED"))
+        self.client.set_terminated(self.run, _STATUS.get(status, "FAILED"))
 
     def log(self, numbers: dict[str, float]) -> None:
         """Log numbers that an earlier process has not logged."""
@@ -80,7 +80,7 @@ class Mlflow:
 
 
 @contextmanager
-def alone(uri: str) -> Iterator[Path | None]:
+def _alone(uri: str) -> Iterator[Path | None]:
     """Hold a lock beside the SQLite file of a store: two that make its tables at a time disturb each other."""
     if not uri.startswith("sqlite:///"):
         yield None
@@ -94,9 +94,9 @@ def alone(uri: str) -> Iterator[Path | None]:
         yield store
 
 
-def flat(config: dict, prefix: str = "") -> dict[str, object]:
+def _flat(config: dict, prefix: str = "") -> dict[str, object]:
     """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
     found = {}
     for key, value in config.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return found

@@ -44,7 +44,7 @@ class Wandb:
             mode=mode,
             project=project,
             entity=entity,
-            id=identity(folder / "wandb" / "id"),
+            id=_identity(folder / "wandb" / "id"),
             name=folder.name,
             resume="allow",
             reinit="create_new",
@@ -67,7 +67,7 @@ class Wandb:
         self.run.finish(exit_code=0 if status in ("done", "stopped") else 1)
 
 
-def identity(file: Path) -> str:
+def _identity(file: Path) -> str:
     """The id that a file holds, drawn if there is none: a resumed run is the same run."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)

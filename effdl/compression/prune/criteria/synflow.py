@@ -14,8 +14,8 @@ from effdl.nn.quantizers import ActivationQuantizer
 from effdl.training.trainer import Trainer
 from effdl.utils.errors import RunError, UserError
 
-ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Tanh, ActivationQuantizer)
-CENTERING = (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.MultiheadAttention)
+_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Tanh, ActivationQuantizer)
+_CENTERING = (nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.MultiheadAttention)
 
 
 def synflow(model: nn.Module, trainer: Trainer) -> list[Tensor]:
@@ -26,7 +26,7 @@ def synflow(model: nn.Module, trainer: Trainer) -> list[Tensor]:
         RunError: it is so deep that the flow overflows.
     """
     for name, module in model.named_modules():
-        if isinstance(module, CENTERING):
+        if isinstance(module, _CENTERING):
             raise UserError(
                 f"synflow: {name} is a {type(module).__name__}, through which no flow passes: use another criterion"
             )
@@ -51,7 +51,7 @@ def positive(model: nn.Module) -> nn.Module:
     flow = materialize_parametrizations(model).eval()
     for parent in list(flow.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, ACTIVATIONS):
+            if isinstance(child, _ACTIVATIONS):
                 setattr(parent, name, nn.Identity())  # for positive inputs they are the identity, exactly or nearly
     for name, tensor in [*flow.named_parameters(), *flow.named_buffers()]:
         tensor.zero_() if name.rpartition(".")[2] in ("bias", "running_mean") else tensor.abs_()
