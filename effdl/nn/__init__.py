@@ -1,0 +1,1 @@
+"""Parts of networks that every room uses: masks, quantizers, parametrizations, hooks, counting."""

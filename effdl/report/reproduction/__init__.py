@@ -1,0 +1,1 @@
+"""What experiments report, against what their runs measured."""

@@ -1,0 +1,1 @@
+"""Criteria of pruning: functions that score every weight; the lowest scores go."""
