@@ -1,1 +1,1 @@
-"""The deployed model: exports, the runtimes that run them, and the check against PyTorch."""
+"""The deployed model: exports, the runtimes that run them, the comparison with PyTorch, latency."""
