@@ -1,4 +1,4 @@
-"""Studies: which way is better, trials that were cut off, and a watcher's reports."""
+"""Studies: which way is better, trials that were cut off, and a callback's reports."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The file can be read by somebody who has only its description (effdl/artifact/__init__.py) and common tools."""
+"""The file can be read by somebody who has only its description (effdl/models/storage/README.md) and common tools."""
 
 import hashlib
 import json
