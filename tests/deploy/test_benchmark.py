@@ -57,7 +57,7 @@ def test_a_process_that_needs_no_pytorch_does_not_import_it(onnx_file):
     code = (
         "import sys; from effdl.deploy import benchmark\n"
         f"path = benchmark.Path({str(onnx_file)!r})\n"
-        "benchmark.onnx_runtime(path, benchmark.np.zeros((1, 3, 16, 16), 'float32'), 1)[0]()\n"
+        "benchmark._onnx_runtime(path, benchmark.np.zeros((1, 3, 16, 16), 'float32'), 1)[0]()\n"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

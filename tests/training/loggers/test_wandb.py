@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 
 import pytest
 
@@ -30,6 +31,17 @@ def records(file):
             part = b""
 
 
+def finished(file):
+    """The records of a run that is over: the process that writes them may be behind by a moment."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        found = list(records(file))
+        if any(record.WhichOneof("record_type") == "exit" for record in found):
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{file} has no end")
+
+
 @pytest.mark.parametrize("before", [None, 4])
 def test_every_number_once_offline(tmp_path, tell, before):
     if before:
@@ -39,7 +51,7 @@ def test_every_number_once_offline(tmp_path, tell, before):
     assert logger.run.settings.mode == "offline"
     (file,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
     history, config = {}, {}
-    for record in records(file):
+    for record in finished(file):
         if record.WhichOneof("record_type") == "history":
             items = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
             history[record.history.step.num] = {key: value for key, value in items.items() if "/" in key}
