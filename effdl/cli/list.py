@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from effdl.cli.arguments import command_parser
-from effdl.config.options import config_folder, description, option_files
+from effdl.config.options import config_folder, description, option_files, own_folder
 from effdl.utils.errors import UserError, nearest
 
 # What people type, and the group it means.
@@ -36,12 +36,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("group", nargs="?", help=f"one of {', '.join(_GROUPS)}; all if left out")
     parser.add_argument("--config-dir", type=Path, help="a folder of your own configs, listed too")
     args = parser.parse_args(arguments)
-    if args.config_dir and not args.config_dir.is_dir():
-        raise UserError(f"--config-dir {args.config_dir}: no such folder")
     names = _GROUPS | {group: group for group in _GROUPS.values()}
     if args.group is not None and args.group not in names:
         raise UserError(f"list {args.group}: not a group{nearest(args.group, names)} (allowed: {', '.join(_GROUPS)})")
-    folders = [config_folder(), *([args.config_dir] if args.config_dir else [])]
+    folders = [config_folder(), *([own_folder(args.config_dir)] if args.config_dir else [])]
     console = Console(markup=False)
     for group in [names[args.group]] if args.group else _GROUPS.values():
         if found := option_files(group, *folders):

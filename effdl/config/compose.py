@@ -50,7 +50,7 @@ def composed(overrides: list[str], config_dir: str | None, configs: Path | None 
     """The config of one run, with Hydra's own part.
 
     Args:
-        config_dir: the user's own config files, which come before the others.
+        config_dir: the user's own config files and code.
         configs: the others, if not the shipped ones.
 
     Raises:

@@ -13,19 +13,17 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from effdl.config.compose import composed, settings
-from effdl.config.options import config_folder, option_files
+from effdl.config.options import config_folder, option_files, own_folder
 from effdl.utils.errors import UserError, first_line, nearest
 
 
 def experiments(config_dir: str | None) -> dict[str, Path]:
-    """The files of all experiments by name; those of one's own replace shipped ones of the same name.
+    """The files of all experiments by name, one's own with the shipped ones.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: as for `own_folder`.
     """
-    if config_dir and not Path(config_dir).is_dir():
-        raise UserError(f"--config-dir {config_dir}: no such folder")
-    return option_files("experiment", config_folder(), *([Path(config_dir)] if config_dir else []))
+    return option_files("experiment", config_folder(), *([own_folder(config_dir)] if config_dir else []))
 
 
 def experiment_file(name: str, config_dir: str | None) -> Path:

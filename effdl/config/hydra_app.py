@@ -45,7 +45,7 @@ _hide_base_files()
 
 @contextmanager
 def search_path(config_dir: str | None, configs: Path) -> Iterator[None]:
-    """Let `compose` find config files and, before them, the user's own, as `hydra.main` will."""
+    """Let `compose` find config files and, after them, the user's own, as `hydra.main` will."""
     version.setbase("1.3")
     path = create_config_search_path(str(configs))
     if config_dir:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from effdl.config.options import own_folder
 from effdl.config.schema import RUN_KEYS
 from effdl.utils.errors import UserError
 
@@ -79,10 +80,8 @@ def allow_code_of(config_dir: str | Path) -> None:
     """Let config files name code that lies beside them: ``_target_: module.function`` for ``config_dir/module.py``.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: as for `own_folder`.
     """
-    folder = Path(config_dir).resolve()
-    if not folder.is_dir():
-        raise UserError(f"--config-dir {config_dir}: no such folder")
+    folder = own_folder(config_dir).resolve()
     if str(folder) not in sys.path:
         sys.path.append(str(folder))

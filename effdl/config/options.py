@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from effdl.config.schema import HYDRA_KEYS
+from effdl.utils.errors import UserError
 
 BASE = "base"  # the folder of keys that several options share: files that options take over, none to choose
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -23,8 +24,23 @@ def config_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "configs"
 
 
+def own_folder(config_dir: str | Path) -> Path:
+    """The folder of a user's own configs and code.
+
+    Raises:
+        UserError: there is no such folder, or a file in it is named like a shipped one, which Hydra would read instead.
+    """
+    folder, shipped = Path(config_dir), config_folder()
+    if not folder.is_dir():
+        raise UserError(f"--config-dir {config_dir}: no such folder")
+    names = [file.relative_to(shipped) for file in shipped.rglob("*.yaml")]
+    if folder.resolve() != shipped and (taken := sorted(name for name in names if (folder / name).exists())):
+        raise UserError(f"--config-dir {config_dir}: {taken[0]} has the name of a shipped file; give it another")
+    return folder
+
+
 def option_files(group: str, *folders: Path) -> dict[str, Path]:
-    """The files of a group's options by name; those of a later folder replace those of an earlier one."""
+    """The files of a group's options by name, in alphabetical order."""
     found = {file.stem: file for folder in folders for file in sorted((folder / group).glob("*.yaml"))}
     return dict(sorted(found.items()))
 

@@ -2,23 +2,37 @@
 
 import pytest
 
-from effdl.config.options import code_of, config_folder, description, option_files, shipped_code
+from effdl.config.options import code_of, config_folder, description, option_files, own_folder, shipped_code
+from effdl.utils.errors import UserError
 
 
 def test_the_folder_of_the_configs():
     assert (config_folder() / "train.yaml").is_file()
 
 
-def test_a_later_folder_replaces_the_files_of_an_earlier_one(tmp_path):
+def test_own_files_have_names_of_their_own(tmp_path):
+    """Hydra reads the shipped one of two files: what lists and errors call the user's must not be another."""
+    assert own_folder(config_folder()) == config_folder()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "tiny.yaml").write_text("")
+    assert own_folder(tmp_path) == tmp_path
+    (tmp_path / "model" / "mlp.yaml").write_text("")
+    with pytest.raises(UserError, match=r"--config-dir \S+: model/mlp.yaml has the name of a shipped file"):
+        own_folder(tmp_path)
+    with pytest.raises(UserError, match="no such folder"):
+        own_folder(tmp_path / "nowhere")
+
+
+def test_options_of_several_folders(tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
-    for folder, names in ((one, ("b", "a")), (other, ("b", "c"))):
+    for folder, names in ((one, ("b", "a")), (other, ("c",))):
         (folder / "model").mkdir(parents=True)
         for name in names:
             (folder / "model" / f"{name}.yaml").write_text("")
     (one / "model" / "notes.txt").write_text("")
     assert option_files("model", one, other) == {
         "a": one / "model/a.yaml",
-        "b": other / "model/b.yaml",
+        "b": one / "model/b.yaml",
         "c": other / "model/c.yaml",
     }
     assert list(option_files("model", one, other)) == ["a", "b", "c"]
