@@ -7,7 +7,6 @@ from rich.console import Console
 from effdl.cli.arguments import folder_parser, opened, terminal
 from effdl.measure.metrics import accuracies
 from effdl.utils.errors import UserError
-from effdl.utils.files import read_rows
 
 _EXAMPLES = """\
 Examples:
@@ -41,6 +40,7 @@ def _evaluate(args: argparse.Namespace, console: Console) -> int:
     from effdl.models.stored import read_description
     from effdl.report.table import layers_table, stages_table
     from effdl.runs.evaluate import evaluate as evaluate_stored
+    from effdl.runs.stage import recorded
 
     if getattr(run.data, args.split) is None:
         raise UserError(f"--split {args.split}: the run has no such split (dataset.val={run.config['dataset']['val']})")
@@ -56,29 +56,29 @@ def _evaluate(args: argparse.Namespace, console: Console) -> int:
     )
     layers = found.pop("layers")
     stage = read_description(run.folder.model_file).get("stage")
-    recorded = next((row for row in read_rows(run.folder.stages_file) if row["stage"] == stage), None)
+    before = recorded(run.folder, stage)
     if args.layers:
         console.print(layers_table(layers))
     stages = [{**found, "stage": "now"}]
-    if args.split == "test" and recorded:
-        stages.insert(0, {**{key: recorded.get(key) for key in found}, "stage": f"recorded ({recorded['stage']})"})
+    if args.split == "test" and before:
+        stages.insert(0, {**{key: before.get(key) for key in found}, "stage": f"recorded ({stage})"})
     console.print(stages_table(stages, title(run.config), args.split))
-    return _compare(found, recorded, args.split, console)
+    return _compare(found, before, args.split, console)
 
 
-def _compare(found: dict, recorded: dict | None, split: str, console: Console) -> int:
+def _compare(found: dict, before: dict | None, split: str, console: Console) -> int:
     """Print the accuracies in full; 1 if the test accuracy differs from the recorded one."""
     tops = [key for key in accuracies(found) if found[key] is not None]
     for key in tops:
         console.print(f"{key} = {found[key]!r}", highlight=False)
     if split != "test":
         return 0
-    if recorded is None:
+    if before is None:
         console.print("the run was cut off before it measured this model: resume it for a record")
         return 0
-    differing = [key for key in tops if found[key] != recorded.get(key)]
+    differing = [key for key in tops if found[key] != before.get(key)]
     for key in differing:
-        console.print(f"{key} was {recorded.get(key)!r} when the run measured it", style="red", highlight=False)
+        console.print(f"{key} was {before.get(key)!r} when the run measured it", style="red", highlight=False)
     if not differing:
         console.print("the same as recorded, to the last digit")
     return 1 if differing else 0

@@ -11,7 +11,7 @@ from effdl.cli.arguments import folder_parser, opened, parse_pairs, terminal
 from effdl.deploy.speedup import verdict
 from effdl.measure.metrics import metric
 from effdl.utils.errors import UserError, nearest
-from effdl.utils.files import read_rows, write_json
+from effdl.utils.files import write_json
 
 _EXAMPLES = """\
 KEY=VALUE:
@@ -71,6 +71,7 @@ def _export(args: argparse.Namespace, options: dict, console: Console) -> int:
     from effdl.models import storage
     from effdl.models.stored import load_model, read_description
     from effdl.nn.layers import weights
+    from effdl.runs.stage import recorded
     from effdl.utils.hardware import cpu_flags
 
     model = load_model(run.folder.model_file, trusted=args.trust)
@@ -92,8 +93,7 @@ def _export(args: argparse.Namespace, options: dict, console: Console) -> int:
             "std": json.dumps(list(run.data.std)),
         },
     )
-    rows = {row["stage"]: row for row in read_rows(run.folder.stages_file)}
-    dense, last = rows.get("dense"), rows.get(description.get("stage"))
+    dense, last = (recorded(run.folder, stage) for stage in ("dense", description.get("stage")))
     if dense and last:
         facts = {"cpu_flags": cpu_flags(), "layers": sum(1 for _ in weights(model))}
         found["verdict"] = verdict(dense, {**last, **found}, facts)
