@@ -7,66 +7,60 @@ from effdl.data import build as load_module
 from effdl.data.build import load
 from effdl.utils.errors import UserError
 
-DIGITS = {
-    "_target_": "effdl.data.digits.digits",
-    "val": 0.1,
-    "folds": None,
-    "fold": 0,
-    "subset": None,
-    "split_seed": 0,
-    "mirror": False,
-    "pad": 1,
-}
+
+@pytest.fixture
+def digits(digits_config):
+    return digits_config(val=0.1)
 
 
 def pixels(*parts):
     return [image.numpy().tobytes() for part in parts for image in part.images]
 
 
-def test_the_splits_cover_the_source_without_a_leak():
-    data = load(DIGITS)
+def test_the_splits_cover_the_source_without_a_leak(digits):
+    data = load(digits)
     assert (len(data.train), len(data.val), len(data.test)) == (1293, 144, 360)
     everything = pixels(data.train, data.val, data.test)
     assert len(everything) == len(set(everything)) == 1797  # all digits differ
 
 
-def test_the_data_describes_itself():
-    data = load(DIGITS)
+def test_the_data_describes_itself(digits):
+    data = load(digits)
     assert (data.name, data.channels, data.image_size, data.classes) == ("digits", 1, 8, tuple("0123456789"))
     torch.testing.assert_close(data.mean[0], data.train.images.double().mean().item())
     torch.testing.assert_close(data.std[0], data.train.images.double().std(correction=0).item())
 
 
-def test_folds_take_turns_as_the_validation_split():
-    parts = [load(DIGITS | {"folds": 4, "fold": fold}) for fold in range(4)]
+def test_folds_take_turns_as_the_validation_split(digits):
+    parts = [load(digits | {"folds": 4, "fold": fold}) for fold in range(4)]
     held = [set(pixels(part.val)) for part in parts]
     assert len(set.union(*held)) == sum(map(len, held)) == 1437
     for part, others in zip(parts, held, strict=True):
         assert set(pixels(part.train)) == set.union(*held) - others
 
 
-def test_subset_comes_before_the_validation_split():
-    data = load(DIGITS | {"subset": 500, "val": 0.2})
+def test_subset_comes_before_the_validation_split(digits):
+    data = load(digits | {"subset": 500, "val": 0.2})
     assert (len(data.train), len(data.val), len(data.test)) == (400, 100, 360)
-    assert set(pixels(data.train, data.val)) <= set(pixels(load(DIGITS | {"val": 0.0}).train))
+    assert set(pixels(data.train, data.val)) <= set(pixels(load(digits | {"val": 0.0}).train))
 
 
-def test_no_validation_split():
-    assert load(DIGITS | {"val": 0.0}).val is None
+def test_no_validation_split(digits):
+    assert load(digits | {"val": 0.0}).val is None
 
 
-def test_the_split_seed_moves_the_splits_and_the_fingerprint():
-    first, other = load(DIGITS), load(DIGITS | {"split_seed": 1})
+def test_the_split_seed_moves_the_splits_and_the_fingerprint(digits):
+    first, other = load(digits), load(digits | {"split_seed": 1})
     assert set(pixels(first.val)) != set(pixels(other.val))
     assert first.fingerprint != other.fingerprint
     load_module.cached_load.cache_clear()
     torch.manual_seed(123)
-    assert load(DIGITS).fingerprint == first.fingerprint
+    assert load(digits).fingerprint == first.fingerprint
 
 
-def test_the_last_result_is_kept():
-    data = load(DIGITS)
-    assert load(json.loads(json.dumps(DIGITS))) is data
+def test_the_last_result_is_kept(digits):
+    data = load(digits)
+    assert load(json.loads(json.dumps(digits))) is data
 
 
 @pytest.mark.parametrize(
@@ -80,6 +74,6 @@ def test_the_last_result_is_kept():
         ({"subset": 4, "val": 0.99}, r"leaves 0 to train on"),
     ],
 )
-def test_an_impossible_split_is_a_user_error(change, message):
+def test_an_impossible_split_is_a_user_error(change, message, digits):
     with pytest.raises(UserError, match=message):
-        load(DIGITS | change)
+        load(digits | change)

@@ -19,24 +19,6 @@ OPTIMIZERS = {
 }
 
 
-def bits(tensor):
-    return tensor.detach().contiguous().view(torch.int32)
-
-
-def network():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
-
-
-def masked(model, sparsity=0.5, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    masks = {}
-    for name, module, attribute in list(weights(model)):
-        masks[name] = torch.rand(getattr(module, attribute).shape, generator=generator) >= sparsity
-        parametrize.register_parametrization(module, attribute, Mask(masks[name]))
-    return masks
-
-
 def train(model, optimizer, steps):
     model.train()
     generator = torch.Generator().manual_seed(2)
@@ -47,7 +29,7 @@ def train(model, optimizer, steps):
         optimizer.step()
 
 
-def test_where_the_mask_is_false_there_is_a_positive_zero():
+def test_where_the_mask_is_false_there_is_a_positive_zero(bits):
     weight = torch.tensor([-1.0, -2.0, -0.0, float("inf"), float("nan"), 3.0])
     keep = torch.tensor([False, True, False, False, False, True])
     assert torch.equal(bits(Mask(keep)(weight)), bits(torch.tensor([0.0, -2.0, 0.0, 0.0, 0.0, 3.0])))
@@ -59,7 +41,7 @@ def test_the_type_stays(dtype):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_zeros_stay_zero_whatever_trains(name):
+def test_zeros_stay_zero_whatever_trains(name, bits, network, masked):
     model = network()
     train(model, OPTIMIZERS[name](model), 3)  # momentum is there before the mask is
     masks = masked(model)
@@ -72,7 +54,7 @@ def test_zeros_stay_zero_whatever_trains(name):
         assert not torch.equal(weight, before[layer])
 
 
-def test_an_optimizer_from_before_the_mask_cannot_revive_a_weight():
+def test_an_optimizer_from_before_the_mask_cannot_revive_a_weight(network, masked):
     """The parameter under the mask is the very one the optimizer knows, with all its momentum."""
     model = network()
     optimizer = OPTIMIZERS["sgd"](model)
@@ -83,7 +65,7 @@ def test_an_optimizer_from_before_the_mask_cannot_revive_a_weight():
         assert torch.equal(getattr(module, attribute) != 0, masks[layer])
 
 
-def test_the_gradient_is_zero_there_and_the_same_elsewhere():
+def test_the_gradient_is_zero_there_and_the_same_elsewhere(network, masked):
     dense, sparse = network(), network()
     masks = masked(sparse)
     with torch.no_grad():
@@ -98,7 +80,7 @@ def test_the_gradient_is_zero_there_and_the_same_elsewhere():
         assert torch.equal(gradient[masks[layer]], plain.weight.grad[masks[layer]])
 
 
-def test_masks_travel_in_the_state_dict():
+def test_masks_travel_in_the_state_dict(network, masked):
     model, other = network(), network()
     masks = masked(model)
     masked(other, sparsity=0.0)
@@ -109,7 +91,7 @@ def test_masks_travel_in_the_state_dict():
     assert torch.equal(copied[0].weight, model[0].weight)
 
 
-def test_attention_projections_can_be_masked():
+def test_attention_projections_can_be_masked(masked):
     layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
     masked(layer)
     x = torch.randn(2, 5, 8)
@@ -118,7 +100,7 @@ def test_attention_projections_can_be_masked():
         assert torch.allclose(layer.eval()(x), trained, atol=1e-6)  # the fused path of evaluation sees the mask too
 
 
-def test_a_weight_has_one_mask():
+def test_a_weight_has_one_mask(network):
     model = network()
     weight, parameter = model[0].weight.detach().clone(), model[0].weight
     mask = mask_of(model[0], "weight")
@@ -133,7 +115,7 @@ def test_a_weight_has_one_mask():
     assert torch.equal(model[0].weight[1:], weight[1:])
 
 
-def test_a_mask_is_found_beside_others():
+def test_a_mask_is_found_beside_others(network):
     model = network()
     parametrize.register_parametrization(model[4], "weight", nn.Identity())
     mask = mask_of(model[4], "weight")

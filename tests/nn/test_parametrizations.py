@@ -13,24 +13,6 @@ from effdl.nn.mask import Mask
 from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
 
 
-def bits(tensor):
-    return tensor.detach().contiguous().view(torch.int32)
-
-
-def network():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
-
-
-def masked(model, sparsity=0.5, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    masks = {}
-    for name, module, attribute in list(weights(model)):
-        masks[name] = torch.rand(getattr(module, attribute).shape, generator=generator) >= sparsity
-        parametrize.register_parametrization(module, attribute, Mask(masks[name]))
-    return masks
-
-
 class OnGrid(nn.Module):
     """A quantizer: integers of some bits times a scale."""
 
@@ -66,7 +48,7 @@ def parametrized(model):
 # --- materialized
 
 
-def test_it_is_a_plain_model_with_the_same_bits():
+def test_it_is_a_plain_model_with_the_same_bits(bits, network, masked):
     model = network().eval()
     plain_keys = set(model.state_dict())
     masked(model)
@@ -93,14 +75,14 @@ def test_it_is_a_plain_model_with_the_same_bits():
     assert torch.equal(model(images), output)
 
 
-def test_a_model_without_parametrizations_is_copied():
+def test_a_model_without_parametrizations_is_copied(network):
     model = network()
     copied = materialize_parametrizations(model)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), copied.parameters(), strict=True))
     assert not {id(p) for p in model.parameters()} & {id(p) for p in copied.parameters()}
 
 
-def test_parametrizations_stack():
+def test_parametrizations_stack(bits, network, masked):
     model = network()
     masks = masked(model)
     for _, module, attribute in weights(model):
@@ -158,7 +140,7 @@ def test_what_draws_in_training_yields_its_evaluated_value():
 
 
 @pytest.mark.parametrize("separate", [False, True])
-def test_attention(separate):
+def test_attention(separate, bits):
     torch.manual_seed(0)
     layer = nn.MultiheadAttention(8, 2, batch_first=True, **({"kdim": 6, "vdim": 6} if separate else {})).eval()
     names = ["q_proj_weight", "k_proj_weight", "v_proj_weight"] if separate else ["in_proj_weight", "in_proj_bias"]
@@ -176,7 +158,7 @@ def test_attention(separate):
     assert torch.equal(materialized(query, key, key)[0], layer(query, key, key)[0])
 
 
-def test_a_whole_encoder_layer():
+def test_a_whole_encoder_layer(masked):
     layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True).eval()
     masked(layer)
     x = torch.randn(2, 5, 8)
@@ -184,7 +166,7 @@ def test_a_whole_encoder_layer():
         assert torch.equal(materialize_parametrizations(layer)(x), layer(x))
 
 
-def test_a_whole_network_keeps_its_memory_layout():
+def test_a_whole_network_keeps_its_memory_layout(masked):
     model = resnet(3, 32, 10, depth=8).to(memory_format=torch.channels_last).eval()
     masked(model)
     images = torch.randn(2, 3, 8, 8)
@@ -195,7 +177,7 @@ def test_a_whole_network_keeps_its_memory_layout():
 # --- grids
 
 
-def test_no_grid_without_a_quantizer():
+def test_no_grid_without_a_quantizer(network, masked):
     model = network()
     masked(model)
     assert quant_grids(model) == {}
@@ -212,7 +194,7 @@ def test_the_root_has_no_prefix():
     }
 
 
-def test_the_last_grid_on_a_tensor_counts():
+def test_the_last_grid_on_a_tensor_counts(network):
     model = network()
     for scale, width in ((0.5, 8), (0.25, 2)):
         parametrize.register_parametrization(model[4], "weight", OnGrid(scale, width))
@@ -228,7 +210,7 @@ def test_a_layer_used_twice_has_both_names():
 
 
 @pytest.mark.parametrize("mask_last", [False, True])
-def test_mask_and_quantizer_are_stored_as_codes(tmp_path, mask_last):
+def test_mask_and_quantizer_are_stored_as_codes(tmp_path, mask_last, bits, network, masked):
     model = network()
     if not mask_last:
         masked(model)
