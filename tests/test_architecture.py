@@ -123,6 +123,25 @@ def names_of(tree):
             yield {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
 
 
+def test_what_docstrings_refer_to_is_there():
+    """A name in single backticks that begins with the package's is a module or something in one."""
+    mentions = {
+        (name, reference)
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        for reference in re.findall(r"(?<!`)`(effdl(?:\.\w+)+)`(?!`)", ast.get_docstring(node) or "")
+    }
+    assert len(mentions) > 10
+    missing = []
+    for name, reference in mentions:
+        module, _, attribute = reference.rpartition(".")
+        known = set().union(*names_of(ast.parse(MODULES[module].read_text()))) if module in MODULES else set()
+        if not (reference in MODULES or attribute in known | set(effdl.__all__)):
+            missing.append(f"{name}: {reference}")
+    assert not missing
+
+
 def test_a_leading_underscore_says_what_only_its_file_uses():
     """Everywhere: in code, tests, scripts, configs and pages. What a page or a config names is used by its user."""
     root = PACKAGE.parent

@@ -24,7 +24,7 @@ from effdl.utils.errors import UserError, first_line, nearest
 
 
 def _folder_name(*, _root_: DictConfig) -> str:
-    """The folder of a run in its sweep: see `sweeps.run_name`."""
+    """The folder of a run in its sweep: see `naming.folder_name`."""
     plain = plain_values(_root_)
     return naming.folder_name(active(plain))
 

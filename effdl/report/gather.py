@@ -36,7 +36,7 @@ class Run:
 
     @cached_property
     def config(self) -> dict[str, object]:
-        """The config with dotted keys, incidental ones (`effdl.runs.folder.INCIDENTAL`) left out."""
+        """The config with dotted keys, incidental ones (`effdl.config.identity.INCIDENTAL`) left out."""
         return essential(self.run["config"])
 
     @cached_property

@@ -17,4 +17,4 @@ class GridSweeper(BasicSweeper):
         super().setup(hydra_context=sharing(hydra_context, config), task_function=task_function, config=config)
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Nothing: see `effdl.sweep.launch.check`."""
+        """Nothing: see `effdl.sweep.launch.check_sweep`."""

@@ -105,7 +105,7 @@ def test_weights_are_loaded_from_a_path_and_reported(tmp_path, caplog):
         "torch.nn.Linear",
         "effdl.models.build.locate",
         "effdl.models.mlp.nn.Linear",
-        "effdl.runs.execute.run",
+        "effdl.runs.execute.execute",
         "",
     ],
 )

@@ -33,7 +33,7 @@ def test_a_file_without_a_description_is_refused(tmp_path):
         load_model(tmp_path / "plain.safetensors")
 
 
-@pytest.mark.parametrize("target", ["os.system", "subprocess.run", "effdl.models.build.import_module", "builtins.exec"])
+@pytest.mark.parametrize("target", ["os.system", "subprocess.run", "effdl.models.build.locate", "builtins.exec"])
 def test_a_file_cannot_name_code_to_run(tmp_path, target):
     storage.write(tmp_path / "model.safetensors", {}, description(_target_=target))
     with pytest.raises(UserError, match=r"a stored model may only name a family|has no attribute"):

@@ -61,7 +61,7 @@ def factorized(
     rank: int | None,
     exclude: list[str],
 ) -> nn.Module:
-    """Replace every plain layer (`positions.is_plain`) by its factors, where that saves weights and MACs; in place.
+    """Replace every plain layer (see `positions.trace`) by its factors, where that saves weights and MACs; in place.
 
     Args:
         input_shape: shape (C, H, W) of an image.
