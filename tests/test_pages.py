@@ -8,10 +8,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from hydra._internal.utils import get_args_parser
 
 from effdl.cli.main import COMMANDS, dispatch
-from effdl.cli.train import refuse
+from effdl.cli.train import parse_arguments
 from effdl.config.compose import composed, settings
 from effdl.config.experiments import config_of, experiment_file
 from effdl.config.options import config_folder
@@ -86,9 +85,7 @@ def own(request, tmp_path, monkeypatch):
 
 
 def check_train(words):
-    parser = get_args_parser()
-    parser.error = refuse
-    args = parser.parse_intermixed_args(words)
+    _, args = parse_arguments(words)
     overrides = args.overrides
     if folder := resume_folder(overrides):
         overrides = [*stored_overrides(folder), *overrides]

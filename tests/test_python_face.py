@@ -62,6 +62,8 @@ def test_mistakes_are_raised_not_printed(folder, tmp_path, monkeypatch, capfd):
     before = list(sys.argv)
     with pytest.raises(UserError, match="modle is not a key; did you mean 'model'"):
         package.train(["modle=mlp"])
+    with pytest.raises(UserError, match="--quick"):
+        package.train(["model=mlp", "--quick"])
     with pytest.raises(UserError, match="already holds a run"):
         package.train([*QUICK, f"hydra.run.dir={folder}"])
     with pytest.raises(RunError, match="the loss is"):

@@ -26,10 +26,7 @@ from effdl.utils.errors import RunError, UserError
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    parser = get_args_parser()
-    parser.error = refuse
-    args = parser.parse_intermixed_args(arguments)
-    flags = flags_of(arguments, args)
+    flags, args = parse_arguments(arguments)
     if args.help or args.hydra_help or args.cfg or args.info:
         if args.cfg or args.info:
             composed(next(variations(args.overrides)), args.config_dir)
@@ -43,7 +40,19 @@ def main(arguments: list[str]) -> int:
     return _single(flags, args, console)
 
 
-def refuse(message: str) -> None:
+def parse_arguments(arguments: list[str]) -> tuple[list[str], Namespace]:
+    """Hydra's flags among the arguments, and all arguments by name.
+
+    Raises:
+        UserError: a flag that is none.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse
+    args = parser.parse_intermixed_args(arguments)
+    return flags_of(arguments, args), args
+
+
+def _refuse(message: str) -> None:
     """What the parser of flags does with a mistake."""
     raise UserError(f"train: {message} (flags: `effdl train --help` and --hydra-help)")
 
@@ -63,8 +72,7 @@ def train(overrides: list[str], *, config_dir: str | Path | None = None, quiet: 
         UserError: a mistake in the overrides, found before anything is written.
         RunError: the run failed; the folder says why, too.
     """
-    flags = [] if config_dir is None else ["--config-dir", str(config_dir)]
-    args = get_args_parser().parse_args([*flags, *overrides])
+    flags, args = parse_arguments([*(["--config-dir", str(config_dir)] if config_dir is not None else []), *overrides])
     folder, outcome = _run_one(flags, args, Console(quiet=True) if quiet else terminal())
     if outcome.status not in (DONE, STOPPED):
         raise RunError(f"{folder.path}: {outcome.reason}")
