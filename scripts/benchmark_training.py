@@ -44,6 +44,7 @@ from effdl.training.loop import fit
 from effdl.training.optimizers import sgd
 from effdl.training.recipe import Recipe
 from effdl.training.schedules import constant
+from effdl.utils.rows import Rows
 
 MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)
 DEVICE = select_device(
@@ -102,10 +103,10 @@ def ours(model: nn.Module, images: Images, batch: int, meter: EnergyMeter) -> No
             recipe,
             DEVICE,
             seed=0,
-            checkpoint=Checkpoint(Path(folder), "0"),
+            checkpoint=Checkpoint(Path(folder), 0, "run"),
             meter=meter,
             callbacks=Callbacks(),
-            log=EpochLog(Path(folder) / "epochs.jsonl", "dense", 0),
+            log=EpochLog(Rows(Path(folder) / "epochs.jsonl"), "dense", 0),
         )
 
 

@@ -22,8 +22,6 @@ import sys
 from pathlib import Path
 from statistics import fmean
 
-from omegaconf import OmegaConf
-
 from effdl.config.experiments import config_of, experiment_file, results_file, stated
 from effdl.config.identity import by_target
 from effdl.measure.metrics import COSTS, accuracies
@@ -38,10 +36,9 @@ WHOLE = (*COUNTS, "params", "duration_s")
 
 def overrides_of(folder: RunFolder, name: str, config_dir: str | None) -> tuple[str, ...]:
     """The overrides of a run that make it another point of the experiment."""
-    given = OmegaConf.load(folder.path / ".hydra" / "overrides.yaml")
     plain = config_of(name, [], config_dir)
     free = (*FREE, "experiment", "hydra")
-    kept = [o for o in given if not any(f"{o.partition('=')[0]}.".startswith(f"{key}.") for key in free)]
+    kept = [o for o in folder.overrides if not any(f"{o.partition('=')[0]}.".startswith(f"{key}.") for key in free)]
     return tuple(o for o in kept if differing(plain, config_of(name, [o], config_dir)))
 
 

@@ -13,7 +13,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from omegaconf import OmegaConf
 from pages import markdown, replace_part
 
 from effdl.measure.metrics import COSTS, metric
@@ -27,9 +26,8 @@ COMPRESSED = ("weight_sparsity", "weight_bits", "size_bytes", "compression_ratio
 
 def command(folder: RunFolder) -> str:
     """The command line that makes a run again."""
-    overrides = OmegaConf.load(folder.path / ".hydra" / "overrides.yaml")
-    shown = ["dataset.root=DIR" if text.startswith("dataset.root=") else text for text in overrides]
-    return " ".join(["effdl train", *(text for text in shown if not text.startswith("resume="))])
+    shown = ["dataset.root=DIR" if text.startswith("dataset.root=") else text for text in folder.overrides]
+    return " ".join(["effdl train", *shown])
 
 
 def row(folder: RunFolder, stage: dict) -> list[str]:

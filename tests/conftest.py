@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 # One thread, here and in the processes that tests start: the models are small, and threads that wait for cores that
 # another process holds make a second into a minute.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A shell that starts the suite in the background ignores Ctrl-C in it, and so would the processes that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -170,7 +170,7 @@ def test_a_leading_underscore_says_what_only_its_file_uses():
 @pytest.mark.parametrize("library", ["hydra", "omegaconf"])
 def test_hydra_stays_in_the_command_line(library):
     users = {name for name in MODULES if library in {other.split(".")[0] for other in imports(name)}}
-    configs = ("overrides", "hydra_app", "compose", "experiments")
+    configs = ("overrides", "hydra_app", "compose", "experiments", "restored")
     launching = ("launch", "job", "loader", "grid_sweeper", "optuna_sweeper")
     commands = ("train", "completion")
     assert users <= {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 PAGE = Path(__file__).parents[1] / "effdl" / "config" / "README.md"
 BLOCKS = re.findall(r"^```(?:python|yaml)\n# (mine/\S+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -85,7 +85,7 @@ def test_a_distillation_loss(mine):
     )
     without = mine("train", "prune=0.5", "compression=[magnitude]", *SMALL, "hydra.run.dir=b")
     assert without[0] == 0
-    losses = [[row["loss"] for row in read_rows(Path(name, "epochs.jsonl"))] for name in "ab"]
+    losses = [[row["loss"] for row in Rows(Path(name, "epochs.jsonl")).read()] for name in "ab"]
     assert losses[0][0] == losses[1][0]
     assert losses[0][1] > losses[1][1]
 

@@ -14,8 +14,10 @@ from effdl.cli.train import parse_arguments
 from effdl.config.compose import composed, settings
 from effdl.config.experiments import config_of, experiment_file
 from effdl.config.options import config_folder
-from effdl.config.overrides import resume_folder, stored_overrides, variations
+from effdl.config.overrides import resume_folder, variations
+from effdl.config.restored import restored
 from effdl.config.validation import check_targets
+from effdl.runs.folder import RunFolder
 from effdl.sweep.launch import check_sweep
 from effdl.utils.errors import UserError
 
@@ -88,7 +90,8 @@ def check_train(words):
     _, args = parse_arguments(words)
     overrides = args.overrides
     if folder := resume_folder(overrides):
-        overrides = [*stored_overrides(folder), *overrides]
+        check_targets(restored(RunFolder(folder).run["config"], overrides, trusted=args.trust))
+        return
     first = composed(next(variations(overrides)), args.config_dir)
     if args.multirun:
         own = [Path(args.config_dir)] if args.config_dir else []

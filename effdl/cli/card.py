@@ -55,7 +55,6 @@ def card(folder: RunFolder, license: str | None) -> str:
         from huggingface_hub import EvalResult, ModelCardData
     except ImportError as error:
         raise UserError("card needs huggingface_hub: pip install 'effdl[hub]'") from error
-    from effdl.config.overrides import stored_overrides
     from effdl.models.stored import read_description
     from effdl.report.card import evaluations, metadata, text
 
@@ -65,5 +64,5 @@ def card(folder: RunFolder, license: str | None) -> str:
         license=license,
         eval_results=[EvalResult(**evaluation) for evaluation in evaluations(run, result)],
     )
-    body = text(run, result, read_description(folder.model_file), stored_overrides(str(folder.path)))
+    body = text(run, result, read_description(folder.model_file), folder.overrides)
     return f"---\n{data.to_yaml()}\n---\n\n{body}"

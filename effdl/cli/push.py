@@ -1,6 +1,5 @@
 """``effdl push FOLDER REPO_ID``: upload a run's stored model and its card to the Hugging Face Hub."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -45,8 +44,10 @@ def _staged(folder: RunFolder, to: Path) -> None:
     shutil.copyfile(folder.model_file, to / "model.safetensors")
     own = folder.path / "README.md"
     (to / "README.md").write_text(own.read_text() if own.exists() else card(folder, None))
-    for name, value in (("result.json", folder.result), ("run.json", folder.run)):
-        (to / name).write_text(json.dumps(scrubbed(value), indent=2, allow_nan=False) + "\n")
+    staged = RunFolder(to)
+    staged.write_run(scrubbed(folder.run))
+    files = {name: digest for name, digest in folder.result.get("files", {}).items() if (to / name).exists()}
+    staged.finish({**scrubbed(folder.result), "files": files})
 
 
 def _upload(folder: Path, repo: str, private: bool) -> str:

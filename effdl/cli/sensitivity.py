@@ -1,14 +1,14 @@
 """``effdl sensitivity FOLDER``: prune or quantize one layer of a stored model at a time and see what it costs."""
 
 import argparse
-import hashlib
 
 from rich.progress import track
 
 from effdl.cli.arguments import folder_parser, opened, parse_numbers, terminal
 from effdl.measure.metrics import metric
 from effdl.utils.errors import UserError
-from effdl.utils.files import append_row, read_rows, write_atomic, write_json, write_rows
+from effdl.utils.files import sha256_of, write_atomic, write_json
+from effdl.utils.rows import Rows
 
 _EXAMPLES = """\
 Examples:
@@ -64,16 +64,16 @@ def _sensitivity(args: argparse.Namespace, levels: dict[str, list[float]], toler
         batches = normalized_batches(images, run.data, run.config["eval_batch_size"], run.device)
         return accuracy(model, batches, (1,))["top1"]
 
-    mark = {"split": split, "model": hashlib.sha256(run.folder.model_file.read_bytes()).hexdigest()}
-    file = run.folder.path / "sensitivity.jsonl"
-    known = [row for row in read_rows(file) if {key: row[key] for key in mark} == mark]
-    write_rows(file, known)
+    mark = {"split": split, "model": sha256_of(run.folder.model_file)}
+    file = Rows(run.folder.path / "sensitivity.jsonl")
+    known = [row for row in file.read() if {key: row.get(key) for key in mark} == mark]
+    file.write(known)
     baseline, rows = top1(model), []
     count = sum(map(len, levels.values())) * len(list(weights(model)))
     for row in track(analyse(model, top1, levels, known), "layers", count, console=console, transient=True):
         rows.append({**mark, **row})
         if rows[-1] not in known:
-            append_row(file, rows[-1])
+            file.append(rows[-1])
     amounts = tolerated(rows, baseline, tolerance)
     console.print(
         sensitivity_table(

@@ -14,11 +14,15 @@ from effdl.cli.sweep import sweep
 from effdl.config.compose import composed, settings
 from effdl.config.hydra_app import call_hydra
 from effdl.config.identity import fingerprint
-from effdl.config.overrides import quote, resume_folder, stored_overrides, value_of, variations
+from effdl.config.instantiate import allow_code_of
+from effdl.config.overrides import quote, resume_folder, value_of, variations
+from effdl.config.restored import restored
 from effdl.config.validation import check_targets
 from effdl.measure.energy import energy_meter
 from effdl.report.outcome import CurvesPicture, show_result
-from effdl.runs.folder import DONE, FAILED, STOPPED, Outcome, RunFolder, find_unfinished
+from effdl.runs.folder import DONE, FAILED, STOPPED, Outcome, RunFolder
+from effdl.runs.unfinished import find_unfinished
+from effdl.runs.verify import verify
 from effdl.training.progress import Progress
 from effdl.utils.distributed import from_main, is_main, launched, main_first, together
 from effdl.utils.errors import RunError, UserError
@@ -48,6 +52,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[str], Namespace]:
     """
     parser = get_args_parser()
     parser.error = _refuse
+    parser.add_argument("--trust", action="store_true", help="resume=FOLDER: run code that the folder names")
     args = parser.parse_intermixed_args(arguments)
     return flags_of(arguments, args), args
 
@@ -97,23 +102,24 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
     """Prepare and execute a run: everything that can be wrong with it is found before its folder exists."""
     if args.multirun:
         raise UserError("-m: torchrun starts the processes of one run (a sweep calls it once for every run)")
-    overrides = args.overrides
-    if folder := resume_folder(overrides):
-        overrides = [*stored_overrides(folder), *overrides, f"hydra.run.dir={quote(folder)}", "resume=true"]
-    config = composed(overrides, args.config_dir)
-    plain = settings(config)
+    overrides, config = args.overrides, None
+    if path := resume_folder(overrides):
+        plain = _stored_config(path, args)
+    else:
+        config = composed(overrides, args.config_dir)
+        plain = settings(config)
     meter = energy_meter(plain)  # starts behind the imports that follow
-    run_folder, status = from_main(lambda: _free_folder(config, plain, overrides))
+    run_folder, status = from_main(lambda: _free_folder(_folder_of(config, plain, overrides), plain))
     if status == DONE:
         console.print(f"{run_folder.path} is complete")
         return run_folder, Outcome(DONE)
     if plain["resume"] and status is None:
         console.print("resume: no unfinished run of this config, starting a new one")
     check_targets(plain)
-    from effdl.runs.execute import execute, follow
+    from effdl.runs.execute import check_resumable, execute, follow
     from effdl.runs.prepare import prepare_run
 
-    prepared = main_first(lambda: prepare_run(plain))
+    prepared = main_first(lambda: prepare_run(plain, overrides))
     if not is_main():
         follow(prepared, run_folder, meter)
         return run_folder, Outcome(DONE)
@@ -122,7 +128,7 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
         run_folder = reserved(run_folder.path)
     outcomes = []
 
-    def job(config: DictConfig) -> None:
+    def job(config: DictConfig | None) -> None:
         try:
             outcomes.append(execute(prepared, run_folder, meter, [Progress(console), CurvesPicture(run_folder)]))
         except KeyboardInterrupt:
@@ -130,19 +136,41 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
             console.print(resume, highlight=False, soft_wrap=True)
             raise
 
-    call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
+    with run_folder.owned():
+        check_resumable(run_folder, plain)
+        if config is None:
+            job(None)
+        else:
+            call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
     return run_folder, outcomes[0] if outcomes else Outcome(FAILED, "it broke off", told=True)
 
 
-def _free_folder(config: DictConfig, plain: dict, overrides: list[str]) -> tuple[RunFolder, str | None]:
+def _stored_config(path: str, args: Namespace) -> dict:
+    """The config of the run in a folder, with what is typed besides.
+
+    Raises:
+        UserError: there is no run, or it names code that may not be run.
+    """
+    run = RunFolder(path).run
+    if not run:
+        raise UserError(f"resume={path}: no run folder there (allowed: true, false, or a folder that `train` made)")
+    if args.config_dir:
+        allow_code_of(args.config_dir)
+    return restored(run["config"], args.overrides, trusted=args.trust)
+
+
+def _free_folder(folder: RunFolder, plain: dict) -> tuple[RunFolder, str | None]:
     """Where a run goes, and the status of the run that is there already, which may be continued."""
-    folder = _folder_of(config, plain, overrides)
     folder.check_free(plain, bool(plain["resume"]))
-    return folder, folder.run.get("status")
+    if (status := folder.run.get("status")) == DONE:
+        verify(folder)
+    return folder, status
 
 
-def _folder_of(config: DictConfig, plain: dict, overrides: list[str]) -> RunFolder:
+def _folder_of(config: DictConfig | None, plain: dict, overrides: list[str]) -> RunFolder:
     """Where a run goes: where it is told to, to the run that it resumes, or to a new folder."""
+    if config is None:
+        return RunFolder(resume_folder(overrides))
     path = Path(config.hydra.run.dir)
     if value_of(overrides, "hydra.run.dir") is None:
         unfinished = find_unfinished(path.parent.parent, fingerprint(plain)) if plain["resume"] else None

@@ -72,6 +72,20 @@ def is_shipped(group: str, node: dict) -> bool:
     return _shipped_option(group, code) is not None if code else "option" in node
 
 
+def foreign_code(config: dict) -> str | None:
+    """The first thing in a config with targets that names other code than shipped options do; None if there is none."""
+    nodes = [(key, group, config[key]) for key, group in SINGLE.items() if config.get(key)]
+    for group in LISTS:
+        if isinstance(config.get(group), dict):
+            nodes += [(f"{group}.{name}", group, node) for name, node in config[group].items()]
+    for key, group, node in nodes:
+        if not isinstance(node, dict) or not is_shipped(group, node):
+            code = code_of(node) if isinstance(node, dict) else {}
+            targets = [str(value) for name, value in code.items() if name.endswith("_target_")]
+            return f"{key}={', '.join(targets) or node}"
+    return None
+
+
 def flatten(config: dict, prefix: str = "") -> dict[str, object]:
     """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
     flat = {}

@@ -8,7 +8,6 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import OmegaConf
 
 from effdl.config.identity import LISTS
 from effdl.config.options import config_folder
@@ -35,18 +34,6 @@ def resume_folder(overrides: list[str]) -> str | None:
     """FOLDER in ``resume=FOLDER``."""
     value = value_of(overrides, "resume")
     return None if value is None or value.lower() in ("true", "false") else value
-
-
-def stored_overrides(folder: str) -> list[str]:
-    """The overrides that a run folder was made with.
-
-    Raises:
-        UserError: it is not a run folder.
-    """
-    file = Path(folder) / ".hydra" / "overrides.yaml"
-    if not file.exists():
-        raise UserError(f"resume={folder}: no run folder there (allowed: true, false, or a folder that `train` made)")
-    return without(list(OmegaConf.load(file)), "resume")
 
 
 def quote(path: str | Path) -> str:

@@ -9,12 +9,13 @@ from effdl.config.schema import HYDRA_KEYS, LEVELS, NODES, SHARED, SUPPLIED, Dev
 from effdl.utils.errors import UserError, nearest
 
 
-def check_settings(config: dict, raw: dict) -> None:
+def check_settings(config: dict, raw: dict | None) -> None:
     """Check the run's own keys, without importing torch.
 
     Args:
         config: the resolved config.
-        raw: the same before its interpolations were resolved, which shows what uses the dropout and the levels.
+        raw: the same before its interpolations were resolved, which shows what uses the dropout and the levels; None:
+            these were checked when the run began.
 
     Raises:
         UserError: names the key, its value and what is allowed.
@@ -32,6 +33,12 @@ def check_settings(config: dict, raw: dict) -> None:
             raise UserError(f"early_stop={config['early_stop']} needs a validation split: set dataset.val above 0")
         if str(config["scheduler"].get("_target_")).endswith(".plateau"):
             raise UserError("scheduler=plateau needs a validation split: set dataset.val above 0")
+    if raw is not None:
+        _check_used(config, raw)
+
+
+def _check_used(config: dict, raw: dict) -> None:
+    """Check that something takes the dropout and the levels that are set."""
     if config["dropout"] and "${dropout}" not in str(raw["model"]):
         raise UserError(f"dropout={config['dropout']} has no effect: this model takes none (allowed: 0)")
     for level in LEVELS:

@@ -1,6 +1,5 @@
 """Run folders at any depth, as plain rows: one per run and measured stage. Standard library only."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -12,13 +11,12 @@ from effdl.config.identity import essential
 from effdl.measure.metrics import COSTS
 from effdl.measure.scores import course_columns
 from effdl.report.naming import LISTS, differing_keys, names, settings
-from effdl.runs.folder import DONE, RUNNING, with_options
-from effdl.utils.files import read_rows
+from effdl.runs.folder import DONE, RUNNING, RunFolder
+from effdl.runs.verify import verify
+from effdl.utils.errors import UserError
 from effdl.utils.processes import is_alive
 
 _KILLED = "killed"  # run.json says "running", but its process is gone
-# What scores and changes are computed of: a run in which one of these is no number is damaged.
-_NEEDED = ("top1", "loss", "params", "params_nonzero", "macs", "weight_bits", "activation_bits")
 
 
 @dataclass
@@ -74,8 +72,8 @@ def gather(folders: list[Path]) -> Gathered:
             seen.add(real)
             try:
                 found.runs.append(_read_run(path))
-            except (OSError, ValueError) as error:
-                found.damaged.append((path, str(error)))
+            except UserError as error:
+                found.damaged.append((path, str(error).removeprefix(f"{path}{os.sep}")))
     return found
 
 
@@ -93,79 +91,19 @@ def _read_run(path: Path) -> Run:
     """The run of a folder.
 
     Raises:
-        ValueError: a file is damaged: the message names it and says how.
-        OSError: a file cannot be read.
+        UserError: a file is damaged, missing, or of another run: the message names it and says how.
     """
-    run = with_options(_read_object(path / "run.json"))
-    config = run.get("config")
-    if not isinstance(run.get("status"), str) or not isinstance(config, dict):
-        raise ValueError("run.json is not one of effdl's: it has no status and config")
-    if any(not isinstance(config.get(group) or {}, dict) for group in LISTS):
-        raise ValueError("run.json is damaged: compression and augment must be objects")
-    if run["status"] == RUNNING and not {"host", "pid"} <= set(run):
-        raise ValueError("run.json is damaged: it does not say which process is at it")
+    folder = RunFolder(path)
+    if not folder.run_file.stat().st_size:
+        raise UserError("run.json is empty: the run is only beginning, or was killed as it began")
+    run = folder.run
+    if any(not isinstance(run["config"].get(group) or {}, dict) for group in LISTS):
+        raise UserError("run.json is damaged: compression and augment must be objects")
+    verify(folder)
     if run["status"] != DONE:
-        return Run(path, run, _valid_stages(_rows_of(path / "stages.jsonl"), "stages.jsonl"), {})
-    result = _read_object(path / "result.json")
-    total = result.get("total")
-    whole = isinstance(total, dict) and numeric(total, COSTS) and isinstance(total.get("source") or {}, dict)
-    if not result.get("stages") or not whole:
-        raise ValueError("result.json is damaged: it has no stages or no total")
-    return Run(path, run, _valid_stages(result["stages"], "result.json"), total)
-
-
-def _read_object(path: Path) -> dict:
-    """The JSON object in a file.
-
-    Raises:
-        ValueError: there is none.
-    """
-    text = path.read_bytes()
-    if not text:
-        raise ValueError(f"{path.name} is empty: the run is only beginning, or was killed as it began")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} is damaged: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path.name} is damaged: not an object")
-    return value
-
-
-def _rows_of(path: Path) -> list[dict]:
-    """Rows of a ``.jsonl`` file, none if it is missing.
-
-    Raises:
-        ValueError: a row in it is damaged.
-    """
-    try:
-        return read_rows(path)
-    except ValueError as error:
-        raise ValueError(f"{path.name} is damaged: {error}") from error
-
-
-def _valid_stages(stages: object, file: str) -> list[dict]:
-    """The stages, which must be rows that name their stage and method, with numbers where there must be some.
-
-    Raises:
-        ValueError: they are not.
-    """
-    if not isinstance(stages, list) or not all(_is_stage(row) for row in stages):
-        raise ValueError(f"{file} is damaged: its stages are not rows with a stage and a method")
-    if not all(numeric(row, (*_NEEDED, *COSTS)) for row in stages):
-        raise ValueError(f"{file} is damaged: a value that must be a number is none")
-    return stages
-
-
-def _is_stage(row: object) -> bool:
-    """Whether it is a row that names its stage and method."""
-    return isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ("stage", "method"))
-
-
-def numeric(row: dict, keys: tuple[str, ...]) -> bool:
-    """Whether these are numbers, None or not there."""
-    values = [row.get(key) for key in keys]
-    return all(value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values)
+        return Run(path, run, folder.stages.read(), {})
+    result = folder.result
+    return Run(path, run, result["stages"], result["total"])
 
 
 def rows(runs: list[Run]) -> list[dict]:

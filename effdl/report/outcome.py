@@ -5,7 +5,7 @@ from rich.console import Console
 from effdl.config.naming import title
 from effdl.report.table import stages_table
 from effdl.runs.folder import RunFolder
-from effdl.utils.files import read_rows, write_atomic
+from effdl.utils.files import write_atomic
 
 
 def show_result(folder: RunFolder, console: Console) -> None:
@@ -31,5 +31,5 @@ class CurvesPicture:
         """Draw what there is."""
         from effdl.report.plots.curves import curves  # matplotlib takes long to import
 
-        if epochs := read_rows(self.folder.epochs_file):
+        if epochs := self.folder.epochs.read():
             write_atomic(self.folder.curves_file, curves(epochs, str(self.folder.path)))

@@ -11,9 +11,8 @@ from effdl.measure.scores import (
     training_cost_columns,
 )
 from effdl.report.gather import Run
-from effdl.utils.files import read_rows
+from effdl.runs.folder import RunFolder
 
-_COUNTED = ("params", "weights", "weights_nonzero", "macs", "macs_nonzero", "weight_bits", "activation_bits")
 _RANKED_BY = ("top1", "loss", "dcase_size_kb")
 SCORES = ("course", "micronet", "dcase", "training_cost")
 
@@ -43,15 +42,10 @@ def ranked(rows: list[dict]) -> list[dict]:
 
 
 def _layers_of(run: Run) -> dict[str, list[dict]]:
-    """The rows of ``layers.jsonl`` by stage; none if the file is missing or damaged."""
+    """The rows of ``layers.jsonl`` by stage; none if the file is missing."""
     found: dict[str, list[dict]] = {}
-    try:
-        for row in read_rows(run.path / "layers.jsonl"):
-            if not isinstance(row["shape"], list) or not all(isinstance(row[key], (int, float)) for key in _COUNTED):
-                return {}
-            found.setdefault(row["stage"], []).append(row)
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}
+    for row in RunFolder(run.path).layers.read():
+        found.setdefault(row["stage"], []).append(row)
     return found
 
 

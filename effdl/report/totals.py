@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from effdl.measure.metrics import COSTS, metric
 from effdl.measure.units import percent, si
-from effdl.report.gather import Gathered, Run, numeric
+from effdl.report.gather import Gathered, Run
 from effdl.report.naming import differing_keys
-from effdl.runs.folder import DONE
-from effdl.utils.files import read_rows
+from effdl.runs.folder import DONE, RunFolder
 
 _FLOPS_PER_MAC = 2
 _PASSES = 3  # forward once, backward twice as much
@@ -67,13 +66,8 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
 
 
 def _epochs_of(run: Run) -> list[dict]:
-    """The rows of ``epochs.jsonl``; none if it is damaged."""
-    try:
-        rows = read_rows(run.path / "epochs.jsonl")
-    except (OSError, ValueError):
-        return []
-    rows = [row for row in rows if isinstance(row, dict) and isinstance(row.get("stage"), str)]
-    return [row for row in rows if numeric(row, ("images", "images_per_s", *COSTS))]
+    """The rows of ``epochs.jsonl``."""
+    return RunFolder(run.path).epochs.read()
 
 
 def compute(run: Run, epochs: list[dict]) -> tuple[float | None, float | None, int]:

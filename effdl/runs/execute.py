@@ -13,24 +13,23 @@ from effdl.runs.folder import DONE, FAILED, INTERRUPTED, STOPPED, Outcome, RunFo
 from effdl.runs.prepare import PreparedRun
 from effdl.runs.provenance import provenance
 from effdl.runs.runner import Runner
+from effdl.runs.verify import digests, read_all, verify_model
 from effdl.training.callbacks import Callbacks
+from effdl.training.checkpoint import Checkpoint
 from effdl.training.loggers import loggers_of
 from effdl.utils.distributed import Followed, ending_together, from_main, is_main, world_size
 from effdl.utils.errors import RunError, TrialPruned, UserError
-from effdl.utils.files import read_rows, write_json, write_rows
 from effdl.utils.logs import logging_to
 
 log = logging.getLogger(__name__)
 
 
 def execute(prepared: PreparedRun, folder: RunFolder, meter: EnergyMeter, callbacks: Iterable[object] = ()) -> Outcome:
-    """Run in a folder that `RunFolder.check_free` let pass, and record how it ended.
+    """Run in a folder that the caller owns (`RunFolder.owned`) and has checked (`check_resumable`).
 
     Raises:
-        RunError, UserError: it is another run's folder by now; nothing in it is touched.
         KeyboardInterrupt: it was interrupted, which is recorded; so is any error that is a mistake of the program.
     """
-    folder.claim(prepared.config)
     told = Callbacks([*callbacks, *loggers_of(prepared.config, folder.path)])
     with logging_to(folder.log_file, told.message):
         try:
@@ -71,18 +70,36 @@ def _run(run: Runner) -> None:
     from_main(lambda: _finish(run))
 
 
+def check_resumable(folder: RunFolder, config: dict) -> None:
+    """Refuse a folder that is no longer free, or whose files are damaged beyond repair or of another run.
+
+    Raises:
+        UserError: names the file.
+    """
+    folder.check_free(config, bool(config["resume"]))
+    if not folder.run:
+        return
+    read_all(folder)
+    verify_model(folder)
+    for file in folder.path.glob("checkpoint.*.pt"):
+        if (number := file.name.split(".")[1]).isdecimal():
+            Checkpoint(folder.path, int(number), folder.key).check()
+
+
 def _begin(run: Runner, sources: dict) -> None:
     """Mark the run as running, and make good what an earlier process of it left."""
-    run.folder.start(run.prepared.config, sources)
-    for file in (run.folder.stages_file, run.folder.layers_file):
-        write_rows(file, read_rows(file))  # without a row that a kill cut short
+    run.folder.start(run.prepared.config, sources, run.prepared.overrides)
+    for rows in (run.folder.stages, run.folder.layers):
+        rows.write(rows.read())  # without a row that a kill cut short
 
 
 def _finish(run: Runner) -> None:
     """Write what a finished run leaves behind."""
     for path in run.folder.path.glob("checkpoint.*.previous.pt"):
         path.unlink()
-    write_json(run.folder.result_file, {"stages": read_rows(run.folder.stages_file), "total": run.total()})
+    stages = run.folder.stages.read()
+    verify_model(run.folder)
+    run.folder.finish({"stages": stages, "total": run.total(), "files": digests(run.folder)})
     run.folder.end(DONE)
 
 

@@ -5,31 +5,41 @@
 ``epochs.jsonl``        one row per training epoch
 ``stages.jsonl``        one row per measured stage, appended as it happens
 ``layers.jsonl``        one row per stage and layer: shape, zeros, bits, MACs, bytes
-``result.json``         ``{"stages": [...], "total": {...}}``, written when the run is done
+``result.json``         ``{"stages": [...], "total": {...}, "files": {...}}``, written when the run is done
 ``model.safetensors``   the stored model of the last stage (see ``effdl.models.storage``)
 ``checkpoint.*``        where training stands; what ``resume`` reads
+``.lock``               locked as long as a process is at the run
 ``curves.png``          the training curves
 ``train.log``           what happened, with times
 ``.hydra/``             the composed config as Hydra saw it
 ======================  ==========================================================================
+
+The JSON files and rows carry seals (`effdl.utils.rows`) that bind them to the config of the run; `effdl.runs.verify`
+checks that all files belong together. Runs of layouts 1 and 2 have none.
 """
 
-import contextlib
 import json
 import logging
 import os
 import socket
-import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from effdl.config.identity import by_option, essential, fingerprint, flatten
-from effdl.utils.clock import now
-from effdl.utils.errors import RunError, UserError
-from effdl.utils.files import sweep_temporary, write_json
-from effdl.utils.processes import is_alive, is_fresh, process_start
+import yaml
 
-_LAYOUT = 2  # of run.json: configs by options
+from effdl.config.identity import by_option, essential, fingerprint, flatten
+from effdl.runs.records import ResultRecord, RunRecord, checked
+from effdl.utils.clock import now
+from effdl.utils.errors import UserError
+from effdl.utils.files import read_file, sweep_temporary, write_json
+from effdl.utils.locks import locked
+from effdl.utils.processes import is_alive, process_start
+from effdl.utils.rows import Rows, holds, sealed, without_seal
+
+_LAYOUT = 3  # of the folder
+_OPTIONS, _SEALED = 2, 3  # the layouts since which configs name options, and files have seals
 DONE, RUNNING, INTERRUPTED, FAILED, STOPPED = "done", "running", "interrupted", "failed", "stopped"
 
 log = logging.getLogger(__name__)
@@ -62,38 +72,115 @@ class RunFolder:
         self.model_file = self.path / "model.safetensors"
         self.curves_file = self.path / "curves.png"
         self.log_file = self.path / "train.log"
+        self._key: list[str | None] = []  # empty as long as it is not known
 
     @property
     def run(self) -> dict:
         """What ``run.json`` says; empty if there is none.
 
         Raises:
-            UserError: the file is not readable JSON.
+            UserError: the file is damaged.
         """
-        if not self.run_file.exists() or not (text := self.run_file.read_bytes()):  # empty: just claimed
+        found = _read_object(self.run_file)
+        if not found:
             return {}
-        try:
-            return with_options(json.loads(text))
-        except ValueError as error:
-            raise UserError(f"{self.run_file} is damaged: {error}") from error
+        run = checked(found, RunRecord, self.run_file)
+        if run.get("layout", 1) >= _SEALED and not holds(run, ""):
+            raise UserError(f"{self.run_file} is damaged: its content is not what was written (its seal does not hold)")
+        return _with_options(without_seal(run))
+
+    @property
+    def key(self) -> str | None:
+        """The key of the seals of this run's files, the fingerprint of its config; None: they have none."""
+        if not self._key and (run := self.run):  # it never changes
+            self._key.append(run["config_fingerprint"] if run.get("layout", 1) >= _SEALED else None)
+        return self._key[0] if self._key else None
+
+    @property
+    def epochs(self) -> Rows:
+        """One row per training epoch."""
+        return Rows(self.epochs_file, self.key)
+
+    @property
+    def stages(self) -> Rows:
+        """One row per measured stage."""
+        return Rows(self.stages_file, self.key)
+
+    @property
+    def layers(self) -> Rows:
+        """One row per stage and layer."""
+        return Rows(self.layers_file, self.key)
 
     @property
     def result(self) -> dict:
-        """What ``result.json`` says; empty if the run is not done."""
-        return json.loads(self.result_file.read_bytes()) if self.result_file.exists() else {}
+        """What ``result.json`` says; empty if the run is not done.
+
+        Raises:
+            UserError: the file is damaged, or of another run.
+        """
+        found = _read_object(self.result_file)
+        if not found:
+            return {}
+        result, key = checked(found, ResultRecord, self.result_file), self.key
+        if key is not None and not holds(result, key):
+            raise UserError(f"{self.result_file} was changed, or is of another run (its seal does not hold)")
+        return without_seal(result)
+
+    @property
+    def overrides(self) -> list[str]:
+        """What was typed to make the run, without ``resume``.
+
+        Raises:
+            UserError: the file of an earlier layout that says it is damaged.
+        """
+        run, file = self.run, self.path / ".hydra" / "overrides.yaml"
+        found = run.get("overrides")
+        if found is None and run.get("layout", 1) < _SEALED:
+            try:
+                found = yaml.safe_load(file.read_bytes()) if file.exists() else []
+            except (OSError, yaml.YAMLError, ValueError) as error:
+                raise UserError(f"{file} is damaged: {error}") from error
+        return [text for text in found or [] if isinstance(text, str) and not text.startswith("resume=")]
+
+    def finish(self, result: dict) -> None:
+        """Write ``result.json``."""
+        key = self.key
+        write_json(self.result_file, result if key is None else sealed(result, key))
 
     def update(self, **values) -> None:
         """Change these keys of ``run.json`` and keep the others."""
-        write_json(self.run_file, {**self.run, **values})
+        self.write_run({**self.run, **values})
+
+    @contextmanager
+    def owned(self, wait: bool = False) -> Iterator[None]:
+        """Keep every other process from running here; the folder is created.
+
+        Args:
+            wait: for the process that is at it, if there is one.
+
+        Raises:
+            UserError: another process is at it, or the folder cannot be written.
+        """
+        with ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                mine = stack.enter_context(locked(self.path / ".lock", wait=wait))
+            except OSError as error:
+                raise UserError(f"hydra.run.dir={self.path}: {error.strerror}") from error
+            if not mine:
+                raise UserError(f"{self.path} is being written to by another process")
+            yield
 
     def check_free(self, config: dict, resume: bool) -> None:
         """Refuse a folder that this config must not write to; called before anything is written.
 
         Raises:
-            UserError: it holds a run and `resume` is off, a run of another config, or one that is still going on.
+            UserError: it holds a run and `resume` is off, a run of another config, one that is still going on, or files
+                of a run of which nothing is known.
         """
         run = self.run
         if not run:
+            self._check_empty()
             return
         if not resume:
             raise UserError(
@@ -109,6 +196,20 @@ class RunFolder:
         if run["status"] == RUNNING and is_alive(run):
             raise UserError(f"{self.path} is being written to by process {run['pid']}")
 
+    def _check_empty(self) -> None:
+        """Refuse files of a run whose ``run.json`` is gone.
+
+        Raises:
+            UserError: names them.
+        """
+        files = (self.epochs_file, self.stages_file, self.layers_file, self.result_file, self.model_file)
+        found = [path.name for path in (*files, *sorted(self.path.glob("checkpoint.*.pt"))) if path.exists()]
+        if found:
+            raise UserError(
+                f"{self.path} holds files of a run ({', '.join(found)}) but no run.json that says of which: "
+                "choose another hydra.run.dir, or empty the folder"
+            )
+
     def check_data(self, data_fingerprint: str) -> None:
         """Refuse to resume a run on other data than it began with.
 
@@ -118,14 +219,13 @@ class RunFolder:
         if self.run.get("data_fingerprint", data_fingerprint) != data_fingerprint:
             raise UserError(f"{self.path} holds a run on other data, which cannot be resumed on these (dataset.root?)")
 
-    def start(self, config: dict, provenance: dict) -> None:
-        """Mark the run as running; a resumed one keeps when and where it first started."""
+    def start(self, config: dict, provenance: dict, overrides: list[str] | None = None) -> None:
+        """Mark the run as running; a resumed one keeps its layout, and when and where it first started."""
         before = self.run
         sweep_temporary(self.path)
         for difference in _differences(before, provenance):
             log.warning("resumed with %s: the result may not be bit-identical", difference)
-        write_json(
-            self.run_file,
+        self.write_run(
             {
                 "status": RUNNING,
                 "reason": None,
@@ -135,78 +235,64 @@ class RunFolder:
                 "pid": os.getpid(),
                 "process_started": process_start(os.getpid()),
                 "host": socket.gethostname(),
-                "layout": _LAYOUT,
-                "config": by_option(config),
-                "config_fingerprint": fingerprint(config),
+                **self._what(config, overrides or []),
                 **(provenance | {key: before[key] for key in provenance if key in before}),
                 "starts": [*before.get("starts", []), {"started": now(), **provenance}],
             },
         )
 
-    def claim(self, config: dict) -> None:
-        """Make sure once more that the folder is free, and create an empty ``run.json``, which only one process can.
-
-        Raises:
-            UserError: see `check_free`.
-            RunError: another process has begun here since it was checked.
-        """
-        self.check_free(config, bool(config["resume"]))
-        if self.run:
-            return
-        try:
-            self.run_file.open("x").close()
-        except FileExistsError as error:
-            if self.run or self.run_file.stat().st_mtime > time.time() - 60:
-                raise RunError(f"{self.path} was taken by another run that started at the same time") from error
-        except OSError as error:
-            raise RunError(f"cannot write {self.run_file}: {error.strerror}") from error
-
     def refuse(self, config: dict, reason: str) -> None:
         """Note down a run that failed before it could begin."""
         run = {"started": now(), "resumed": 0, "host": socket.gethostname(), "pid": os.getpid(), "starts": []}
-        run |= {"layout": _LAYOUT, "config": by_option(config), "config_fingerprint": fingerprint(config)}
-        write_json(self.run_file, {**run, **self.run, "status": FAILED, "reason": reason, "ended": now()})
+        self.write_run(
+            {**run, **self._what(config, []), **self.run, "status": FAILED, "reason": reason, "ended": now()},
+        )
 
     def end(self, status: str, reason: str | None = None) -> None:
         """Mark how the run ended."""
         self.update(status=status, reason=reason, ended=now())
 
+    def _what(self, config: dict, overrides: list[str]) -> dict:
+        """What the run is; nothing of it changes when it is resumed, since its files are bound to it."""
+        before = self.run
+        return {
+            "layout": max(before.get("layout", 1), _OPTIONS) if before else _LAYOUT,
+            "overrides": before.get("overrides", overrides),
+            "config": by_option(config),
+            "config_fingerprint": before.get("config_fingerprint", fingerprint(config)),
+        }
 
-def with_options(run: dict) -> dict:
-    """What a ``run.json`` says in today's layout; layout 1 named Python paths."""
-    if run.get("layout", 1) == _LAYOUT or not isinstance(run.get("config"), dict):
+    def write_run(self, run: dict) -> None:
+        """Write ``run.json``."""
+        write_json(self.run_file, sealed(run, "") if run["layout"] >= _SEALED else run)
+
+
+def _read_object(file: Path) -> dict:
+    """The JSON object in a file; empty if the file is empty or not there.
+
+    Raises:
+        UserError: there is something else.
+    """
+    data = read_file(file)
+    try:
+        found = json.loads(data) if data else {}
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} is damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{file} is damaged: it is not an object")
+    return found
+
+
+def _with_options(run: dict) -> dict:
+    """What a ``run.json`` says with its config by options; layout 1 named Python paths."""
+    if run.get("layout", 1) >= _OPTIONS:
         return run
-    return {
-        **run,
-        "layout": _LAYOUT,
-        "config": by_option(run["config"]),
-        "config_fingerprint": fingerprint(run["config"]),
-    }
+    return {**run, "config": by_option(run["config"]), "config_fingerprint": fingerprint(run["config"])}
 
 
 def _differences(before: dict, provenance: dict) -> list[str]:
     """What of the software and hardware that decide the last bits has changed since a run began."""
-    if not before:
+    if not before.get("starts"):
         return []
     here, there = flatten(provenance), flatten(before["starts"][-1])
     return [f"{key} {here.get(key)} (before: {there.get(key)})" for key in _DECISIVE if here.get(key) != there.get(key)]
-
-
-def is_under_way(run: dict, folder: Path) -> bool:
-    """Whether a process, here or on another machine, is at a run, as far as can be known."""
-    elsewhere = run.get("host") != socket.gethostname() and folder.exists() and is_fresh(folder)
-    return run.get("status") == RUNNING and (is_alive(run) or elsewhere)
-
-
-def find_unfinished(root: Path, config_fingerprint: str) -> Path | None:
-    """The newest unfinished run of a config at any depth below `root`, or None."""
-    found = []
-    for file in root.rglob("run.json"):
-        with contextlib.suppress(ValueError, OSError):
-            run = json.loads(file.read_bytes())
-            run = with_options(run) if isinstance(run, dict) else {}
-            if run.get("config_fingerprint") != config_fingerprint:
-                continue  # another program's, or another experiment
-            if run["status"] != DONE and not is_under_way(run, file.parent):
-                found.append((run["started"], file.parent))
-    return max(found)[1] if found else None

@@ -33,6 +33,7 @@ class PreparedRun:
     data: Data
     model: nn.Module
     teachers: dict[str, nn.Module] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)  # what was typed
     parameters: int = field(init=False)  # of the model before any step
 
     def __post_init__(self) -> None:
@@ -70,7 +71,7 @@ class PreparedRun:
         )
 
 
-def prepare_run(config: dict) -> PreparedRun:
+def prepare_run(config: dict, overrides: list[str] | None = None) -> PreparedRun:
     """Select the device, load the data and build the model of a checked config; nothing is written.
 
     Raises:
@@ -88,7 +89,7 @@ def prepare_run(config: dict) -> PreparedRun:
         check_fits(function, model, node)
         if kind_of(function) == "structure":
             break  # what follows meets other layers
-    return PreparedRun(config, device, data.to(device.torch_device), model, _teachers_of(config, data))
+    return PreparedRun(config, device, data.to(device.torch_device), model, _teachers_of(config, data), overrides or [])
 
 
 def recipe_of(config: dict, classes: int) -> Recipe:

@@ -8,7 +8,8 @@ import torch
 from effdl.config.identity import by_target
 from effdl.config.naming import option_name
 from effdl.data.build import Data, load, shipped
-from effdl.runs.folder import RunFolder
+from effdl.runs.folder import DONE, RunFolder
+from effdl.runs.verify import verify, verify_model
 from effdl.training.device import select_device
 from effdl.utils.errors import UserError
 
@@ -25,7 +26,7 @@ class ReopenedRun:
 
 
 def stored_run(path: Path) -> RunFolder:
-    """A folder that holds a run with a stored model.
+    """A folder that holds a run with a stored model, all of whose files belong together.
 
     Raises:
         UserError: it does not.
@@ -33,8 +34,11 @@ def stored_run(path: Path) -> RunFolder:
     folder = RunFolder(path)
     if not folder.run:
         raise UserError(f"{path}: not a run folder (there is no run.json in it)")
-    if not folder.model_file.exists():
+    if not folder.model_file.exists() and folder.run["status"] != DONE:
         raise UserError(f"{path}: no model is stored there yet (status {folder.run['status']})")
+    verify(folder)
+    if folder.run["status"] != DONE:
+        verify_model(folder)
     return folder
 
 

@@ -17,6 +17,7 @@ from effdl.runs.evaluate import evaluate
 from effdl.runs.folder import RunFolder
 from effdl.runs.prepare import PreparedRun
 from effdl.runs.stage import check_loss, evaluation_cost, keep_layers, recorded, sum_or_none, training_cost
+from effdl.runs.verify import run_mark
 from effdl.training.callbacks import Callbacks
 from effdl.training.checkpoint import Checkpoint
 from effdl.training.epoch_log import EpochLog
@@ -25,7 +26,7 @@ from effdl.training.recipe import Recipe
 from effdl.training.trainer import Trainer
 from effdl.utils.distributed import from_main
 from effdl.utils.errors import RunError
-from effdl.utils.files import append_row, read_rows
+from effdl.utils.files import sha256_of
 from effdl.utils.hardware import cpu_flags
 from effdl.utils.seeding import derive_seed
 
@@ -91,14 +92,15 @@ class Runner:
             self.store(stage.name, model)
             costs = training_cost(self.folder, stage.name, self.meter)
             row = {"stage": stage.name, "method": stage.method, **self.evaluate(stage.name), **costs}
-            append_row(self.folder.stages_file, row)
+            row["model_sha256"] = sha256_of(self.folder.model_file)
+            self.folder.stages.append(row)
             log.info("%s: %s", stage.name, row)
         self.callbacks.stage_end(row)
 
     def store(self, stage: str, model: nn.Module) -> None:
         """Write the model as it will be deployed, its parametrizations materialized."""
         plain = materialize_parametrizations(model)
-        description = self.prepared.model_description(stage, plain)
+        description = self.prepared.model_description(stage, plain) | run_mark(self.folder.key)
         storage.write(self.folder.model_file, plain.state_dict(), description, quant_grids(model))
 
     def evaluate(self, stage: str) -> dict:
@@ -121,7 +123,7 @@ class Runner:
             row["speed"] = verdict(dense, row, {"cpu_flags": cpu_flags(), "layers": len(layers)})
         size_fp32 = 4 * self.prepared.parameters
         sizes = {"size_fp32_bytes": size_fp32, "compression_ratio": size_fp32 / row["size_bytes"]}
-        return row | sizes | evaluation_cost(used)
+        return row | sizes | evaluation_cost(used) | {"layers": len(layers)}
 
     def train(self, model: nn.Module, recipe: Recipe, stage: str, number: int) -> nn.Module:
         """Execute a training of a stage, or restore it if it was finished before."""
@@ -132,20 +134,24 @@ class Runner:
             recipe,
             self.prepared.device,
             seed=derive_seed(seed, "fit", number),
-            checkpoint=Checkpoint(self.folder.path, str(number)),
+            checkpoint=self.checkpoint(number),
             meter=self.meter,
             callbacks=self.callbacks,
-            log=EpochLog(self.folder.epochs_file, stage, number),
+            log=EpochLog(self.folder.epochs, stage, number),
         )
         torch.manual_seed(derive_seed(seed, "after", number))  # the same whether it was trained now or before
         return trained
+
+    def checkpoint(self, number: int) -> Checkpoint:
+        """Where a training's state is."""
+        return Checkpoint(self.folder.path, number, self.folder.key)
 
     def early_weights(self) -> dict[str, Tensor]:
         """The weights that the run's first training had after `Recipe.keep_epoch` epochs."""
 
         def stored() -> dict[str, Tensor]:
-            dense = next(row["fit"] for row in read_rows(self.folder.epochs_file) if row["stage"] == "dense")
-            return Checkpoint(self.folder.path, str(dense)).load()["early"]
+            dense = next(row["fit"] for row in self.folder.epochs.read() if row["stage"] == "dense")
+            return self.checkpoint(dense).load()["early"]
 
         device = self.prepared.device.torch_device
         return {name: tensor.to(device) for name, tensor in from_main(stored).items()}
@@ -155,7 +161,7 @@ class Runner:
 
         With `resumed` above 0 the sums leave out what was lost to the interruptions: epochs that were cut off.
         """
-        rows = read_rows(self.folder.stages_file)
+        rows = self.folder.stages.read()
         sums = {key: sum_or_none(row[part + key] for row in rows for part in ("", "evaluate_")) for key in COSTS}
         return {
             "epochs": sum(row["epochs"] for row in rows),

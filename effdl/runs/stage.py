@@ -9,14 +9,13 @@ from effdl.measure.metrics import COSTS
 from effdl.runs import invariants
 from effdl.runs.folder import RunFolder
 from effdl.utils.errors import RunError
-from effdl.utils.files import read_rows, write_rows
 
 log = logging.getLogger(__name__)
 
 
 def recorded(folder: RunFolder, stage: str) -> dict | None:
     """The row of a stage that was measured, by this process or before the run was cut off."""
-    return next((row for row in read_rows(folder.stages_file) if row["stage"] == stage), None)
+    return next((row for row in folder.stages.read() if row["stage"] == stage), None)
 
 
 def check_loss(row: dict) -> None:
@@ -35,8 +34,8 @@ def keep_layers(folder: RunFolder, stage: str, layers: list[dict]) -> None:
     Raises:
         RunError: it does not: a method is at fault.
     """
-    rows = [row for row in read_rows(folder.layers_file) if row["stage"] != stage]
-    write_rows(folder.layers_file, rows + [{"stage": stage, **row} for row in layers])
+    rows = [row for row in folder.layers.read() if row["stage"] != stage]
+    folder.layers.write(rows + [{"stage": stage, **row} for row in layers])
     earlier = list(dict.fromkeys(row["stage"] for row in rows if row["stage"] != "teacher"))
     if stage == "teacher" or not earlier:
         return
@@ -49,7 +48,7 @@ def keep_layers(folder: RunFolder, stage: str, layers: list[dict]) -> None:
 
 def training_cost(folder: RunFolder, stage: str, meter: EnergyMeter) -> dict:
     """Time, energy, CO2 and peak memory of a stage's trainings, from its epochs, those before an interruption too."""
-    rows = [row for row in read_rows(folder.epochs_file) if row["stage"] == stage]
+    rows = [row for row in folder.epochs.read() if row["stage"] == stage]
     peaks = [row["memory_peak_bytes"] for row in rows]
     return {
         "epochs": len(rows),

@@ -21,7 +21,9 @@ from pathlib import Path
 from effdl.config.overrides import without
 from effdl.utils.clock import now
 from effdl.utils.errors import UserError
-from effdl.utils.files import append_row, read_rows, write_json
+from effdl.utils.files import write_json
+from effdl.utils.locks import locked
+from effdl.utils.rows import Rows
 
 JOBS_FILE = "EFFDL_SWEEP_JOBS"  # environment variable by which a job knows where to report
 SKIPPED = "skipped"
@@ -48,7 +50,10 @@ class Sweep:
     @property
     def record(self) -> dict:
         """What was launched; empty if nothing was."""
-        return json.loads(self.record_file.read_bytes()) if self.record_file.exists() else {}
+        try:
+            return json.loads(self.record_file.read_bytes()) if self.record_file.exists() else {}
+        except (ValueError, OSError) as error:
+            raise UserError(f"{self.record_file} is damaged: {error}") from error
 
     def frozen(self) -> list[Path]:
         """The copies of the config folders that the sweep was launched with; empty if it was not."""
@@ -63,14 +68,14 @@ class Sweep:
         Raises:
             UserError: the folder cannot be written to.
         """
-        record = self.record
         try:
             (self.path / ".jobs").mkdir(parents=True, exist_ok=True)
-            copies = folders if folders == self.frozen() else freeze(folders, self.path.absolute() / ".configs")
+            with locked(self.path / ".lock", wait=True):
+                copies = folders if folders == self.frozen() else freeze(folders, self.path.absolute() / ".configs")
+                starts = [*self.record.get("starts", []), now()]
+                write_json(self.record_file, {"overrides": overrides, "configs": [*map(str, copies)], "starts": starts})
         except OSError as error:
             raise UserError(f"hydra.sweep.dir={self.path}: {error.strerror}") from error
-        starts = [*record.get("starts", []), now()]
-        write_json(self.record_file, {"overrides": overrides, "configs": [*map(str, copies)], "starts": starts})
         return self.path / ".jobs" / f"{starts[-1].replace(':', '-')}-{os.getpid()}.jsonl", copies
 
 
@@ -112,16 +117,16 @@ class JobLog:
 
     def start(self) -> None:
         """The job has begun."""
-        append_row(self.file, {**self.job, "event": "start", "time": now(), "pid": os.getpid()})
+        Rows(self.file).append({**self.job, "event": "start", "time": now(), "pid": os.getpid()})
 
     def end(self, result: dict) -> None:
         """The job is over; `result` is what it returns."""
-        append_row(self.file, {**self.job, "event": "end", "time": now(), **result})
+        Rows(self.file).append({**self.job, "event": "end", "time": now(), **result})
 
 
 def jobs_of(file: Path) -> list[dict]:
     """The newest row of every job of a launch, in the order in which they began."""
     newest: dict[str, dict] = {}
-    for row in read_rows(file):
+    for row in Rows(file).read():
         newest[str(row["job"])] = row
     return list(newest.values())

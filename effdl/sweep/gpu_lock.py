@@ -1,11 +1,12 @@
 """Several runs on one machine at a time: each takes a GPU that no other has."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+
+from effdl.utils.locks import locked
 
 
 @contextmanager
@@ -35,11 +36,8 @@ def own_gpu(device: str, folder: Path) -> Iterator[None]:
 def first_free(files: list[Path]) -> Iterator[int | None]:
     """Hold the lock on the first file that nobody has locked; gives its number, or None if all are locked."""
     for number, file in enumerate(files):
-        with file.open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield number
-            return
+        with locked(file) as mine:
+            if mine:
+                yield number
+                return
     yield None

@@ -1,22 +1,21 @@
 """One job of a sweep, in whichever process the launcher starts it."""
 
 import os
-import time
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from effdl.config.compose import plain_values, settings
 from effdl.config.validation import active, check_targets
 from effdl.measure.energy import energy_meter
 from effdl.measure.metrics import COSTS
 from effdl.report.outcome import CurvesPicture
-from effdl.runs.folder import DONE, FAILED, INTERRUPTED, RunFolder, is_under_way
+from effdl.runs.folder import DONE, FAILED, INTERRUPTED, RunFolder
+from effdl.runs.verify import verify
 from effdl.sweep.folder import JOBS_FILE, SKIPPED, JobLog
 from effdl.utils.errors import UserError
-
-_WAIT_S = 1.0
+from effdl.utils.files import write_atomic
 
 
 def job(config: DictConfig) -> dict:
@@ -49,42 +48,50 @@ def _result(folder: RunFolder, status: str, reason: str | None) -> dict:
 
 
 def _attempt(config: DictConfig, folder: RunFolder) -> tuple[str, str | None]:
-    """Run, if there is something to do; returns the status and its reason."""
+    """Run, if there is something to do; returns the status and its reason. A sweep that is resumed waits its turn."""
     try:
-        plain = settings(config)
-        check_targets(plain)
-        if _done_before(folder, plain):
-            return SKIPPED, "done before"
-        return _execute_run(plain, folder)
+        with folder.owned(wait=bool(config.get("resume"))):
+            try:
+                return _execute_run(config, folder)
+            except UserError as error:
+                if folder.run.get("status") in (None, FAILED):
+                    folder.refuse(active(plain_values(config)), str(error))
+                raise
     except UserError as error:
-        if folder.run.get("status") in (None, FAILED):
-            folder.refuse(active(plain_values(config)), str(error))
         return FAILED, str(error)
 
 
-def _done_before(folder: RunFolder, config: dict) -> bool:
-    """Whether there is nothing left to do in a folder; a process that is still at its run is waited for.
+def _execute_run(config: DictConfig, folder: RunFolder) -> tuple[str, str | None]:
+    """Run with nothing on the terminal: what launched the sweep shows it.
 
     Raises:
-        UserError: the folder is not this run's, or the sweep is not resumed.
+        UserError: something is wrong with the config, or the folder is not this run's.
     """
-    while config["resume"] and is_under_way(folder.run, folder.path):
-        time.sleep(_WAIT_S)
-    folder.check_free(config, bool(config["resume"]))
-    return folder.run.get("status") == DONE
-
-
-def _execute_run(plain: dict, folder: RunFolder) -> tuple[str, str | None]:
-    """Run with nothing on the terminal: what launched the sweep shows it."""
-    from effdl.runs.execute import execute
+    plain = settings(config)
+    check_targets(plain)
+    folder.check_free(plain, bool(plain["resume"]))
+    if folder.run.get("status") == DONE:
+        verify(folder)
+        return SKIPPED, "done before"
+    _keep_configs(config, folder)
+    from effdl.runs.execute import check_resumable, execute
     from effdl.runs.prepare import prepare_run
     from effdl.sweep.gpu_lock import own_gpu
 
     with own_gpu(plain["device"]["name"], folder.path.parent):
-        prepared = prepare_run(plain)
+        prepared = prepare_run(plain, list(HydraConfig.get().overrides.task))
         folder.check_data(prepared.data.fingerprint)
+        check_resumable(folder, plain)
         outcome = execute(prepared, folder, energy_meter(plain), [CurvesPicture(folder), *_sweeper_callbacks()])
     return outcome.status, outcome.reason
+
+
+def _keep_configs(config: DictConfig, folder: RunFolder) -> None:
+    """Write what Hydra would have written before the folder was owned (see `launch`)."""
+    files = {"config": config, "hydra": {"hydra": HydraConfig.get()}, "overrides": HydraConfig.get().overrides.task}
+    for name, value in files.items():
+        (folder.path / ".hydra").mkdir(exist_ok=True)
+        write_atomic(folder.path / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(value).encode())
 
 
 def _sweeper_callbacks() -> list:

@@ -15,6 +15,7 @@ from effdl.config.overrides import parse, quote, value_of, values_of, without
 from effdl.config.validation import check_targets
 from effdl.measure.energy import energy_meter
 from effdl.sweep.folder import JOBS_FILE, Sweep, find, identity
+from effdl.sweep.frozen import check_frozen
 from effdl.sweep.job import job
 from effdl.utils.errors import RunError
 
@@ -52,9 +53,16 @@ def sweep_folder(config: DictConfig, args: Namespace, resume: bool) -> tuple[Swe
 
 
 def config_folders(sweep: Sweep, args: Namespace, resume: bool) -> list[Path]:
-    """Where the configs are: in the copies that a resumed sweep was launched with, or the user's and the shipped."""
-    own = [Path(args.config_dir)] if args.config_dir else []
-    return (sweep.frozen() if resume else []) or [*own, config_folder()]
+    """Where the configs are: in the copies that a resumed sweep was launched with, or the user's and the shipped.
+
+    Raises:
+        UserError: the copies name other code.
+    """
+    folders = [*([Path(args.config_dir)] if args.config_dir else []), config_folder()]
+    copies = sweep.frozen() if resume else []
+    if copies and not args.trust:
+        check_frozen(copies, folders)
+    return copies or folders
 
 
 def launch(sweep: Sweep, jobs_file: Path, copies: list[Path], flags: list[str], args: Namespace) -> int:
@@ -69,6 +77,7 @@ def launch(sweep: Sweep, jobs_file: Path, copies: list[Path], flags: list[str], 
     places = [
         f"hydra.sweep.dir={quote(sweep.path.absolute())}",
         f"++hydra.job.env_set.{JOBS_FILE}={quote(jobs_file.absolute())}",
+        "hydra.output_subdir=null",  # a job writes nothing before it owns its folder
     ]
     try:
         return call_hydra(flags, [*args.overrides, *places], job, configs)

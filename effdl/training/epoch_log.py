@@ -1,9 +1,8 @@
 """The rows of ``epochs.jsonl`` that one training writes."""
 
 import logging
-from pathlib import Path
 
-from effdl.utils.files import append_row, read_rows, write_rows
+from effdl.utils.rows import Rows
 
 log = logging.getLogger(__name__)
 
@@ -11,20 +10,20 @@ log = logging.getLogger(__name__)
 class EpochLog:
     """The rows that one training writes to ``epochs.jsonl``, each marked with the stage and number of the training."""
 
-    def __init__(self, path: Path, stage: str, fit: int):
-        self.path, self.mark = path, {"stage": stage, "fit": fit}
+    def __init__(self, rows: Rows, stage: str, fit: int):
+        self.rows, self.mark = rows, {"stage": stage, "fit": fit}
 
     def restore(self, rows: list[dict]) -> list[dict]:
         """Go back to a checkpoint's rows, and return them: later ones, and one that a kill cut short, are dropped."""
-        earlier = [row for row in read_rows(self.path) if row["fit"] < self.mark["fit"]]
+        earlier = [row for row in self.rows.read() if row["fit"] < self.mark["fit"]]
         restored = [{**self.mark, **row} for row in rows]
-        write_rows(self.path, earlier + restored)
+        self.rows.write(earlier + restored)
         return restored
 
     def append(self, row: dict) -> dict:
         """Add the row of an epoch; returns it as it was written."""
         marked = {**self.mark, **row}
-        append_row(self.path, marked)
+        self.rows.append(marked)
         log.info("%s: epoch %s %s", self.mark["stage"], row["epoch"], describe(row))
         return marked
 

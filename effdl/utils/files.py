@@ -1,11 +1,12 @@
 """Atomic writes: an interruption or a full disk leaves no partial file. Standard library only."""
 
+import hashlib
 import json
 import os
 import tempfile
 from pathlib import Path
 
-from effdl.utils.errors import RunError
+from effdl.utils.errors import RunError, UserError
 
 _TEMPORARY = ".tmp"  # suffix of the name of an incomplete file
 
@@ -34,37 +35,26 @@ def write_json(path: Path, value: dict) -> None:
     write_atomic(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def append_row(path: Path, row: dict) -> None:
-    """Append one row to a ``.jsonl`` file; RunError if that fails, in which case the file is not changed."""
+def read_file(path: Path) -> bytes:
+    """The content of a regular file, empty if there is no file.
+
+    Raises:
+        UserError: it cannot be read, or is no regular file: a device or a pipe may have no end.
+    """
     try:
-        with path.open("ab", buffering=0) as file:
-            end = file.tell()
-            line = (json.dumps(row, allow_nan=False) + "\n").encode()
-            try:
-                if file.write(line) != len(line):
-                    raise OSError(28, "No space left on device")
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(end)
-                raise
+        if not path.exists():
+            return b""
+        if not path.is_file():
+            raise UserError(f"cannot read {path}: it is no regular file")
+        return path.read_bytes()
     except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror}") from error
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
-def read_rows(path: Path) -> list[dict]:
-    """The rows of a ``.jsonl`` file without an incomplete last one; none if the file does not exist."""
-    rows = []
-    if path.exists():
-        for line in path.read_bytes().splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                break
-            rows.append(json.loads(line))
-    return rows
-
-
-def write_rows(path: Path, rows: list[dict]) -> None:
-    """Replace the content of a ``.jsonl`` file by these rows."""
-    write_atomic(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file (hex)."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sweep_temporary(folder: Path) -> None:

@@ -22,13 +22,13 @@ def process_start(pid: int) -> str | None:
 
 def is_alive(run: dict) -> bool:
     """Whether the process that wrote this ``run.json`` still runs here."""
-    if run["host"] != socket.gethostname() or run["pid"] == os.getpid():
+    if run.get("host") != socket.gethostname() or run.get("pid") in (None, os.getpid()):
         return False
     try:
         os.kill(run["pid"], 0)
     except PermissionError:  # a process of another user
         pass
-    except OSError:
+    except (OSError, OverflowError):
         return False
     return run.get("process_started") == process_start(run["pid"])
 

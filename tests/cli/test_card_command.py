@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from effdl.runs.folder import RunFolder
+
 pytest.importorskip("huggingface_hub")
 
 
@@ -63,11 +65,11 @@ def test_mistakes_are_named(effdl, monkeypatch):
     code, _, error = effdl("card", "nothing")
     assert (code, "nothing: not a run folder" in error) == (2, True)
     assert effdl("train", "model=mlp", "epochs=1", "hydra.run.dir=run")[0] == 0
-    run = json.loads(Path("run/run.json").read_text())
-    Path("run/run.json").write_text(json.dumps({**run, "status": "interrupted"}))
+    folder = RunFolder("run")
+    folder.update(status="interrupted")
     code, _, error = effdl("card", "run")
     assert (code, "run: the run is not complete (status interrupted)" in error) == (2, True)
-    Path("run/run.json").write_text(json.dumps(run))
+    folder.update(status="done")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     code, _, error = effdl("card", "run")
     assert (code, "pip install 'effdl[hub]'" in error) == (2, True)

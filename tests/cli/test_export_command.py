@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from effdl.cli.main import main
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def top1_by_onnxruntime_alone(path):
 def test_onnx_and_torch_export_of_a_run(effdl, run):
     code, output, error = effdl("export", "run")
     assert code == 0, error
-    recorded = read_rows(run / "stages.jsonl")[-1]
+    recorded = Rows(run / "stages.jsonl").read()[-1]
     kept = json.loads((run / "export.json").read_text())["onnx"]
     assert kept["top1"] == kept["top1_pytorch"] == recorded["top1"]
     assert kept["images"] == recorded["images"] == 360

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from effdl.runs.folder import RunFolder
+from effdl.runs.verify import verify
+
 pytest.importorskip("huggingface_hub")
 
 
@@ -79,11 +82,11 @@ def hub(monkeypatch, tmp_path):
 @pytest.fixture
 def run(effdl):
     assert effdl("train", "model=mlp", "epochs=1", "hydra.run.dir=run")[0] == 0
-    file = Path("run/run.json")
-    stored = json.loads(file.read_text())
+    folder = RunFolder("run")
+    stored = folder.run
     stored["config"]["dataset"]["root"] = str(Path.cwd() / "data")  # as that of every data set but digits
-    file.write_text(json.dumps(stored))
-    return Path("run")
+    folder.write_run(stored)
+    return folder.path
 
 
 def test_four_files_are_uploaded_and_nothing_says_where_they_were_made(effdl, hub, run):
@@ -102,7 +105,13 @@ def test_four_files_are_uploaded_and_nothing_says_where_they_were_made(effdl, hu
     assert "host" not in sent
     assert "pid" not in sent
     assert (sent["seed"], sent["versions"]) == (own["seed"], own["versions"])
-    assert json.loads(hub.files["result.json"]) == json.loads((run / "result.json").read_text())
+    sent, own = json.loads(hub.files["result.json"]), json.loads((run / "result.json").read_text())
+    assert (sent["stages"], sent["total"]) == (own["stages"], own["total"])
+    assert sent["files"] == {"model.safetensors": own["files"]["model.safetensors"]}
+    for name, content in hub.files.items():
+        Path("fetched").mkdir(exist_ok=True)
+        Path("fetched", name).write_bytes(content)
+    verify(RunFolder("fetched"))
     assert b"co2_eq_emissions" in hub.files["README.md"]
     assert not (run / "README.md").exists()
 

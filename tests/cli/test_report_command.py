@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from effdl.cli.main import main
+from effdl.runs.folder import RunFolder
 
 TRAIN = ("model=mlp", "model.hidden=[16]", "epochs=2", "device.threads=1")
 
@@ -28,8 +29,7 @@ def outputs(tmp_path_factory):
         assert main(["train", *TRAIN, *overrides, f"hydra.run.dir={root / 'sweep' / name}"]) == 0
     failed = shutil.copytree(root / "sweep" / "dense", root / "failed")
     (failed / "result.json").unlink()
-    run = json.loads((failed / "run.json").read_text())
-    (failed / "run.json").write_text(json.dumps({**run, "status": "failed", "reason": "the loss is nan"}))
+    RunFolder(failed).end("failed", "the loss is nan")
     (root / "damaged").mkdir()
     (root / "damaged" / "run.json").write_text('{"status": ')
     return root
@@ -201,7 +201,7 @@ def test_a_thousand_runs_take_less_than_five_seconds(outputs, tmp_path):
     for number in range(1000):
         folder = tmp_path / "many" / str(number % 10) / str(number)
         folder.mkdir(parents=True)
-        for name in ("run.json", "result.json", "epochs.jsonl", "layers.jsonl"):
+        for name in ("run.json", "result.json", "epochs.jsonl", "stages.jsonl", "layers.jsonl", "model.safetensors"):
             shutil.copyfile(outputs / "sweep" / f"seed{number % 2}" / name, folder / name)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     code = "import sys; from effdl.cli.main import main; sys.exit(main(sys.argv[1:]) or 'torch' in sys.modules)"

@@ -2,7 +2,7 @@
 
 import json
 
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 
 def test_table_picture_rows_and_amounts_for_a_later_run(effdl, tmp_path):
@@ -11,7 +11,7 @@ def test_table_picture_rows_and_amounts_for_a_later_run(effdl, tmp_path):
     assert code == 0
     assert "-95 %" in output
     assert "2 bits" in output
-    rows = read_rows(tmp_path / "run" / "sensitivity.jsonl")
+    rows = Rows(tmp_path / "run" / "sensitivity.jsonl").read()
     layers = list(dict.fromkeys(row["layer"] for row in rows))
     assert len(rows) == 3 * len(layers)
     assert {row["split"] for row in rows} == {"val"}
@@ -21,12 +21,12 @@ def test_table_picture_rows_and_amounts_for_a_later_run(effdl, tmp_path):
     assert set(amounts.values()) <= {0.0, 0.5, 0.95}
 
     assert effdl("sensitivity", "run", "prune=0.5,0.95,0.3", "quantize=")[0] == 0
-    assert len(read_rows(tmp_path / "run" / "sensitivity.jsonl")) == 4 * len(layers)
+    assert len(Rows(tmp_path / "run" / "sensitivity.jsonl").read()) == 4 * len(layers)
 
     (tmp_path / "own.json").write_text(json.dumps({layers[0]: 0.9, layers[1]: 0.3}))
     arguments = ("train", "model=mlp", "epochs=1", "prune=0.5", "compression.magnitude.amounts=own.json")
     assert effdl(*arguments, "hydra.run.dir=pruned")[0] == 0
-    found = {row["name"]: row for row in read_rows(tmp_path / "pruned" / "layers.jsonl") if row["stage"] == "prune"}
+    found = {row["name"]: row for row in Rows(tmp_path / "pruned" / "layers.jsonl").read() if row["stage"] == "prune"}
     assert found[layers[0]]["weight_sparsity"] > found[layers[1]]["weight_sparsity"] > 0
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from effdl.runs.folder import RunFolder
+
 MISTAKES = {
     "prune=1.5": "prune=1.5: allowed is a number >= 0 and < 1, or null",
     "modle=resnet": "modle is not a key; did you mean 'model'?",
@@ -75,8 +77,7 @@ def test_a_folder_is_never_overwritten(effdl):
 
 def test_resume_finds_the_last_unfinished_run_of_the_config(effdl):
     assert effdl("train", "model=mlp", "epochs=2", "hydra.run.dir=outputs/day/one")[0] == 0
-    run = Path("outputs/day/one/run.json")
-    run.write_text(json.dumps(json.loads(run.read_text()) | {"status": "interrupted"}))
+    RunFolder("outputs/day/one").update(status="interrupted")
     code, output, _ = effdl("train", "model=mlp", "epochs=2", "resume=true")
     assert code == 0
     assert "folder: outputs/day/one" in output
@@ -99,14 +100,14 @@ def test_a_run_is_not_resumed_on_other_data(effdl):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
     arguments = ("train", "dataset=image_folder", "dataset.root=images", "model=mlp", "epochs=1", "hydra.run.dir=run")
     assert effdl(*arguments)[0] == 0
-    run = Path("run/run.json")
-    run.write_text(json.dumps(json.loads(run.read_text()) | {"status": "interrupted"}))
+    folder = RunFolder("run")
+    folder.update(status="interrupted")
     Image.new("RGB", (8, 8), (255, 255, 255)).save("images/a/0.png")
     load.cached_load.cache_clear()  # another process would not have it
     code, _, error = effdl(*arguments, "resume=true")
     assert code == 2
     assert "holds a run on other data" in error
-    assert json.loads(run.read_text())["status"] == "interrupted"
+    assert folder.run["status"] == "interrupted"
 
 
 def test_own_configs_extend_the_shipped_ones(effdl):

@@ -30,6 +30,7 @@ from effdl.training.optimizers import sgd
 from effdl.training.recipe import Recipe
 from effdl.training.schedules import constant
 from effdl.training.trainer import Trainer
+from effdl.utils.rows import Rows
 
 PLAIN_SGD = partial(sgd, lr=0.05, nesterov=False, weight_decay=0.05)
 
@@ -143,10 +144,10 @@ def new_trainer(
             replace(recipe, after_update=after_update),
             device,
             seed=number,
-            checkpoint=Checkpoint(folder, str(number)),
+            checkpoint=Checkpoint(folder, number, "run"),
             meter=EnergyMeter(enabled=False, country=None, pue=1.0),
             callbacks=Callbacks([callback] if callback else []),
-            log=EpochLog(folder / "epochs.jsonl", stage, number),
+            log=EpochLog(Rows(folder / "epochs.jsonl"), stage, number),
         )
 
     fields = {"fresh_model": lambda: mlp(1, 8, 10, hidden=[30]), "early_weights": dict, **fields}

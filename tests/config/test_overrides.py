@@ -8,7 +8,6 @@ from effdl.config.overrides import (
     parse,
     quote,
     resume_folder,
-    stored_overrides,
     swept,
     value_of,
     values_of,
@@ -58,14 +57,6 @@ def test_overrides_of_other_keys():
 )
 def test_the_folder_to_resume(overrides, folder):
     assert resume_folder(overrides) == folder
-
-
-def test_the_overrides_of_a_folder(tmp_path):
-    with pytest.raises(UserError, match="no run folder there"):
-        stored_overrides(str(tmp_path))
-    (tmp_path / ".hydra").mkdir()
-    (tmp_path / ".hydra/overrides.yaml").write_text("- model=mlp\n- resume=true\n- topk=[1,2]\n")
-    assert stored_overrides(str(tmp_path)) == ["model=mlp", "topk=[1,2]"]
 
 
 @pytest.mark.parametrize("path", ["a b", "it's", "a,b", "x=y", "back\\slash", "end\\", "quo\\'te", "[1]", "${x}"])

@@ -65,30 +65,33 @@ def test_a_folder_that_is_not_there(tmp_path):
     [
         ("run.json", "", "run.json is empty"),
         ("run.json", '{"status": "do', "run.json is damaged"),
-        ("run.json", "[1]", "run.json is damaged: not an object"),
+        ("run.json", "[1]", "run.json is damaged: it is not an object"),
         ("run.json", "[" * 100_000, "run.json is damaged"),
-        ("run.json", '{"other": "program"}', "run.json is not one of effdl's"),
+        ("run.json", '{"other": "program"}', "run.json is damaged: status: "),
         ("run.json", '{"status": "done", "config": {"compression": [1]}}', "must be objects"),
-        ("run.json", '{"status": "running", "config": {}}', "does not say which process"),
         ("run.json", b"\xff\xfe\x00", "run.json is damaged"),
         ("result.json", '{"stages": [', "result.json is damaged"),
-        ("result.json", '{"stages": [], "total": {}}', "no stages or no total"),
-        ("result.json", '{"stages": [{"stage": "dense"}], "total": {}}', "not rows with a stage and a method"),
-        ("result.json", '{"stages": [{"stage": "d", "method": "m", "top1": "x"}], "total": {}}', "must be a number"),
-        ("result.json", '{"stages": [{}], "total": {"energy_kwh": "much"}}', "no stages or no total"),
+        ("result.json", '{"stages": [], "total": {}}', "result.json is damaged: stages: "),
+        ("result.json", '{"stages": [{"stage": "dense"}], "total": {}}', "result.json is damaged: stages.0.method: "),
+        ("result.json", '{"stages": [{"stage": "d", "method": "m", "top1": "x"}], "total": {}}', ": stages.0.top1."),
+        ("result.json", '{"stages": [{"stage": [], "method": "m"}], "total": {}}', ": stages.0.stage: "),
         (
             "result.json",
-            '{"stages": [{"stage": [], "method": "m"}], "total": {}}',
-            "not rows with a stage and a method",
+            '{"stages": [{"stage": "d", "method": "m"}], "total": {"energy_kwh": "much"}}',
+            "total.energy_kwh",
         ),
-        ("result.json", '{"stages": [{}], "total": {"source": ["cpu"]}}', "no stages or no total"),
-        ("result.json", None, "No such file"),
+        ("result.json", '{"stages": [{"stage": "d", "method": "m"}], "total": {"source": ["cpu"]}}', "total.source"),
+        ("result.json", None, "result.json is missing"),
+        ("layers.jsonl", "not json\n", "layers.jsonl is damaged: row 1: "),
+        ("layers.jsonl", "[1]\n", "layers.jsonl is damaged: row 1 is not an object"),
+        ("layers.jsonl", '{"stage": "dense", "name": "0", "shape": 3}\n', "layers.jsonl is damaged: row 1: shape: "),
+        ("epochs.jsonl", '{"stage": [1]}\n', "epochs.jsonl is damaged: row 1: stage: "),
     ],
 )
 def test_damaged_folders_are_named_and_skipped(tmp_path, file, content, reason):
     make(tmp_path / "good")
     path = make(tmp_path / "bad") / file
-    path.unlink()
+    path.unlink(missing_ok=True)
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     found = gather([tmp_path])

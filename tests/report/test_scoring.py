@@ -57,13 +57,6 @@ def test_the_reference_is_the_data_sets(tmp_path):
     assert found == [cifar, "ImageNet (MobileNetV2-1.4)", cifar]
 
 
-@pytest.mark.parametrize("text", ["not json", "[1]", '{"stage": "dense"}', '{"stage": "dense", "shape": 3}'])
-def test_damaged_layers_make_no_score(tmp_path, text):
-    runs = [run(tmp_path / "a", [])]
-    (tmp_path / "a" / "layers.jsonl").write_text(text + "\n")
-    assert {row["micronet_score"] for row in scored(rows(runs), runs)} == {None}
-
-
 def test_ranks_among_the_rows():
     entries = [(0.9, 0.3, 100.0), (0.8, 0.4, 50.0), (0.95, 0.2, None)]
     found = ranked([dict(zip(("top1", "loss", "dcase_size_kb"), entry, strict=True)) for entry in entries])

@@ -101,13 +101,6 @@ def test_what_is_not_known_is_not_zero(tmp_path):
     assert sums["duration_h"] == pytest.approx(1 / 3600)
 
 
-def test_damaged_epochs_are_left_out(tmp_path):
-    found = sweep(tmp_path)
-    (tmp_path / "a" / "epochs.jsonl").write_text("not json\n")
-    (tmp_path / "b" / "epochs.jsonl").write_text('[1]\n{"stage": "dense", "duration_s": "long"}\n{"stage": [1]}\n')
-    assert summed(found)["epochs"] == 2
-
-
 def test_lines(tmp_path):
     text = lines(summed(sweep(tmp_path)))
     assert text[0] == "runs: 2 done, 1 failed, 1 damaged; 5 epochs; 2 settings of 1 hyperparameters that vary"

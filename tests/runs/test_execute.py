@@ -15,7 +15,9 @@ from safetensors import safe_open
 
 from effdl.cli.main import main
 from effdl.models.stored import load_model, read_description
-from effdl.utils.files import read_rows
+from effdl.runs.folder import RUNNING, RunFolder
+from effdl.runs.verify import digests
+from effdl.utils.rows import Rows
 
 QUICK = ("model=mlp", "prune=0.5", "epochs=3", "hydra.run.dir=run")
 
@@ -53,17 +55,26 @@ def reference(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    """What `start` starts, at its end."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert main(["train", *QUICK[:-1], "energy.enabled=false", f"hydra.run.dir={folder}"]) == 0
+    return folder
+
+
 def test_the_folder_holds_what_it_should(reference):
     files = {path.name for path in reference.iterdir()}
     expected = {"run.json", "epochs.jsonl", "stages.jsonl", "result.json", "model.safetensors", "train.log", ".hydra"}
-    assert expected | {"curves.png", "layers.jsonl", "checkpoint.0.pt", "checkpoint.1.pt"} == files
+    assert expected | {".lock", "curves.png", "layers.jsonl", "checkpoint.0.pt", "checkpoint.1.pt"} == files
     run = json.loads((reference / "run.json").read_text())
     assert run["status"] == "done"
     assert run["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert (run["resumed"], run["seed"], run["config"]["prune"]) == (0, 0, 0.5)
     assert len(run["data_fingerprint"]) == len(run["config_fingerprint"]) == 64
-    assert [row["epoch"] for row in read_rows(reference / "epochs.jsonl")] == [1, 2, 3, 1, 2]
-    assert read_rows(reference / "stages.jsonl") == result(reference)["stages"]
+    assert [row["epoch"] for row in Rows(reference / "epochs.jsonl").read()] == [1, 2, 3, 1, 2]
+    assert Rows(reference / "stages.jsonl").read() == result(reference)["stages"]
+    assert result(reference)["stages"][-1]["layers"] == 3
 
 
 def test_numbers_agree_with_an_independent_count(reference):
@@ -86,7 +97,7 @@ def test_numbers_agree_with_an_independent_count(reference):
 
 def test_energy_adds_up(reference):
     stages, total = result(reference)["stages"], result(reference)["total"]
-    rows = read_rows(reference / "epochs.jsonl")
+    rows = Rows(reference / "epochs.jsonl").read()
     assert stages[0]["energy_kwh"] == pytest.approx(sum(r["energy_kwh"] for r in rows if r["stage"] == "dense"))
     parts = [stage[key] for stage in stages for key in ("energy_kwh", "evaluate_energy_kwh")]
     assert total["energy_kwh"] == pytest.approx(sum(parts))
@@ -102,7 +113,7 @@ def test_the_stored_file_is_safetensors_of_bytes(reference):
 
 
 @pytest.mark.parametrize("moment", ["dense: epoch 1/3", "dense: epoch 3/3", "prune: epoch 2/2"])
-def test_a_killed_run_resumes_to_the_identical_file(reference, tmp_path, moment, effdl):
+def test_a_killed_run_resumes_to_the_identical_file(undisturbed, tmp_path, moment, effdl):
     process = start(tmp_path)
     wait_for(process, moment)
     kill(process)
@@ -110,9 +121,9 @@ def test_a_killed_run_resumes_to_the_identical_file(reference, tmp_path, moment,
     code, output, _ = effdl("train", *QUICK, "energy.enabled=false", "resume=true")
     assert code == 0
     assert "folder: run" in output
-    assert (tmp_path / "run/model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes()
-    assert [s["top1"] for s in result(tmp_path / "run")["stages"]] == [s["top1"] for s in result(reference)["stages"]]
-    assert len(read_rows(tmp_path / "run/epochs.jsonl")) == 5
+    assert (tmp_path / "run/model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
+    assert [s["top1"] for s in result(tmp_path / "run")["stages"]] == [s["top1"] for s in result(undisturbed)["stages"]]
+    assert len(Rows(tmp_path / "run/epochs.jsonl").read()) == 5
     run = json.loads((tmp_path / "run/run.json").read_text())
     assert run["resumed"] == result(tmp_path / "run")["total"]["resumed"] == 1
     assert len(run["starts"]) == 2
@@ -120,12 +131,12 @@ def test_a_killed_run_resumes_to_the_identical_file(reference, tmp_path, moment,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attempt", range(8))
-def test_a_run_killed_at_a_random_moment_resumes_to_the_identical_file(reference, tmp_path, attempt):
+def test_a_run_killed_at_a_random_moment_resumes_to_the_identical_file(undisturbed, tmp_path, attempt):
     process = start(tmp_path)
     time.sleep(random.Random(attempt).uniform(2.0, 7.0))
     kill(process)
     assert "folder: run" in start(tmp_path, "resume=true").communicate(timeout=120)[0]
-    assert (tmp_path / "run/model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes()
+    assert (tmp_path / "run/model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
 
 
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(reference, tmp_path):
@@ -149,10 +160,12 @@ def test_evaluate_says_the_same_from_the_folder_alone(reference, effdl):
 
 
 def test_evaluate_notices_a_wrong_record(reference, effdl):
-    shutil.copytree(reference, "copy")
-    rows = read_rows(Path("copy/stages.jsonl"))
+    """A record that was falsified with everything that guards it, as a forger could."""
+    folder = RunFolder(shutil.copytree(reference, "copy"))
+    rows = folder.stages.read()
     rows[-1]["top1"] += 0.01
-    Path("copy/stages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder.stages.write(rows)
+    folder.finish({**folder.result, "stages": rows, "files": digests(folder)})
     code, output, _ = effdl("evaluate", "copy")
     assert code == 1
     assert "when the run measured it" in output
@@ -161,10 +174,10 @@ def test_evaluate_notices_a_wrong_record(reference, effdl):
 def test_evaluate_runs_no_code_that_a_folder_names(reference, effdl):
     for target in ("os.system", "effdl.data.build.load", "effdl.data.image_folder.Path"):
         shutil.rmtree("copy", ignore_errors=True)
-        shutil.copytree(reference, "copy")
-        run = json.loads(Path("copy/run.json").read_text())
+        folder = RunFolder(shutil.copytree(reference, "copy"))
+        run = folder.run
         run["config"]["dataset"] |= {"_target_": target, "command": "touch hacked"}
-        Path("copy/run.json").write_text(json.dumps(run))
+        folder.write_run(run)
         code, _, error = effdl("evaluate", "copy")
         assert code == 2
         assert "a run folder may only name a data set of effdl's" in error
@@ -172,9 +185,10 @@ def test_evaluate_runs_no_code_that_a_folder_names(reference, effdl):
 
 
 def test_evaluate_without_a_record_says_so(reference, effdl):
-    shutil.copytree(reference, "copy")
-    rows = read_rows(Path("copy/stages.jsonl"))
-    Path("copy/stages.jsonl").write_text(json.dumps(rows[0]) + "\n")  # as if killed before the last row
+    folder = RunFolder(shutil.copytree(reference, "copy"))
+    folder.stages.write(folder.stages.read()[:1])  # as if killed before the last row
+    folder.result_file.unlink()
+    folder.update(status=RUNNING, pid=0)
     code, output, _ = effdl("evaluate", "copy")
     assert code == 0
     assert "cut off before it measured this model" in output
@@ -225,7 +239,7 @@ def test_a_loss_that_is_not_finite_fails_the_run(effdl):
     assert "lower optimizer.lr" in run["reason"]
 
 
-def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(reference, tmp_path, effdl):
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(undisturbed, tmp_path, effdl):
     process = start(tmp_path)
     wait_for(process, "dense: epoch 3/3")
     kill(process)
@@ -234,4 +248,4 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(reference, tmp
     code, output, error = effdl("train", *QUICK, "energy.enabled=false", "resume=true")
     assert code == 0
     assert "checkpoint.0.pt is damaged" in output + error
-    assert (tmp_path / "run/model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes()
+    assert (tmp_path / "run/model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()

@@ -5,13 +5,16 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from effdl.config.identity import essential, fingerprint, flatten
-from effdl.runs.folder import DONE, FAILED, INTERRUPTED, RUNNING, RunFolder, find_unfinished, is_alive, process_start
-from effdl.utils.errors import RunError, UserError
+from effdl.runs.folder import DONE, FAILED, INTERRUPTED, RUNNING, RunFolder
+from effdl.runs.unfinished import find_unfinished
+from effdl.utils.errors import UserError
+from effdl.utils.processes import is_alive, process_start
 
 CONFIG = {
     "seed": 0,
@@ -212,13 +215,115 @@ def test_the_newest_unfinished_run_of_the_config_is_found(tmp_path, child):
     assert find_unfinished(tmp_path, "unknown") is None
 
 
+# --- one owner
+
+
 def test_only_one_of_two_runs_gets_the_folder(tmp_path):
-    first, second = RunFolder(tmp_path), RunFolder(tmp_path)
-    for folder in (first, second):
-        folder.check_free(CONFIG, resume=False)  # both find it free
-    first.claim(CONFIG)
-    with pytest.raises(RunError, match="taken by another run"):
-        second.claim(CONFIG)
-    first.start(CONFIG, {})
-    with pytest.raises(UserError, match="already holds a run"):
-        second.claim(CONFIG)
+    first, second = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+    with first.owned():
+        with pytest.raises(UserError, match="run is being written to by another process"), second.owned():
+            pass
+        first.start(CONFIG, {})
+    with second.owned(), pytest.raises(UserError, match="already holds a run"):
+        second.check_free(CONFIG, resume=False)
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path):
+    code = (
+        "import sys; from effdl.runs.folder import RunFolder\n"
+        "with RunFolder(sys.argv[1]).owned(): print('mine', flush=True); input()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "mine\n"
+    with pytest.raises(UserError, match="another process"), RunFolder(tmp_path).owned():
+        pass
+    process.kill()
+    process.communicate()
+    with RunFolder(tmp_path).owned():
+        pass
+
+
+def test_who_waits_gets_it_in_the_end(tmp_path):
+    order = []
+
+    def later():
+        with RunFolder(tmp_path).owned(wait=True):
+            order.append("second")
+
+    with RunFolder(tmp_path).owned():
+        thread = threading.Thread(target=later)
+        thread.start()
+        time.sleep(0.1)
+        order.append("first")
+    thread.join(timeout=10)
+    assert order == ["first", "second"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"hydra\.run\.dir=.*file/x: "), RunFolder(tmp_path / "file" / "x").owned():
+        pass
+
+
+# --- files bound to their run
+
+
+@pytest.mark.parametrize(
+    "name", ["stages.jsonl", "layers.jsonl", "epochs.jsonl", "result.json", "model.safetensors", "checkpoint.0.pt"]
+)
+def test_files_without_a_run_are_not_continued(tmp_path, name):
+    (tmp_path / name).write_text("")
+    with pytest.raises(UserError, match=rf"holds files of a run \({name}\) but no run\.json"):
+        RunFolder(tmp_path).check_free(CONFIG, resume=True)
+
+
+def test_a_changed_digit_in_run_json_is_noticed(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.start(CONFIG, {"threads": 2})
+    text = folder.run_file.read_text()
+    folder.run_file.write_text(text.replace('"threads": 2', '"threads": 3'))
+    with pytest.raises(UserError, match=r"run\.json is damaged: .*seal"):
+        _ = folder.run
+    folder.run_file.write_text(text)
+    assert folder.run["threads"] == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        '"x"',
+        "3",
+        "{",
+        '{"status": 1, "config": {}}',
+        '{"status": "done"}',
+        '{"status": "done", "config": []}',
+        "[" * 9999,
+    ],
+)
+def test_whatever_run_json_holds_one_message_names_it(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UserError, match=r"run\.json is damaged"):
+        _ = RunFolder(tmp_path).run
+
+
+def test_a_result_of_another_run_is_noticed(tmp_path):
+    result = {"stages": [{"stage": "dense", "method": "train", "top1": 0.5}], "total": {"epochs": 1}, "files": {}}
+    one, other = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "other")
+    for folder, seed in ((one, 0), (other, 1)):
+        folder.path.mkdir()
+        folder.start(changed(seed=seed), {})
+        folder.finish(result)
+        assert folder.result == result
+    one.result_file.write_bytes(other.result_file.read_bytes())
+    with pytest.raises(UserError, match=r"result\.json was changed, or is of another run"):
+        _ = one.result
+
+
+def test_what_was_typed_is_kept_when_a_run_is_resumed(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.start(CONFIG, {}, ["model=mlp", "resume=true"])
+    folder.start(CONFIG, {}, ["resume=there"])
+    assert folder.overrides == ["model=mlp"]

@@ -16,8 +16,9 @@ import torch
 from effdl.models.stored import load_model, read_description
 from effdl.nn.quantizers import ActivationQuantizer
 from effdl.report.gather import gather, rows
-from effdl.runs.folder import RunFolder, find_unfinished
-from effdl.utils.files import read_rows
+from effdl.runs.folder import RunFolder
+from effdl.runs.unfinished import find_unfinished
+from effdl.utils.rows import Rows
 
 DONE = Path(__file__).parents[1] / "data" / "layout-1"
 KILLED = DONE.with_name("layout-1-killed")
@@ -80,13 +81,13 @@ def test_a_finished_one_is_complete(effdl, folder):
 
 def test_a_killed_one_is_found_and_resumed(effdl, folder, monkeypatch):
     path = folder(KILLED)
-    monkeypatch.setattr("effdl.runs.folder.is_fresh", lambda folder: False)  # it is of another machine, and old
+    monkeypatch.setattr("effdl.runs.unfinished.is_fresh", lambda folder: False)  # it is of another machine, and old
     code, _, error = effdl("train", *OVERRIDES, "resume=true", f"hydra.run.dir={path}")
     assert (code, error) == (0, "")
     run, result = RunFolder(path).run, RunFolder(path).result
     assert (run["status"], run["resumed"], run["layout"]) == ("done", 1, 2)
     assert run["config"]["compression"]["magnitude"]["criterion"] == {}
-    assert len(read_rows(path / "epochs.jsonl")) == 4 + 2 + 2
+    assert len(Rows(path / "epochs.jsonl").read()) == 4 + 2 + 2
     expected = RunFolder(DONE).result["stages"]
     for now, then in zip(result["stages"], expected, strict=True):
         assert now["top1"] == pytest.approx(then["top1"], abs=0.05)  # to the last bit only on the same processor
@@ -96,6 +97,6 @@ def test_a_killed_one_is_found_and_resumed(effdl, folder, monkeypatch):
 
 def test_an_unfinished_one_is_found_by_its_config(folder, monkeypatch):
     path = folder(KILLED)
-    monkeypatch.setattr("effdl.runs.folder.is_fresh", lambda folder: False)
+    monkeypatch.setattr("effdl.runs.unfinished.is_fresh", lambda folder: False)
     assert find_unfinished(path.parent, RunFolder(path).run["config_fingerprint"]) == path
     assert find_unfinished(path.parent, json.loads((path / "run.json").read_text())["config_fingerprint"]) is None

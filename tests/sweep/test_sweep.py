@@ -9,14 +9,15 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import yaml
 
+from effdl.runs.folder import RunFolder
 from effdl.sweep.folder import jobs_of
-from effdl.utils.files import read_rows
-from effdl.utils.processes import process_start
+from effdl.utils.rows import Rows
 
 QUICK = ("model=mlp", "epochs=1", "hydra.sweep.dir=sweep", "energy.enabled=false")
 
@@ -132,24 +133,32 @@ def test_configs_are_frozen_at_launch(effdl):
 def test_a_run_that_another_process_is_at_is_waited_for(effdl):
     arguments = ("train", "-m", *QUICK, "prune=0.3,0.5")
     assert effdl(*arguments)[0] == 0
-    file = Path("sweep", next(iter(runs())), "run.json")
-    done = json.loads(file.read_bytes())
-    with subprocess.Popen(["sleep", "60"]) as other:
-        busy = {"status": "running", "pid": other.pid, "process_started": process_start(other.pid)}
-        file.write_text(json.dumps({**done, **busy}))
-        threading.Timer(1.5, lambda: (file.write_text(json.dumps(done)), other.kill())).start()
-        began = time.monotonic()
-        code, output, _ = effdl(*arguments, "resume=true")
+    other = ExitStack()
+    other.enter_context(RunFolder(Path("sweep", next(iter(runs())))).owned())
+    threading.Timer(1.5, other.close).start()
+    began = time.monotonic()
+    code, output, _ = effdl(*arguments, "resume=true")
     assert code == 0
-    assert time.monotonic() - began > 1.5
+    assert time.monotonic() - began > 1.4
     assert "2 skipped" in output
-    assert json.loads(file.read_bytes()) == done
+
+
+def test_a_run_that_another_process_is_at_is_left_alone(effdl):
+    arguments = ("train", "-m", *QUICK, "prune=0.3,0.5")
+    assert effdl(*arguments)[0] == 0
+    folder = RunFolder(Path("sweep", next(iter(runs()))))
+    before = {file: file.read_bytes() for file in folder.path.rglob("*") if file.is_file()}
+    with folder.owned():
+        code, output, _ = effdl(*arguments)
+    assert code == 1
+    assert "is being written to by another process" in output
+    assert {file: file.read_bytes() for file in folder.path.rglob("*") if file.is_file()} == before
 
 
 def test_an_interrupted_sweep_says_how_to_continue(effdl, monkeypatch):
     from effdl.runs import prepare
 
-    def interrupt(config):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(prepare, "prepare_run", interrupt)
@@ -184,7 +193,7 @@ def test_other_processes_carry_the_jobs_out(effdl, launcher):
     code, output, _ = effdl("train", "-m", *QUICK, f"hydra/launcher={launcher}", "optimizer.lr=0.1,1e20")
     assert code == 1
     assert "1 done, 1 failed" in output
-    assert {row["pid"] for file in Path("sweep/.jobs").iterdir() for row in read_rows(file) if "pid" in row} - {
+    assert {row["pid"] for file in Path("sweep/.jobs").iterdir() for row in Rows(file).read() if "pid" in row} - {
         os.getpid()
     }
 

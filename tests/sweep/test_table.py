@@ -8,7 +8,7 @@ from rich.console import Console
 
 from effdl.sweep.progress import SweepProgress, duration, where
 from effdl.sweep.table import accuracy, label, summary, sweep_table
-from effdl.utils.files import append_row
+from effdl.utils.rows import Rows
 
 MEASURED = {
     "top1": 0.975,
@@ -78,7 +78,7 @@ def test_each_ended_job_is_told_once(tmp_path):
     file, console = tmp_path / "jobs.jsonl", Console(file=io.StringIO(), width=200, markup=False)
     with SweepProgress(console, file, 3, ["prune"]):
         for row in JOBS[:2]:
-            append_row(file, row)
+            Rows(file).append(row)
     assert console.file.getvalue().splitlines() == [
         "1/3 failed prune=0.2: the loss is nan",
         "2/3 done prune=0.1: 97.50 %, 2.0 s",

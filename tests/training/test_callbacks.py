@@ -13,7 +13,7 @@ from effdl.runs.prepare import prepare_run
 from effdl.training.callbacks import Callbacks
 from effdl.training.loggers import loggers_of
 from effdl.utils.errors import TrialPruned
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 
 class Witness:
@@ -55,7 +55,7 @@ def test_a_callback_is_told_of_every_row(run, tmp_path):
     witness = Witness()
     outcome, ended = run(witness)
     assert (outcome, ended["status"]) == (Outcome("done"), "done")
-    assert witness.epochs == read_rows(tmp_path / "epochs.jsonl")
+    assert witness.epochs == Rows(tmp_path / "epochs.jsonl").read()
     assert [(row["stage"], row["fit"], row["epoch"]) for row in witness.epochs] == [
         ("dense", 0, 1),
         ("dense", 0, 2),
@@ -75,13 +75,13 @@ def test_a_pruned_trial_is_stopped_and_can_be_continued(run, tmp_path):
     later = Witness()
     outcome, ended = run(later, resume=True)
     assert (outcome, ended["status"]) == (Outcome("done"), "done")
-    assert later.epochs == read_rows(tmp_path / "epochs.jsonl")  # those of the first process too, each once
-    assert later.stages == read_rows(tmp_path / "stages.jsonl")
+    assert later.epochs == Rows(tmp_path / "epochs.jsonl").read()  # those of the first process too, each once
+    assert later.stages == Rows(tmp_path / "stages.jsonl").read()
 
 
 def test_a_stage_measured_before_is_told_again(run, tmp_path):
     run(Witness(pruned_after=3))
-    assert [row["stage"] for row in read_rows(tmp_path / "stages.jsonl")] == ["dense"]
+    assert [row["stage"] for row in Rows(tmp_path / "stages.jsonl").read()] == ["dense"]
     later = Witness()
     run(later, resume=True)
     assert [row["stage"] for row in later.stages] == ["dense", "prune"]

@@ -1,6 +1,5 @@
 """Checkpoints: one intact state is always there, and nothing in a file is ever executed."""
 
-import hashlib
 import io
 import logging
 import os
@@ -10,12 +9,13 @@ import pytest
 import torch
 
 from effdl.training.checkpoint import Checkpoint
-from effdl.utils.errors import RunError
+from effdl.utils.errors import RunError, UserError
 
 
-@pytest.fixture
-def checkpoint(tmp_path):
-    return Checkpoint(tmp_path, "0")
+@pytest.fixture(params=["run", None])
+def checkpoint(request, tmp_path):
+    """Of a run with seals, and of one without."""
+    return Checkpoint(tmp_path, 0, request.param)
 
 
 def names(checkpoint):
@@ -28,8 +28,8 @@ def damage(path):
     path.write_bytes(data)
 
 
-def signed(path, payload):
-    path.write_bytes(hashlib.sha256(payload).digest() + payload)
+def signed(checkpoint, payload):
+    checkpoint.newest.write_bytes(checkpoint.head(payload) + payload)
 
 
 def test_what_was_saved_comes_back(checkpoint):
@@ -68,9 +68,9 @@ def test_two_checkpoints_are_kept(checkpoint):
 
 
 def test_trainings_do_not_share_their_checkpoints(tmp_path):
-    for name in ("0", "1"):
-        Checkpoint(tmp_path, name).save({"name": name})
-    assert Checkpoint(tmp_path, "0").load() == {"name": "0"}
+    for number in (0, 1):
+        Checkpoint(tmp_path, number, "run").save({"number": number})
+    assert Checkpoint(tmp_path, 0, "run").load() == {"number": 0}
 
 
 def test_a_damaged_one_is_reported_and_the_one_before_it_used(checkpoint, caplog):
@@ -82,6 +82,21 @@ def test_a_damaged_one_is_reported_and_the_one_before_it_used(checkpoint, caplog
     assert [record.getMessage() for record in caplog.records] == [
         "checkpoint.0.pt is damaged; going back to the state before it"
     ]
+
+
+@pytest.mark.parametrize(("run", "number"), [("another", 0), ("run", 1)])
+def test_one_of_another_run_or_training_is_refused(tmp_path, run, number):
+    own, other = Checkpoint(tmp_path, 0, "run"), Checkpoint(tmp_path, number, run)
+    own.save({"epoch": 1})
+    own.check()
+    other.save({"epoch": 9})
+    own.newest.write_bytes(other.newest.read_bytes())
+    for look in (own.check, own.load):
+        with pytest.raises(UserError, match=r"checkpoint\.0\.pt is of another run or training: delete it"):
+            look()
+    own.newest.unlink()
+    own.save({"epoch": 2})
+    assert own.load() == {"epoch": 2}
 
 
 @pytest.mark.parametrize("content", [b"", b"x", bytes(31), bytes(32), bytes(1000)])
@@ -153,7 +168,7 @@ def saved(value):
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("pack", [pickled, saved])
 def test_code_in_a_file_with_a_right_checksum_is_not_run(checkpoint, tmp_path, pack):
-    signed(checkpoint.newest, pack({"rows": [], "model": Payload(tmp_path / "executed")}))
+    signed(checkpoint, pack({"rows": [], "model": Payload(tmp_path / "executed")}))
     with pytest.raises(RunError, match=r"checkpoint\.0\.pt holds what may not be loaded"):
         checkpoint.load()
     assert not (tmp_path / "executed").exists()
@@ -162,6 +177,6 @@ def test_code_in_a_file_with_a_right_checksum_is_not_run(checkpoint, tmp_path, p
 
 @pytest.mark.parametrize("payload", [b"", b"PK\x03\x04", b"rubbish", saved({"a": torch.zeros(3)})[:-30]])
 def test_rubbish_with_a_right_checksum_is_refused(checkpoint, payload):
-    signed(checkpoint.newest, payload)
+    signed(checkpoint, payload)
     with pytest.raises(RunError, match="holds what may not be loaded"):
         checkpoint.load()

@@ -1,7 +1,7 @@
 """Rows of epochs, also after a kill."""
 
 from effdl.training.epoch_log import EpochLog
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 
 def row(epoch):
@@ -10,17 +10,17 @@ def row(epoch):
 
 def test_the_epoch_log_goes_back_to_the_checkpoint(tmp_path):
     path = tmp_path / "epochs.jsonl"
-    first = EpochLog(path, "dense", 0)
+    first = EpochLog(Rows(path, "run"), "dense", 0)
     for epoch in (1, 2):
         first.append(row(epoch))
-    second = EpochLog(path, "prune", 1)
+    second = EpochLog(Rows(path, "run"), "prune", 1)
     second.restore([])
     for epoch in (1, 2, 3):
         second.append(row(epoch))
     path.write_bytes(path.read_bytes()[:-5])  # killed within epoch 3's row
     assert second.restore([row(1)]) == [{"stage": "prune", "fit": 1, **row(1)}]
     assert second.append(row(2))["fit"] == 1
-    assert [(row["stage"], row["fit"], row["epoch"]) for row in read_rows(path)] == [
+    assert [(row["stage"], row["fit"], row["epoch"]) for row in Rows(path, "run").read()] == [
         ("dense", 0, 1),
         ("dense", 0, 2),
         ("prune", 1, 1),

@@ -24,7 +24,7 @@ from effdl.training.progress import Progress
 from effdl.training.recipe import Recipe
 from effdl.training.schedules import constant, one_cycle
 from effdl.utils.errors import RunError
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 from effdl.utils.seeding import derive_seed
 
 CPU = Device(torch.device("cpu"))
@@ -65,10 +65,10 @@ def train(model, data, recipe, folder, device=CPU, callback=None):
         recipe,
         device,
         seed=7,
-        checkpoint=Checkpoint(folder, "0"),
+        checkpoint=Checkpoint(folder, 0, "run"),
         meter=EnergyMeter(enabled=False, country=None, pue=1.0),
         callbacks=Callbacks([callback] if callback else []),
-        log=EpochLog(folder / "epochs.jsonl", "dense", 0),
+        log=EpochLog(Rows(folder / "epochs.jsonl"), "dense", 0),
     )
 
 
@@ -105,7 +105,7 @@ def test_fit_is_the_plain_loop(data, tmp_path):
 
 def test_fit_writes_one_row_per_epoch(data, tmp_path):
     model = train(network(), data, RECIPE, tmp_path)
-    rows = read_rows(tmp_path / "epochs.jsonl")
+    rows = Rows(tmp_path / "epochs.jsonl").read()
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert all(row["stage"] == "dense" and row["lr"] == 0.05 for row in rows)
     with torch.no_grad():
@@ -127,7 +127,7 @@ def test_a_resumed_training_ends_bit_identical(data, tmp_path, killed_after, opt
         train(network(), data, recipe, tmp_path / "b", callback=KilledAfter(killed_after))
     resumed = train(network(), data, recipe, tmp_path / "b")
     assert_same(whole, resumed)
-    losses = [[row["loss"] for row in read_rows(tmp_path / part / "epochs.jsonl")] for part in "ab"]
+    losses = [[row["loss"] for row in Rows(tmp_path / part / "epochs.jsonl").read()] for part in "ab"]
     assert losses[0] == losses[1]
 
 
@@ -157,7 +157,7 @@ def test_early_stopping_keeps_the_weights_of_the_lowest_validation_loss(data, tm
     too_fast = partial(sgd, lr=0.5, momentum=0.9, nesterov=True, weight_decay=0.0)
     recipe = Recipe(epochs=40, batch_size=64, optimizer=too_fast, schedule=constant, early_stop=3)
     model = train(network(), data, recipe, tmp_path)
-    rows = read_rows(tmp_path / "epochs.jsonl")
+    rows = Rows(tmp_path / "epochs.jsonl").read()
     losses = [row["val_loss"] for row in rows]
     assert len(rows) < 40
     assert len(losses) - 1 - losses.index(min(losses)) == 3
@@ -197,7 +197,7 @@ def test_a_validation_loss_that_is_not_finite_stops_the_training(data, tmp_path)
 def test_soft_targets_train(data, tmp_path, augment):
     recipe = Recipe(**{**RECIPE.__dict__, "augment": (augment,), "label_smoothing": 0.1, "epochs": 5})
     train(network(), data, recipe, tmp_path)
-    rows = read_rows(tmp_path / "epochs.jsonl")
+    rows = Rows(tmp_path / "epochs.jsonl").read()
     assert rows[-1]["val_top1"] > 0.5
 
 
@@ -205,7 +205,7 @@ def test_soft_targets_train(data, tmp_path, augment):
 def test_other_arithmetic_reaches_about_the_same(data, tmp_path, device):
     recipe = Recipe(**{**RECIPE.__dict__, "epochs": 5})
     train(network(), data, recipe, tmp_path, device)
-    assert read_rows(tmp_path / "epochs.jsonl")[-1]["val_top1"] > 0.6
+    assert Rows(tmp_path / "epochs.jsonl").read()[-1]["val_top1"] > 0.6
 
 
 # --- what compression steps add to a training
@@ -218,7 +218,7 @@ def schedule_of_position(position: float, epochs: int, losses: list[float]) -> f
 def test_a_training_can_begin_late_on_its_schedule(data, tmp_path):
     recipe = replace(RECIPE, epochs=5, first_epoch=3, schedule=schedule_of_position)
     train(network(), data, recipe, tmp_path)
-    rows = read_rows(tmp_path / "epochs.jsonl")
+    rows = Rows(tmp_path / "epochs.jsonl").read()
     assert [row["epoch"] for row in rows] == [1, 2]
     steps = len(data.train) // 64
     assert rows[0]["lr"] == pytest.approx(0.05 * (1 - (3 + (steps - 0.5) / steps) / 5))
@@ -288,7 +288,7 @@ def test_a_guided_training_resumes_bit_identical_with_its_early_weights(data, tm
     with pytest.raises(Killed):
         train(network(), data, recipe, tmp_path / "b", callback=KilledAfter(killed_after))
     assert_same(whole, train(network(), data, recipe, tmp_path / "b"))
-    first, second = (Checkpoint(tmp_path / part, "0").load()["early"] for part in "ab")
+    first, second = (Checkpoint(tmp_path / part, 0, "run").load()["early"] for part in "ab")
     one_epoch = train(network(), data, replace(recipe, epochs=1), tmp_path)
     for name, tensor in one_epoch.state_dict().items():
         assert torch.equal(tensor, first[name]), name
@@ -297,18 +297,18 @@ def test_a_guided_training_resumes_bit_identical_with_its_early_weights(data, tm
 
 def test_early_weights_can_be_those_before_training(data, tmp_path):
     train(network(), data, replace(RECIPE, keep_epoch=0), tmp_path)
-    early = Checkpoint(tmp_path, "0").load()["early"]
+    early = Checkpoint(tmp_path, 0, "run").load()["early"]
     assert all(torch.equal(tensor, early[name]) for name, tensor in network().state_dict().items())
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch(data, tmp_path):
     recipe = Recipe(epochs=1, batch_size=5000, optimizer=OPTIMIZER, schedule=constant)
     train(network(), data, recipe, tmp_path)
-    assert len(read_rows(tmp_path / "epochs.jsonl")) == 1
+    assert len(Rows(tmp_path / "epochs.jsonl").read()) == 1
 
 
 @pytest.mark.slow
 def test_compiled_training_reaches_about_the_same(data, tmp_path):
     recipe = Recipe(**{**RECIPE.__dict__, "epochs": 5})
     train(network(), data, recipe, tmp_path, Device(CPU.torch_device, compile=True))
-    assert read_rows(tmp_path / "epochs.jsonl")[-1]["val_top1"] > 0.6
+    assert Rows(tmp_path / "epochs.jsonl").read()[-1]["val_top1"] > 0.6

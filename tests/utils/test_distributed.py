@@ -30,7 +30,7 @@ from effdl.utils.data_parallel import (
 )
 from effdl.utils.distributed import Group, ending_together, from_main, gathered, join, main_first, rank
 from effdl.utils.errors import RunError, UserError
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 QUICK = ("model=convnet", "dropout=0.2", "prune=0.5", "epochs=2", "batch_size=32", "device.threads=1")
@@ -148,10 +148,10 @@ def fit_energy(folder: Path) -> None:
         Recipe(epochs=1, batch_size=32, optimizer=optimizer, schedule=constant),
         Device(torch.device("cpu")),
         seed=0,
-        checkpoint=Checkpoint(folder, "0"),
+        checkpoint=Checkpoint(folder, 0, "run"),
         meter=ConstantMeter(),
         callbacks=Callbacks(),
-        log=EpochLog(folder / "epochs.jsonl", "dense", 0),
+        log=EpochLog(Rows(folder / "epochs.jsonl"), "dense", 0),
     )
 
 
@@ -187,7 +187,7 @@ def test_two_processes_give_the_model_of_one(pair, effdl):
     alone, both = load_model("run").state_dict(), load_model(pair[0] / "run").state_dict()
     for name, tensor in alone.items():
         torch.testing.assert_close(both[name], tensor, rtol=1e-3, atol=1e-6, msg=name)
-    for one, two in zip(read_rows(Path("run/epochs.jsonl")), read_rows(pair[0] / "run/epochs.jsonl"), strict=True):
+    for one, two in zip(Rows(Path("run/epochs.jsonl")).read(), Rows(pair[0] / "run/epochs.jsonl").read(), strict=True):
         assert (one["top1"], one["val_top1"], one["lr"]) == (two["top1"], two["val_top1"], two["lr"])
         assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)
     assert [row["top1"] for row in stages(Path("run"))] == [row["top1"] for row in stages(pair[0] / "run")]
@@ -197,7 +197,7 @@ def test_one_process_writes_and_speaks_for_both(pair):
     folder, output = pair
     assert [path.name for path in folder.iterdir()] == ["run"]
     assert json.loads((folder / "run/run.json").read_text())["world_size"] == 2
-    assert [row["stage"] for row in read_rows(folder / "run/epochs.jsonl")] == ["dense", "dense", "prune"]
+    assert [row["stage"] for row in Rows(folder / "run/epochs.jsonl").read()] == ["dense", "dense", "prune"]
     assert output.count("dense: epoch 1/2") == output.count("folder: run") == 1
 
 
@@ -245,7 +245,7 @@ def test_values_go_from_one_process_to_the_others(script):
 
 
 def test_energy_is_the_sum_over_the_processes(script):
-    [row] = read_rows(script[0] / "epochs.jsonl")
+    [row] = Rows(script[0] / "epochs.jsonl").read()
     assert (row["energy_kwh"], row["co2eq_g"]) == (3.0, 30.0)
     assert row["memory_peak_bytes"] > 1e7
 

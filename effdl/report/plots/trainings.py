@@ -7,7 +7,7 @@ from effdl.measure.metrics import metric
 from effdl.report.plots.axis import axis_of
 from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import COLOURS, kind, marks
-from effdl.utils.files import read_rows
+from effdl.runs.folder import RunFolder
 
 _LINES = ("-", "--", ":", "-.")
 _TRAINED, _VALIDATED = "top1", "val_top1"
@@ -65,8 +65,5 @@ def _legend(figure, axes, missing: int) -> None:
 
 
 def _epochs_of(folder: Path) -> list[dict]:
-    """The epochs in which a run's own model was trained; none if the file is missing or damaged."""
-    try:
-        return [row for row in read_rows(folder / "epochs.jsonl") if row["stage"] != "teacher"]
-    except (OSError, ValueError, KeyError):
-        return []
+    """The epochs in which a run's own model was trained; none if the file is missing."""
+    return [row for row in RunFolder(folder).epochs.read() if row["stage"] != "teacher"]

@@ -8,7 +8,7 @@ from effdl.compression.distill.attention import attention, attention_loss
 from effdl.models.mlp import mlp
 from effdl.models.resnet import resnet
 from effdl.utils.errors import UserError
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 DEFAULTS = {"level": "run", "beta": 10.0, "student_layers": None, "teacher_layers": None}
 
@@ -76,7 +76,7 @@ def test_a_student_comes_to_look_where_its_teacher_does(teacher, make_trainer, t
         epochs=4,
         distillation_loss=lambda student: attention(student, trainer, **DEFAULTS),
     )
-    losses = [row["loss"] for row in read_rows(tmp_path / "epochs.jsonl")]
+    losses = [row["loss"] for row in Rows(tmp_path / "epochs.jsonl").read()]
     assert losses[-1] < 0.4 * losses[0]
     assert trainer.accuracy(student) > 0.9
     assert not any(module._forward_hooks for module in student.modules())

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from effdl.compression.distill.born_again import born_again
 from effdl.compression.distill.logits import divergence
 from effdl.models.mlp import mlp
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 DEFAULTS = {"level": "born_again", "temperature": 1.0, "weight": 0.5}
 
@@ -50,7 +50,7 @@ def test_a_generation_of_digits(make_trainer, tmp_path):
     assert all(torch.equal(tensor, before[name]) for name, tensor in first.state_dict().items())
     assert all(parameter.requires_grad for parameter in second.parameters())
     assert trainer.accuracy(second) > 0.9
-    rows = read_rows(tmp_path / "epochs.jsonl")
+    rows = Rows(tmp_path / "epochs.jsonl").read()
     assert [row["fit"] for row in rows] == [0] * 5 + [1] * 5
     images, labels = trainer.calibration_batches(200, 200)[0]
     assert F.cross_entropy(second(images), labels) < 0.4

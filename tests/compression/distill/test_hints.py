@@ -10,7 +10,7 @@ from effdl.compression.distill.hints import hint_loss, hints
 from effdl.models.mlp import mlp
 from effdl.models.resnet import resnet
 from effdl.utils.errors import UserError
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 DEFAULTS = {"level": "run", "weight": 10.0, "student_layers": None, "teacher_layers": None}
 
@@ -82,7 +82,7 @@ def test_a_student_comes_nearer_to_its_hints_and_learns(teacher, make_trainer, t
 
     torch.manual_seed(0)
     student = trainer.fit(resnet(1, 8, 10, depth=8, width=0.5), epochs=4, distillation_loss=factory)
-    losses = [row["loss"] for row in read_rows(tmp_path / "epochs.jsonl")]
+    losses = [row["loss"] for row in Rows(tmp_path / "epochs.jsonl").read()]
     assert losses[-1] < 0.7 * losses[0]
     assert not torch.equal(made[0].adapters[0].weight, made[1])
     assert trainer.accuracy(student) > 0.9

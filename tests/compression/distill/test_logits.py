@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from effdl.compression.distill.logits import divergence, logits
 from effdl.models.mlp import mlp
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 
 def pair(rows=6, classes=10, seed=0):
@@ -91,7 +91,7 @@ def test_a_student_learns_digits_from_a_teacher_alone(teacher, make_trainer, tmp
         epochs=8,
         distillation_loss=lambda student: logits(student, trainer, level="run", temperature=4.0, weight=1.0),
     )
-    losses = [row["loss"] for row in read_rows(tmp_path / "epochs.jsonl")]
+    losses = [row["loss"] for row in Rows(tmp_path / "epochs.jsonl").read()]
     assert losses[-1] < 0.2 * losses[0]
     assert trainer.accuracy(teacher) > 0.95
     assert trainer.accuracy(student) > 0.93

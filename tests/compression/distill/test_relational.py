@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from effdl.compression.distill.relational import angles, distances, relational
 from effdl.models.mlp import mlp
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 TRIANGLE = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])  # sides 3, 4 and 5
 
@@ -73,7 +73,7 @@ def test_a_student_takes_over_the_relations(teacher, make_trainer, tmp_path):
         epochs=6,
         distillation_loss=lambda student: relational(student, trainer, level="run", distance=2.5, angle=5.0),
     )
-    losses = [row["loss"] for row in read_rows(tmp_path / "epochs.jsonl")]
+    losses = [row["loss"] for row in Rows(tmp_path / "epochs.jsonl").read()]
     assert losses[-1] < 0.6 * losses[0]
     assert trainer.accuracy(student) > 0.9
     assert not any(module._forward_hooks for module in student.modules())

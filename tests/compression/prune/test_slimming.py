@@ -13,7 +13,7 @@ from effdl.models.resnet import resnet
 from effdl.models.vgg import vgg
 from effdl.training.optimizers import sgd
 from effdl.utils.errors import UserError
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 pytest.importorskip("torch_pruning")
 GIVEN = {
@@ -59,7 +59,7 @@ def test_the_penalty_is_lambda_times_the_sum_of_absolute_scales(trainer, tmp_pat
     trainer.looks.append(lambda model, progress: shrunken.append(total_scale(model)))
     slim = slimming(model, trainer, level=1 / 1e6, **{**GIVEN, "round_to": 4})
     assert trainer.asked == [(4, 1.0, 0), (2, 0.2, 0)]
-    losses = [row["loss"] for row in read_rows(tmp_path / "epochs.jsonl")]
+    losses = [row["loss"] for row in Rows(tmp_path / "epochs.jsonl").read()]
     scales = [sum(float(scale.abs().sum()) for scale in before), *shrunken[:99]]  # before each step
     assert losses[:4] == pytest.approx([1e-4 * sum(scales[25 * n : 25 * n + 25]) / 25 for n in range(4)], rel=1e-4)
     assert losses[4:] == [0, 0]  # of fine-tuning

@@ -12,7 +12,7 @@ from effdl.compression.prune.sparsity_schedules import cubic, geometric
 from effdl.nn.layers import weights
 from effdl.nn.mask import mask_of
 from effdl.utils.errors import UserError
-from effdl.utils.files import read_rows
+from effdl.utils.rows import Rows
 
 
 def network(seed=0):
@@ -152,9 +152,9 @@ def test_a_training_that_was_cut_off_ends_the_same(schedule, name, make_trainer,
     whole = end("whole")
     with pytest.raises(KeyboardInterrupt):
         end("killed", KilledAfterTwo())
-    assert len(read_rows(tmp_path / "killed/epochs.jsonl")) == 2
+    assert len(Rows(tmp_path / "killed/epochs.jsonl").read()) == 2
     resumed = end("killed")
-    assert len(read_rows(tmp_path / "killed/epochs.jsonl")) == 3
+    assert len(Rows(tmp_path / "killed/epochs.jsonl").read()) == 3
     assert all(torch.equal(resumed[key], whole[key]) for key in whole)
 
 

@@ -1,0 +1,90 @@
+"""Whether the files of a run folder belong together: nothing mixed up, changed or lost since they were written."""
+
+from collections import Counter
+from pathlib import Path
+
+from effdl.runs.folder import DONE, RunFolder
+from effdl.runs.records import EpochRow, LayerRow, StageRow, checked
+from effdl.utils.errors import UserError
+from effdl.utils.files import sha256_of
+
+_MARK_DIGITS = 16
+
+
+def run_mark(key: str | None) -> dict[str, str]:
+    """What a stored model's description says of its run."""
+    return {} if key is None else {"run": key[:_MARK_DIGITS]}
+
+
+def digests(folder: RunFolder) -> dict[str, str]:
+    """SHA-256 of the files that the numbers in ``result.json`` were made from, by name."""
+    files = (folder.stages_file, folder.layers_file, folder.epochs_file, folder.model_file)
+    return {file.name: sha256_of(file) for file in files if file.exists()}
+
+
+def verify(folder: RunFolder) -> None:
+    """Check that a run's files are those that it wrote. Runs of earlier layouts are checked for their shape only.
+
+    Raises:
+        UserError: names the file that is damaged, missing, changed, or of another run.
+    """
+    stages, layers, _ = read_all(folder)
+    if folder.run["status"] == DONE:
+        _verify_result(folder)
+    elif folder.key is not None:
+        _verify_layers(folder, stages, layers)
+
+
+def read_all(folder: RunFolder) -> tuple[list[dict], list[dict], list[dict]]:
+    """The rows of the stages, of their layers, and of the epochs.
+
+    Raises:
+        UserError: a row is damaged, missing, changed, or of another run.
+    """
+    return (
+        checked(folder.stages.read(), list[StageRow], folder.stages_file),
+        checked(folder.layers.read(), list[LayerRow], folder.layers_file),
+        checked(folder.epochs.read(), list[EpochRow], folder.epochs_file),
+    )
+
+
+def _verify_result(folder: RunFolder) -> None:
+    """Check a finished run's files against what ``result.json`` says of them."""
+    result = folder.result
+    if not result:
+        raise UserError(f"{folder.result_file} is missing, though the run is done")
+    for name, digest in result.get("files", {}).items():
+        file = folder.path / Path(name).name
+        if not file.is_file():
+            raise UserError(f"{file} is missing: the results were measured with it")
+        if sha256_of(file) != digest:
+            raise UserError(f"{file} was changed, or is of another run: it is not what the results were made from")
+
+
+def _verify_layers(folder: RunFolder, stages: list[dict], layers: list[dict]) -> None:
+    """Check that the layers of all measured stages are there."""
+    found = Counter(row["stage"] for row in layers)
+    for row in stages:
+        if row["layers"] != found[row["stage"]]:
+            lost = f"{found[row['stage']]} layers of stage {row['stage']} instead of {row['layers']}"
+            raise UserError(f"{folder.layers_file} is damaged: it has {lost}")
+
+
+def verify_model(folder: RunFolder) -> None:
+    """Check that the stored model of an unfinished run is its own, and the one that its stage's row was measured on.
+
+    Raises:
+        UserError: it is not.
+    """
+    from effdl.models.stored import read_description  # with torch, which reports do without
+
+    key = folder.key
+    if key is None or not folder.model_file.exists():
+        return
+    description = read_description(folder.model_file)
+    if description.get("run") != run_mark(key)["run"]:
+        raise UserError(f"{folder.model_file} is of another run than {folder.run_file}")
+    stage = description.get("stage")
+    measured = next((row for row in folder.stages.read() if row["stage"] == stage), None)
+    if measured and measured.get("model_sha256") != sha256_of(folder.model_file):
+        raise UserError(f"{folder.model_file} is not the model of stage {stage} that was measured")
