@@ -1,14 +1,14 @@
 """The config of a run that is resumed by its folder: what its files say, and what is typed besides."""
 
-from copy import deepcopy
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
 from effdl.config.compose import composed, plain_values
-from effdl.config.identity import by_target, flatten, foreign_code
+from effdl.config.identity import flatten, foreign_code
 from effdl.config.overrides import check_lists, parse
 from effdl.config.schema import GROUPS
+from effdl.config.stored import stored_config
 from effdl.config.validation import check_settings
 from effdl.utils.errors import UserError, nearest
 
@@ -25,12 +25,9 @@ def restored(stored: dict, overrides: list[str], *, trusted: bool) -> dict:
     Raises:
         UserError: it names such code, or a value is not allowed.
     """
-    config = by_target(stored)
+    config = stored_config(stored)
     if not trusted and (foreign := foreign_code(config)):
         raise UserError(f"{foreign}: the run names code that is not part of effdl (--trust runs it)")
-    config = deepcopy(config)
-    for group in ("metric", "teacher"):  # which configs of earlier layouts may not have
-        config.setdefault(group, {})
     parsed = parse(overrides)
     check_lists(parsed)
     for override in parsed:

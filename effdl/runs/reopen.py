@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from effdl.config.identity import by_target
 from effdl.config.naming import option_name
+from effdl.config.stored import stored_config
 from effdl.data.build import Data, load, shipped
 from effdl.runs.folder import DONE, RunFolder
 from effdl.runs.verify import verify, verify_model
@@ -56,7 +56,7 @@ def reopen(
         UserError: its data or device are not there.
     """
     run = folder.run
-    config = by_target(run["config"])
+    config = stored_config(run["config"])
     if not trusted:
         config["dataset"] = shipped(config["dataset"])
     if root:
