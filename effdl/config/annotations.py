@@ -3,6 +3,7 @@
 import inspect
 import json
 import types
+from collections.abc import Callable
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
@@ -10,15 +11,24 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, Val
 
 def conforms(value: Any, annotation: Any) -> bool:
     """Whether a value is of the annotated type and within its range; unannotated parameters take anything."""
-    if annotation is inspect.Parameter.empty:
-        return True
+    return annotation is inspect.Parameter.empty or checker(annotation)(value)
+
+
+def checker(annotation: Any) -> Callable[[Any], bool]:
+    """The check of `conforms`, made once for many values."""
     try:
-        valid = TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
-    except ValidationError:
-        return isinstance(value, list) and conforms(tuple(value), annotation)  # YAML has no tuples
+        validate = TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python
     except PydanticSchemaGenerationError:  # a foreign library's own type: the function will check it
-        return True
-    return not isinstance(valid, int) or type(valid) is type(value)  # to a Literal, 20.0 and True are 20 and 1
+        return lambda _: True
+
+    def check(value: Any) -> bool:
+        try:
+            valid = validate(value)
+        except ValidationError:
+            return isinstance(value, list) and check(tuple(value))  # YAML has no tuples
+        return not isinstance(valid, int) or type(valid) is type(value)  # to a Literal, 20.0 and True are 20 and 1
+
+    return check
 
 
 def show(value: Any) -> str:
@@ -46,7 +56,7 @@ def describe(annotation: Any) -> str:
 
 def _describe_range(metadata: tuple) -> str:
     """The bounds in an annotation's metadata, in words."""
-    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "max_length": "with a length <="}
     bounds = [bound for field in metadata for bound in getattr(field, "metadata", [field])]
     return " and ".join(
         f"{sign} {getattr(bound, name)}" for name, sign in signs.items() for bound in bounds if hasattr(bound, name)

@@ -1,5 +1,6 @@
 """From command-line overrides to a checked config, and from Hydra's errors to messages for people."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
@@ -64,6 +65,8 @@ def composed(overrides: list[str], config_dir: str | None, configs: Path | None 
             return compose("train", overrides, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise UserError(explain(error, overrides)) from error
+        except RecursionError as error:
+            raise UserError(f"{' '.join(overrides)}: something in this config refers to itself") from error
 
 
 def settings(config: DictConfig) -> dict:
@@ -81,8 +84,8 @@ def settings(config: DictConfig) -> dict:
         raise UserError(first_line(error)) from error
     plain.setdefault("metric", {})  # copies of configs that an earlier version froze have no such group
     check_settings(plain, OmegaConf.to_container(config, resolve=False))
-    if "root" in plain["dataset"]:
-        plain["dataset"]["root"] = str(Path(plain["dataset"]["root"]).expanduser().absolute())
+    if isinstance(root := plain["dataset"].get("root"), str):
+        plain["dataset"]["root"] = str(Path(os.path.expanduser(root)).absolute())
     return active(plain)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from effdl.config.own_files import check_own_files
 from effdl.config.schema import HYDRA_KEYS
 from effdl.utils.errors import UserError
 
@@ -28,14 +29,18 @@ def own_folder(config_dir: str | Path) -> Path:
     """The folder of a user's own configs and code.
 
     Raises:
-        UserError: there is no such folder, or a file in it is named like a shipped one, which Hydra would read instead.
+        UserError: there is no such folder, a file in it is named like a shipped one, which Hydra would read instead, or
+            one is no config.
     """
     folder, shipped = Path(config_dir), config_folder()
     if not folder.is_dir():
         raise UserError(f"--config-dir {config_dir}: no such folder")
+    if folder.resolve() == shipped:
+        return folder
     names = [file.relative_to(shipped) for file in shipped.rglob("*.yaml")]
-    if folder.resolve() != shipped and (taken := sorted(name for name in names if (folder / name).exists())):
+    if taken := sorted(name for name in names if (folder / name).exists()):
         raise UserError(f"--config-dir {config_dir}: {taken[0]} has the name of a shipped file; give it another")
+    check_own_files(folder)
     return folder
 
 

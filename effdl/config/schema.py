@@ -5,14 +5,16 @@ signature of the function that its ``_target_`` names. Keyword-only parameters a
 are supplied by the run.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from effdl.config.types import Bits, Count, Fraction, Natural, Pattern, Positive, SpeedUp
+from effdl.config.types import Bits, Count, Fraction, Natural, Pattern, Positive, Seed, SpeedUp
 
 HYDRA_KEYS = ("_target_", "_partial_")
+_MOST_THREADS = 4 * (os.cpu_count() or 1)  # more only wait for each other
 RUN_KEYS = (*HYDRA_KEYS, "stage", "during")  # keys that are the run's, not of the function that a node names
 
 
@@ -20,7 +22,7 @@ RUN_KEYS = (*HYDRA_KEYS, "stage", "during")  # keys that are the run's, not of t
 class Settings:
     """The top-level keys of ``train.yaml``."""
 
-    seed: Natural
+    seed: Seed
     epochs: Natural
     batch_size: Count
     eval_batch_size: Count
@@ -45,7 +47,7 @@ class DeviceSettings:
     precision: Literal["fp32", "bf16", "fp16"]
     channels_last: bool | None
     compile: bool
-    threads: Count | None
+    threads: Annotated[int, Field(ge=1, le=_MOST_THREADS)] | None
     deterministic: bool
 
 

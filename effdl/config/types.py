@@ -9,8 +9,14 @@ from typing import Annotated
 from pydantic import Field
 
 Bits = Annotated[int, Field(ge=1, le=8)]
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Natural = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]  # what generators take
+Layers = Annotated[int, Field(ge=1, le=1000)]  # each costs time, however narrow it is
+Width = Annotated[float, Field(ge=0.001, le=1000)]  # times the channels of a published network
+Pixels = Annotated[int, Field(ge=1, le=4096)]  # the side of an image
+Border = Annotated[int, Field(ge=0, le=1024)]  # pixels around an image
+Workers = Annotated[int, Field(ge=0, le=256)]  # threads or processes
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]

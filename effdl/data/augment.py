@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from effdl.config.types import Count, Natural, Positive
+from effdl.config.types import Border, Count, Positive
 
 _Batch = tuple[Tensor, Tensor]
 _Magnitude = Annotated[int, Field(ge=0, le=30)]
 
 
-def flip_crop(images: Tensor, targets: Tensor, *, flip: bool, pad: Natural) -> _Batch:
+def flip_crop(images: Tensor, targets: Tensor, *, flip: bool, pad: Border) -> _Batch:
     """Mirror half of the images left to right (if ``flip``), then crop each at random out of a border of ``pad`` zeros.
 
     The usual augmentation of CIFAR-10 (He et al. 2015, section 4.2), in one gather.

@@ -11,7 +11,7 @@ from effdl.config.identity import is_shipped, node_by_target
 from effdl.config.instantiate import locate
 from effdl.config.naming import option_name
 from effdl.config.schema import SHARED
-from effdl.config.types import Count, Fraction, Natural
+from effdl.config.types import Border, Count, Fraction, Natural, Seed
 from effdl.config.validation import check_call
 from effdl.data.source import Images, Source
 from effdl.data.split import stratified_folds, stratified_holdout, stratified_subset
@@ -84,17 +84,20 @@ def split_source(
     folds: Count | None,
     fold: Natural,
     subset: Count | None,
-    split_seed: Natural,
+    split_seed: Seed,
     mirror: bool,
-    pad: Natural,
+    pad: Border,
 ) -> Data:
     """Split a source: first ``subset`` of the training images, then a validation split out of those.
 
     The validation split is the fraction ``val`` or, with ``folds``, fold number ``fold`` of that many (``val`` is
     then ignored). All are stratified and drawn with ``split_seed``. ``mirror`` (does a mirrored image keep its
     label?) and ``pad`` (pixels, for random crops) describe the images to the augmentations, whose files refer to
-    them as ``${dataset.mirror}``; they are not used here. Raises UserError for an impossible split.
+    them as ``${dataset.mirror}``; they are not used here. Raises UserError for an impossible split, and for a ``pad``
+    beyond the size of the images.
     """
+    if pad > (size := source.train.image_size):
+        raise UserError(f"dataset.pad={pad}: allowed is a whole number from 0 to {size}, the size of the images")
     train, held = _split(source.train, val, folds, fold, subset, split_seed)
     mean, std = channel_statistics(train)
     return Data(

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from effdl.config.types import Count, Fraction, Natural, Positive
+from effdl.config.types import Fraction, Pixels, Positive, Workers
 from effdl.data import pixel_cache
 from effdl.data.source import Images, Source
 from effdl.data.split import stratified_holdout
-from effdl.data.streamed import StreamedImages, default_workers
+from effdl.data.streamed import StreamedImages, default_workers, encoded
 from effdl.utils.errors import UserError
 
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif")
@@ -26,10 +27,10 @@ def image_folder(
     *,
     root: str,
     test_fraction: Fraction,
-    image_size: Count | None,
+    image_size: Pixels | None,
     channels: Literal[1, 3],
     memory_gb: Positive,
-    workers: Natural | None,
+    workers: Workers | None,
 ) -> Source:
     """Read ``root/train/<class>/*`` and ``root/test/<class>/*``, or all images of ``root/<class>/*``.
 
@@ -42,11 +43,15 @@ def image_folder(
     for the next run; more are streamed. ``workers``: number of decoding threads or, for streamed images,
     processes; None: one per CPU.
 
-    Raises UserError if the folders have another structure, or an image cannot be read.
+    Raises UserError if the folders have another structure or one class only, or an image cannot be read.
     """
     root = os.path.abspath(os.path.expanduser(root))
     train, test = _listings(root)
     classes = sorted({name for name, _ in train})
+    if len(classes) < 2:
+        raise UserError(
+            f"dataset.root={root}: the only class is {classes[0]}; allowed is a folder of two or more classes"
+        )
     if unknown := sorted({name for name, _ in test} - set(classes)):
         raise UserError(f"{root}: the test folder has classes that the train folder has not: {', '.join(unknown)}")
     files = tuple(file for _, file in train + test)
@@ -77,11 +82,12 @@ def _listings(root: str) -> tuple[_Listing, _Listing]:
 def _listing(root: str, part: str) -> _Listing:
     where = Path(root, part)
     looked = f"looked for image files in {where}{os.sep}<class>{os.sep} ({', '.join(_EXTENSIONS)})"
-    if not where.is_dir():
+    if not os.path.isdir(where):
         raise UserError(f"no such folder: {looked}; set dataset.root to the folder that holds train/ and test/")
     found = []
-    for folder in sorted(path for path in where.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        names = sorted(name for name in os.listdir(folder) if _is_image(name))
+    for folder in filter(os.path.isdir, map(where.joinpath, _names(where))):
+        _require_text(folder)
+        names = [name for name in _names(folder) if name.lower().endswith(_EXTENSIONS)]
         if not names:
             raise UserError(f"no images in the class folder {folder}: {looked}")
         found += [(folder.name, os.path.join(part, folder.name, name)) for name in names]
@@ -90,17 +96,21 @@ def _listing(root: str, part: str) -> _Listing:
     return found
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(_EXTENSIONS) and not name.startswith(".")
+def _names(folder: Path) -> list[str]:
+    """The sorted names in a folder, without hidden ones."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}") from error
 
 
 def _images(
     root: str, files: tuple[str, ...], image_size: int | None, channels: int, memory_gb: float, workers: int
 ) -> Tensor | StreamedImages:
     """All files decoded in memory, from the cache if it has them, or streamed if they are more than ``memory_gb``."""
-    stats = [os.stat(os.path.join(root, file)) for file in files]
-    listing = [f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in zip(files, stats, strict=True)]
-    key = hashlib.sha256("\n".join([f"{image_size} {channels}", *listing]).encode()).hexdigest()
+    found = [_stat(os.path.join(root, file)) for file in files]
+    listing = [f"{file} {of.st_size} {of.st_mtime_ns}" for file, of in zip(files, found, strict=True)]
+    key = hashlib.sha256(encoded("\n".join([f"{image_size} {channels}", *listing]))).hexdigest()
     limit = memory_gb * 1e9
     if (cached := pixel_cache.read(key, len(files), limit)) is not None:
         return cached
@@ -111,6 +121,27 @@ def _images(
     pixels = decode_all(streamed)
     pixel_cache.write(key, pixels)
     return pixels
+
+
+def _require_text(folder: Path) -> None:
+    """Refuse a folder whose name cannot be written into a run: those of files may be of any bytes."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"the folder {os.fsencode(folder)!r} has a name that is not UTF-8: rename it") from error
+
+
+def _stat(path: str) -> os.stat_result:
+    """Size and time of a file, which must be one that can be read from its beginning to its end."""
+    try:
+        found = os.stat(path)
+    except OSError as error:  # a link to nothing, or to itself
+        raise UserError(f"{path} cannot be read as an image: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(
+            f"{path} cannot be read as an image: it is not a file (allowed: regular files and links to them)"
+        )
+    return found
 
 
 def _common_size(root: str, files: tuple[str, ...]) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from effdl.data.source import Images
-from effdl.data.streamed import StreamedImages
+from effdl.data.streamed import StreamedImages, encoded
 
 _IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 _IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
@@ -57,9 +57,8 @@ def tensor_digest(tensor: Tensor) -> bytes:
 
 def _files_digest(images: StreamedImages) -> bytes:
     sizes = (os.stat(os.path.join(images.root, file)).st_size for file in images.files)
-    return hashlib.sha256(
-        "\n".join(f"{file} {size}" for file, size in zip(images.files, sizes, strict=True)).encode()
-    ).digest()
+    lines = (f"{file} {size}" for file, size in zip(images.files, sizes, strict=True))
+    return hashlib.sha256(encoded("\n".join(lines))).digest()
 
 
 def _chunk_length(tensor: Tensor) -> int:

@@ -91,3 +91,8 @@ def default_workers() -> int:
     """One decoding process per CPU that this process may use, at most 16; 0 on a single CPU."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cpus, 16) if cpus > 1 else 0
+
+
+def encoded(names: str) -> bytes:
+    """Names of files as bytes; they need not be UTF-8."""
+    return names.encode(errors="surrogateescape")

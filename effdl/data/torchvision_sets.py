@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from effdl.config.types import Count, Natural
+from effdl.config.types import Pixels, Workers
 from effdl.data.source import Images, Source
 from effdl.data.streamed import StreamedImages, default_workers
 from effdl.utils.errors import UserError
@@ -58,7 +58,7 @@ def stl10(*, root: str, download: bool) -> Source:
     return Source(_images(train.data, train.labels), _images(test.data, test.labels), tuple(train.classes))
 
 
-def imagenet(*, root: str, image_size: Count, workers: Natural | None) -> Source:
+def imagenet(*, root: str, image_size: Pixels, workers: Workers | None) -> Source:
     """1,281,167 + 50,000 (the published validation set) natural images, 1,000 classes (ILSVRC 2012), streamed.
 
     Training images are random resized crops, the others the central 224/256 of their shorter side, resized to

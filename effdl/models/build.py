@@ -3,17 +3,21 @@
 import inspect
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 
+from effdl.config.annotations import show
 from effdl.config.identity import is_shipped, node_by_target
 from effdl.config.instantiate import locate
 from effdl.config.naming import option_name
-from effdl.config.schema import SHARED
+from effdl.config.schema import SHARED, SUPPLIED
 from effdl.config.validation import check_call
+from effdl.models.outline import nbytes, outline
 from effdl.models.weights import load_weights
 from effdl.utils.errors import UserError
+from effdl.utils.hardware import memory_bytes
 
 log = logging.getLogger(__name__)
 
@@ -32,32 +36,50 @@ def build(config: dict, channels: int, image_size: int, classes: int, *, trusted
         The model in train mode.
 
     Raises:
-        UserError: the config names something else, or the model does not fit the images and classes.
+        UserError: the config names something else, or the model does not fit the images and classes or this machine.
     """
     config = node_by_target("model", config)
-    family = locate(config["_target_"]) if trusted else _shipped_family(config)
-    options = {key: value for key, value in config.items() if key not in ("_target_", "weights")}
+    make = maker(config, channels, image_size, classes, trusted=trusted)
     weights = config.get("weights") if trusted else None
-    parameters = inspect.signature(family).parameters
-    supplied = {"channels": channels, "image_size": image_size, "classes": classes}
-    supplied = {key: value for key, value in supplied.items() if key in parameters}
+    if is_shipped("model", config):
+        _check_memory(make)
     if weights == "pretrained":
-        if "pretrained" not in parameters:
+        if "pretrained" not in inspect.signature(make.func).parameters:
             raise UserError(
-                f"model.weights=pretrained: {family.__name__} has none; allowed: null, or the path of a run folder or"
-                " of a .safetensors file (pretrained is for model=torchvision and model=timm)"
+                f"model.weights=pretrained: {make.func.__name__} has none; allowed: null, or the path of a run folder"
+                " or of a .safetensors file (pretrained is for model=torchvision and model=timm)"
             )
-        options["pretrained"] = True
+        make = partial(make, pretrained=True)
     try:
-        model = family(**supplied, **options)
+        model = make()
     except OSError as error:  # pretrained weights come over the network
         raise UserError(f"model.weights={weights}: cannot be fetched: {error}") from error
     if weights not in (None, "pretrained"):
         for message in load_weights(model, weights):
             log.info(message)
-    name = f"{family.__name__} {options['name']}" if "name" in options else family.__name__
-    dry_run(model, name, channels, image_size, classes)
+    dry_run(model, family_name(config), channels, image_size, classes)
     return model
+
+
+def maker(config: dict, channels: int, image_size: int, classes: int, *, trusted: bool) -> partial[nn.Module]:
+    """The call that makes the model of a config's node, without weights.
+
+    Raises:
+        UserError: see `build`.
+    """
+    config = node_by_target("model", config)
+    family = locate(config["_target_"]) if trusted else _shipped_family(config)
+    parameters = inspect.signature(family).parameters
+    supplied = {"channels": channels, "image_size": image_size, "classes": classes}
+    supplied = {key: value for key, value in supplied.items() if key in parameters}
+    options = {key: value for key, value in config.items() if key not in ("_target_", "weights")}
+    return partial(family, **supplied, **options)
+
+
+def family_name(config: dict) -> str:
+    """What messages call a model: its function, with the library's name of it if it has one."""
+    family = node_by_target("model", config)["_target_"].rpartition(".")[2]
+    return f"{family} {config['name']}" if "name" in config else family
 
 
 def _shipped_family(config: dict) -> Callable[..., nn.Module]:
@@ -70,14 +92,37 @@ def _shipped_family(config: dict) -> Callable[..., nn.Module]:
     return locate(config["_target_"])
 
 
-def dry_run(model: nn.Module, name: str, channels: int, image_size: int, classes: int) -> None:
+def _check_memory(make: partial[nn.Module]) -> None:
+    """Refuse a model that is larger than the memory of this machine, before it is made.
+
+    Raises:
+        UserError: names the keys that are not the defaults, what the model needs and what there is.
+    """
+    try:
+        needed = nbytes(outline(make))
+    except (RuntimeError, TypeError, ArithmeticError):
+        if "pretrained" in inspect.signature(make.func).parameters:  # not every model of other libraries has an outline
+            return
+        needed = 1 << 63  # more elements than PyTorch can count
+    if needed > memory_bytes():
+        defaults = {name: one.default for name, one in inspect.signature(make.func).parameters.items()}
+        chosen = {key: value for key, value in make.keywords.items() if value != defaults[key]}
+        keys = [f"model.{key}={show(value)}" for key, value in chosen.items() if key not in SUPPLIED["model"]]
+        sizes = [f"{size / 1e9:,.0f} GB" for size in (needed, memory_bytes())]
+        raise UserError(
+            f"{', '.join(keys) or 'model'}: the weights of this {make.func.__name__} take at least {sizes[0]};"
+            f" allowed is what fits the memory of this machine, {sizes[1]}"
+        )
+
+
+def dry_run(model: nn.Module, name: str, channels: int, image_size: int, classes: int, *, device: str = "cpu") -> None:
     """Raise UserError unless ``model`` turns two images into two rows of logits; leaves it and the RNG unchanged."""
     image = f"{channels}x{image_size}x{image_size}"
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            logits = model(torch.zeros(2, channels, image_size, image_size))
+            logits = model(torch.zeros(2, channels, image_size, image_size, device=device))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(f"model {name} cannot take {image} images: {error}") from error
     finally:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from effdl.config.types import Count, Fraction
+from effdl.config.types import Count, Fraction, Layers
 from effdl.models.blocks import he_init, pooled_classifier
 from effdl.utils.errors import UserError
 
@@ -32,7 +32,7 @@ def densenet(
     image_size: int,
     classes: int,
     *,
-    depth: Count = 100,
+    depth: Layers = 100,
     growth: Count = 12,
     dropout: Fraction = 0.0,
 ) -> nn.Module:

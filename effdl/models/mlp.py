@@ -1,10 +1,12 @@
 """Multilayer perceptron; LeNet-300-100 by default."""
 
 from itertools import pairwise
+from typing import Annotated
 
+from pydantic import Field
 from torch import nn
 
-from effdl.config.types import Count, Fraction, Positive
+from effdl.config.types import Count, Fraction, Width
 from effdl.models.scaling import scaled
 
 
@@ -13,8 +15,8 @@ def mlp(
     image_size: int,
     classes: int,
     *,
-    hidden: list[Count] = [300, 100],  # noqa: B006 (never written to)
-    width: Positive = 1.0,
+    hidden: Annotated[list[Count], Field(max_length=1000)] = [300, 100],  # noqa: B006 (never written to)
+    width: Width = 1.0,
     batchnorm: bool = False,
     dropout: Fraction = 0.0,
 ) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from effdl.config.types import Fraction, Positive
+from effdl.config.types import Fraction, Width
 from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
 
@@ -11,7 +11,7 @@ _BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)
 
 
 def mobilenet(
-    channels: int, image_size: int, classes: int, *, width: Positive = 1.0, dropout: Fraction = 0.0
+    channels: int, image_size: int, classes: int, *, width: Width = 1.0, dropout: Fraction = 0.0
 ) -> nn.Module:
     """13 depthwise separable convolutions, 64 to 1,024 channels times ``width``.
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from effdl.config.types import Fraction, Positive
+from effdl.config.types import Fraction, Width
 from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
 
@@ -31,7 +31,7 @@ class _InvertedResidual(nn.Module):
 
 
 def mobilenetv2(
-    channels: int, image_size: int, classes: int, *, width: Positive = 1.0, dropout: Fraction = 0.0
+    channels: int, image_size: int, classes: int, *, width: Width = 1.0, dropout: Fraction = 0.0
 ) -> nn.Module:
     """17 inverted residual blocks, 16 to 320 channels times ``width`` (in multiples of 8), 1,280 features.
 

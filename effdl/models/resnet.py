@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from effdl.config.types import Count, Fraction, Positive
+from effdl.config.types import Count, Fraction, Width
 from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
 from effdl.models.variants import Convolution, convolutions
@@ -87,7 +87,7 @@ def resnet(
     classes: int,
     *,
     depth: Literal[8, 20, 32, 44, 56, 110] = 20,
-    width: Positive = 1.0,
+    width: Width = 1.0,
     conv: Convolution = "standard",
     groups: Count = 2,
     dropout: Fraction = 0.0,
@@ -108,7 +108,7 @@ def resnet18(
     image_size: int,
     classes: int,
     *,
-    width: Positive = 1.0,
+    width: Width = 1.0,
     conv: Convolution = "standard",
     groups: Count = 2,
     dropout: Fraction = 0.0,

@@ -4,7 +4,8 @@ A stored model has the config of its architecture and the result of `changes`; `
 structure of the stored tensors. A file can only create modules of the types in `ALLOWED`, within the bounds there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import torch
@@ -12,13 +13,14 @@ from pydantic import Field
 from torch import nn
 from torch.nn.utils import parametrize
 
-from effdl.config.annotations import conforms
+from effdl.config.annotations import checker, conforms
 from effdl.models.resnet import ZeroPadShortcut
 from effdl.nn.layers import plain_type
 from effdl.nn.quantizers import ActivationQuantizer
 from effdl.utils.errors import UserError
 
 _Size = Annotated[int, Field(ge=1, le=1 << 24)]
+_Sizes = Annotated[list[_Size], Field(max_length=8)]
 _Extent = Annotated[int, Field(ge=0, le=1024)]  # of a window, in pixels
 _Bits = Annotated[int, Field(ge=1, le=32)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -55,7 +57,7 @@ ALLOWED: dict[str, dict[str, Any]] = {
     **{f"torch.nn.Conv{n}d": _convolution(n) for n in (1, 2, 3)},
     "torch.nn.Linear": {"in_features": _Size, "out_features": _Size, "bias": bool},
     **{f"torch.nn.BatchNorm{n}d": _NORM for n in (1, 2)},
-    "torch.nn.LayerNorm": {"normalized_shape": list[_Size], "eps": _Number, "elementwise_affine": bool, "bias": bool},
+    "torch.nn.LayerNorm": {"normalized_shape": _Sizes, "eps": _Number, "elementwise_affine": bool, "bias": bool},
     "torch.nn.GroupNorm": {"num_groups": _Size, "num_channels": _Size, "eps": _Number, "affine": bool},
     **{f"torch.nn.MaxPool{n}d": _pooling(n, "dilation") for n in (1, 2)},
     **{f"torch.nn.AvgPool{n}d": _pooling(n) | {"count_include_pad": bool} for n in (1, 2)},
@@ -167,8 +169,8 @@ def _constructed(description: Any, depth: int) -> nn.Module:
     values = {key: value for key, value in description.items() if key != "type"}
     if depth > _DEEPEST or values.keys() != ALLOWED[kind].keys():
         raise ValueError(f"{kind} takes {', '.join(ALLOWED[kind])}")
-    for key, annotation in ALLOWED[kind].items():
-        if not conforms(values[key], annotation):
+    for key in ALLOWED[kind]:
+        if not _checker(kind, key)(values[key]):
             raise ValueError(f"{kind}: a forbidden value of {key}")
     if kind == _SEQUENTIAL:
         made = nn.Sequential()
@@ -177,6 +179,11 @@ def _constructed(description: Any, depth: int) -> nn.Module:
         return made
     made = _OWN.get(kind) or getattr(nn, kind.rpartition(".")[2])
     return made(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+@cache
+def _checker(kind: str, key: str) -> Callable[[Any], bool]:
+    return checker(ALLOWED[kind][key])
 
 
 def _elements(model: nn.Module) -> int:

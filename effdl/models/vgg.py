@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import nn
 
-from effdl.config.types import Count, Fraction, Positive
+from effdl.config.types import Count, Fraction, Width
 from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
 from effdl.models.variants import Convolution, convolutions
@@ -18,7 +18,7 @@ def vgg(
     classes: int,
     *,
     depth: Literal[11, 13, 16, 19] = 16,
-    width: Positive = 1.0,
+    width: Width = 1.0,
     conv: Convolution = "standard",
     groups: Count = 2,
     dropout: Fraction = 0.0,

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from effdl.config.types import Count, Fraction, Positive
+from effdl.config.types import Count, Fraction, Layers, Positive
 from effdl.utils.errors import UserError
 
 
@@ -64,7 +64,7 @@ def vit(
     *,
     patch: Count = 4,
     dim: Count = 192,
-    depth: Count = 6,
+    depth: Layers = 6,
     heads: Count = 3,
     mlp_ratio: Positive = 2.0,
     dropout: Fraction = 0.0,

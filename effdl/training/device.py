@@ -12,6 +12,7 @@ from effdl.utils.seeding import make_deterministic
 
 _AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
 DEFAULT_THREADS = torch.get_num_threads()
+_MOST_THREADS = 512  # a run of a larger machine may have more than a new one may have here; PyTorch dies of too many
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def select_device(settings: dict) -> Device:
     if world_size() > 1 and settings["compile"]:
         raise UserError(f"device.compile=true: not with {world_size()} processes")
     # An earlier run of a sweep may have set another number.
-    torch.set_num_threads(settings["threads"] or (threads() if world_size() > 1 else DEFAULT_THREADS))
+    number = settings["threads"] or (threads() if world_size() > 1 else DEFAULT_THREADS)
+    torch.set_num_threads(min(number, _MOST_THREADS))
     make_deterministic(settings["deterministic"])
     # On CPUs no model here trains slower so, most train faster: see scripts/benchmark_layout.py.
     channels_last = name != "mps" if settings["channels_last"] is None else settings["channels_last"]

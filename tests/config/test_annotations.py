@@ -16,8 +16,8 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
-        (Count, "a whole number >= 1"),
-        (Natural, "a whole number >= 0"),
+        (Count, "a whole number >= 1 and <= 2147483647"),
+        (Natural, "a whole number >= 0 and <= 2147483647"),
         (Positive, "a number > 0"),
         (NonNegative, "a number >= 0"),
         (Fraction, "a number >= 0 and < 1"),
@@ -26,13 +26,14 @@ NAN, INF = float("nan"), float("inf")
         (float, "a number"),
         (str, "a text"),
         (bool, "true or false"),
-        (Count | None, "a whole number >= 1, or null"),
+        (Count | None, "a whole number >= 1 and <= 2147483647, or null"),
         (bool | str, "true or false, or a text"),
         (Literal["cpu", "cuda"] | None, "one of cpu, cuda, or null"),
         (Literal[8, 20, None, True], "one of 8, 20, null, true"),
-        (list[Count], "a list [...] of which each is a whole number >= 1"),
+        (list[Count], "a list [...] of which each is a whole number >= 1 and <= 2147483647"),
         (list[Fraction] | None, "a list [...] of which each is a number >= 0 and < 1, or null"),
         (Annotated[int, Field(ge=0, le=30)], "a whole number >= 0 and <= 30"),
+        (Annotated[list[str], Field(max_length=9)], "a list [...] of which each is a text with a length <= 9"),
     ],
 )
 def test_describe(annotation, words):

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from PIL import Image
 
 from effdl.data import image_folder as module
 from effdl.data import pixel_cache
+from effdl.data.build import split_source
 from effdl.data.image_folder import image_folder
 from effdl.utils.errors import UserError
 
@@ -90,7 +93,8 @@ def test_mixed_sizes_modes_and_formats(tmp_path):
 
 @pytest.mark.parametrize(("size", "expected"), [((12, 12), 12), ((12, 13), 224)])
 def test_the_common_size_is_kept_if_square(tmp_path, size, expected):
-    fill(tmp_path / "set" / "a", 5, size, "jpg")
+    for name in ("a", "b"):
+        fill(tmp_path / "set" / name, 5, size, "jpg")
     assert read(tmp_path / "set").train.image_size == expected
 
 
@@ -180,3 +184,75 @@ def test_wrong_layouts_are_user_errors(root, tmp_path):
         read(root)
     with pytest.raises(UserError, match=r"dataset\.test_fraction=0\.0"):
         read(root / "train", test_fraction=0.0)
+
+
+def test_one_class_is_none(tmp_path):
+    fill(tmp_path / "set" / "only", 3)
+    with pytest.raises(UserError, match=r"dataset\.root=\S+set: the only class is only; allowed is a folder of two"):
+        read(tmp_path / "set")
+
+
+MAKE = {
+    "a FIFO": os.mkfifo,
+    "a folder": os.mkdir,
+    "a device": lambda path: os.symlink("/dev/zero", path),
+    "a link to nothing": lambda path: os.symlink("nowhere", path),
+    "a link to itself": lambda path: os.symlink(path, path),
+    "a link to a folder": lambda path: os.symlink("..", path),
+}
+
+
+@pytest.mark.parametrize("memory_gb", [1.0, 1e-9])
+@pytest.mark.parametrize("what", MAKE)
+def test_what_is_no_file_is_named(root, what, memory_gb):
+    MAKE[what](root / "test" / "dog" / "x.PNG")
+    with pytest.raises(UserError, match=r"test/dog/x\.PNG cannot be read as an image: "):
+        read(root, memory_gb=memory_gb, image_size=8)
+
+
+def test_links_to_images_are_read(root):
+    os.symlink(root / "test" / "dog" / "0.png", root / "test" / "dog" / "9.png")
+    images = read(root).test.images
+    assert torch.equal(images[-1], images[2])
+
+
+@pytest.mark.parametrize("memory_gb", [1.0, 1e-9])
+def test_names_of_any_bytes(root, memory_gb):
+    before = read(root).test.images
+    os.rename(root / "test" / "dog" / "1.png", os.fsencode(root) + b"/test/dog/\xff\xfe.png")
+    splits = {"val": 0.0, "folds": None, "fold": 0, "subset": None, "split_seed": 0, "mirror": True, "pad": 0}
+    data = split_source(read(root, memory_gb=memory_gb), "set", **splits)
+    assert len(data.fingerprint) == 64
+    images = data.test.images
+    pixels = images if memory_gb == 1 else torch.stack([images.decode(index) for index in range(4)])
+    assert torch.equal(pixels, before)
+
+
+def test_a_class_of_such_a_name_is_refused(root):
+    os.rename(root / "train" / "dog", os.fsencode(root) + b"/train/\xff")
+    with pytest.raises(UserError, match=r"train/\\xff' has a name that is not UTF-8: rename it"):
+        read(root)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["dataset.root=null"], "dataset.root=null: allowed is a text"),
+        (["dataset.root=[a]"], "dataset.root=['a']: allowed is a text"),
+        (
+            ["dataset.image_size=100000"],
+            "dataset.image_size=100000: allowed is a whole number >= 1 and <= 4096, or null",
+        ),
+        (["dataset.workers=100000"], "dataset.workers=100000: allowed is a whole number >= 0 and <= 256, or null"),
+        (["dataset.pad=2000"], "dataset.pad=2000: allowed is a whole number >= 0 and <= 1024"),
+        (["dataset.pad=9"], "dataset.pad=9: allowed is a whole number from 0 to 8, the size of the images"),
+        (["dataset.root='~nobody/x'"], "no such folder: looked for image files in "),
+    ],
+)
+def test_values_out_of_range_are_refused_before_the_run(effdl, root, overrides, message):
+    quick = ("model=mlp", "epochs=1", "energy.enabled=false", "hydra.run.dir=run")
+    code, _, error = effdl("train", "dataset=image_folder", f"dataset.root={root}", *overrides, *quick)
+    assert code == 2
+    assert error.startswith(f"effdl: {message}")
+    assert len(error.splitlines()) == 1
+    assert not (root.parent / "run").exists()

@@ -1,5 +1,7 @@
 """Where a run computes."""
 
+import os
+
 import pytest
 import torch
 
@@ -41,3 +43,16 @@ def test_defaults_of_the_device():
 def test_a_device_that_is_not_there():
     with pytest.raises(UserError, match=r"device=cuda: there is none here \(found: .*cpu\)"):
         select_device(config("device=cuda")["device"])
+
+
+def test_a_run_of_a_larger_machine_is_opened_but_none_is_begun(restored_threads):
+    """Its number of threads is kept, so that its results come again; a number that no machine has is not."""
+    node = config("device=cpu")["device"]
+    select_device({**node, "threads": 4 * os.cpu_count() + 1})
+    assert torch.get_num_threads() == 4 * os.cpu_count() + 1
+    select_device({**node, "threads": 100_000})
+    assert torch.get_num_threads() == 512
+    assert torch.ones(1000, 1000).mm(torch.ones(1000, 1000))[0, 0] == 1000
+    for threads in (4 * os.cpu_count() + 1, 100_000, 10**20):
+        with pytest.raises(UserError, match=rf"device\.threads={threads}: allowed is a whole number >= 1 and <= "):
+            config(f"device.threads={threads}")

@@ -4,5 +4,6 @@ The format is described in README.md beside this file, with a reader that needs 
 """
 
 from effdl.models.storage.container import breakdown, quant_grids, read, write
+from effdl.models.storage.contents import opened
 
-__all__ = ["breakdown", "quant_grids", "read", "write"]
+__all__ = ["breakdown", "opened", "quant_grids", "read", "write"]

@@ -1,15 +1,19 @@
 """The file of a stored model: writing and reading a state dict, and the bytes that each tensor takes."""
 
 import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save
 from torch import Tensor
 
-from effdl.models.storage.contents import FORMAT, KEY, Contents, digest, load, refusing
-from effdl.models.storage.streams import ENCODERS, encode
-from effdl.models.storage.tensors import Take, join, split, stored_bits
+from effdl.models.storage.contents import FORMAT, KEY, Contents, PlainFile, digest, opened
+from effdl.models.storage.streams import ENCODERS, PIECE, encode, layout_of
+from effdl.models.storage.tensors import count_stored, join, split
 from effdl.nn.fake_quant import QuantGrid
 from effdl.utils.errors import UserError
 from effdl.utils.files import write_atomic
@@ -39,7 +43,7 @@ def write(path: Path, state: dict[str, Tensor], model: dict, grids: dict[str, Qu
         for stream, data in parts.items():
             streams.setdefault(stream, []).append(data)
     joined = {name: b"".join(pieces) for name, pieces in streams.items()}
-    coded = {name: encode(data, _layout(name)) for name, data in joined.items() if data}
+    coded = {name: encode(data, layout_of(name)) for name, data in joined.items() if data}
     content = {
         "model": model,
         "streams": [[name, len(data), steps] for name, (steps, data) in coded.items()],
@@ -59,12 +63,8 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     Raises:
         UserError: the file does not exist, is truncated or damaged, or is not a stored model.
     """
-    path = Path(path)
-    with refusing(path):
-        contents = load(path)
-        if not isinstance(contents, Contents):
-            return contents, {}
-        return {name: join(entry, take)[0] for name, entry, take in contents.entries()}, contents.model
+    with opened(Path(path)) as file:
+        return file.state(), file.model
 
 
 def quant_grids(path: str | Path) -> dict[str, QuantGrid]:
@@ -73,10 +73,8 @@ def quant_grids(path: str | Path) -> dict[str, QuantGrid]:
     Raises:
         UserError: as `read`.
     """
-    path = Path(path)
-    with refusing(path):
-        contents = _stored(path)
-        found = {name: join(entry, take)[1] for name, entry, take in contents.entries()}
+    with _stored(path) as file, file.reading() as take:
+        found = {name: join(entry, take)[1] for name, entry in file.tensors.items()}
     return {name: grid for name, grid in found.items() if grid is not None}
 
 
@@ -92,54 +90,56 @@ def breakdown(path: str | Path) -> dict[str, dict]:
     Raises:
         UserError: as `read`.
     """
-    path = Path(path)
-    with refusing(path):
-        contents = _stored(path)
-        prices = {name: _prices(data) for name, data in contents.streams.items()}
-        rows, spent = {}, {}
-        for name, entry, take in contents.entries():
-            spent[name] = {}
-            join(entry, _weighing(take, prices, spent[name]))
-            rows[name] = {"kind": " ".join(entry[2:4]), "bits": stored_bits(entry), "bytes": 0}
-    for stream, length in contents.coded.items():
-        users = [name for name in spent if stream in spent[name]]
-        for name, part in zip(users, _divide(length, [spent[name][stream] for name in users]), strict=True):
-            rows[name]["bytes"] += part
-    rest = path.stat().st_size - sum(contents.coded.values())
+    with _stored(path) as file:
+        rows = {name: {"kind": entry.kind, "bits": entry.bits, "bytes": 0} for name, entry in file.tensors.items()}
+        parts = _parts(file)
+        for stream, coded in file.coded.items():
+            users = [name for name in parts if parts[name][stream]]
+            lengths = [parts[name][stream] for name in users]
+            with file.reading([stream]) as take:
+                shares = _information(take(stream, sum(lengths)), lengths)
+            for name, part in zip(users, _divide(coded, shares), strict=True):
+                rows[name]["bytes"] += part
+        rest = Path(path).stat().st_size - sum(file.coded.values())
     return {**rows, "": {"kind": "header", "bits": None, "bytes": rest}}
 
 
-def _stored(path: Path) -> Contents:
-    contents = load(path)
-    if not isinstance(contents, Contents):
-        raise UserError(f"{path} is a plain safetensors file: it does not say how its model is stored")
-    return contents
+@contextmanager
+def _stored(path: str | Path) -> Iterator[Contents]:
+    """A stored model, opened.
+
+    Raises:
+        UserError: as `read`, or the file is a plain one.
+    """
+    with opened(Path(path)) as file:
+        if isinstance(file, PlainFile):
+            raise UserError(f"{path} is a plain safetensors file: it does not say how its model is stored")
+        yield file
 
 
-def _layout(stream: str) -> str | None:
-    """The layout to try for a stream, or None."""
-    if stream == "mask":
-        return "gaps"
-    return layout if (layout := stream.replace("symbols.", "pack")) in ENCODERS else None
+def _parts(file: Contents) -> dict[str, Counter[str]]:
+    """The bytes that each tensor takes of each stream."""
+    with file.reading([name for name in file.coded if name == "mask"]) as take:
+        return {name: entry.parts(count_stored(entry, take)) for name, entry in file.tensors.items()}
 
 
-def _prices(data: bytes) -> np.ndarray:
+def _information(data: np.ndarray, lengths: list[int]) -> list[float]:
+    """The information, in bits, of the parts of a stream that have these lengths."""
+    prices = _prices(_histogram(data))
+    ends = accumulate(lengths)
+    return [_histogram(data[end - length : end]) @ prices for length, end in zip(lengths, ends, strict=True)]
+
+
+def _prices(counts: np.ndarray) -> np.ndarray:
     """The information, in bits, of a byte of each value; 1 if all bytes are equal."""
-    counts = np.bincount(np.frombuffer(data, np.uint8), minlength=256)
-    prices = -np.log2(np.maximum(counts, 1) / len(data))
+    prices = -np.log2(np.maximum(counts, 1) / counts.sum())
     return prices if (counts * prices).any() else np.ones(256)
 
 
-def _weighing(take: Take, prices: dict[str, np.ndarray], spent: dict[str, float]) -> Take:
-    """A function like `take` that also sums the information of the bytes that it takes from each stream."""
-
-    def weigh(stream: str, count: int) -> np.ndarray:
-        data = take(stream, count)
-        if count:
-            spent[stream] = spent.get(stream, 0.0) + np.bincount(data, minlength=256) @ prices[stream]
-        return data
-
-    return weigh
+def _histogram(data: np.ndarray) -> np.ndarray:
+    """How often each byte occurs; counted in pieces, of which NumPy makes wide integers."""
+    pieces = (data[start : start + PIECE] for start in range(0, len(data), PIECE))
+    return sum((np.bincount(piece, minlength=256) for piece in pieces), np.zeros(256, int))
 
 
 def _divide(total: int, shares: list[float]) -> list[int]:

@@ -3,20 +3,23 @@
 Deflate's Huffman codes suit skewed frequencies without repeats (exponents of floats, codes, gaps). LZMA's adaptive
 binary models come within a few percent of the entropy where one symbol takes less than a bit or where the
 frequencies drift from layer to layer. Noise (mantissas, binary weights) is not compressed.
+
+A stream is decoded piece by piece, so that a reader needs memory only for what it keeps.
 """
 
 import lzma
 import zlib
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import product
 
-import numpy as np
+from effdl.models.storage.layouts import gaps, pack, ungaps, unpack
 
 # No literal context and no position bits: neighbouring bytes are independent. Raw, without the 60 bytes
 # of an .xz file around it.
 _LZMA = {"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "pb": 0, "mf": lzma.MF_HC4, "nice_len": 273, "depth": 1}
 SAMPLE = 1 << 19  # bytes on which encodings are compared
-_LONGEST = 1 << 48
+PIECE = 1 << 16  # bytes that a coder reads or makes at a time
 
 
 def encode(data: bytes, layout: str | None = None) -> tuple[list[list], bytes]:
@@ -27,24 +30,54 @@ def encode(data: bytes, layout: str | None = None) -> tuple[list[list], bytes]:
     """
     middle = max(0, (len(data) - SAMPLE) // 2)
     sample = data[middle : middle + SAMPLE]
-    ways = [layouts + coders for layouts, coders in product([(), (layout,)] if layout else [()], _CODERS)]
-    best = min(ways, key=lambda way: len(_apply(way, sample)[1]))
+    best = min(_ways(layout), key=lambda way: len(_apply(way, sample)[1]))
     return _apply(best, data)
 
 
-def decode(data: bytes, steps: list[list]) -> bytes:
-    """Decode a stream by its steps. No step makes more bytes than its stated length, which limits the memory.
+def layout_of(stream: str) -> str | None:
+    """The layout to try for a stream of this name, or None."""
+    if stream == "mask":
+        return "gaps"
+    return layout if (layout := stream.replace("symbols.", "pack")) in ENCODERS else None
+
+
+def decoded_length(stream: str, coded: int, steps: list[list]) -> int:
+    """The length of a stream by its steps, from the length of its code. Nothing is decoded.
 
     Raises:
-        ValueError, LookupError, TypeError, zlib.error, lzma.LZMAError: the stream is damaged.
+        ValueError, TypeError: `encode` makes no such steps for the stream, or they cannot have such lengths.
+    """
+    names = tuple(name for name, _ in steps)
+    if names not in [way[::-1] for way in _ways(layout_of(stream))]:
+        raise ValueError(f"stream {stream} cannot be coded by {names}")
+    length = coded
+    for name, result in steps:
+        if type(result) is not int or result < 1 or not _possible(name, length, result):
+            raise ValueError(f"stream {stream}: {name} does not make {result} bytes of {length}")
+        length = result
+    return length
+
+
+def decoded(pieces: Iterable[bytes], steps: list[list]) -> Iterator[bytes]:
+    """Decode the pieces of a stream by its steps; they are read as those of the result are asked for.
+
+    Raises:
+        ValueError, LookupError, TypeError, zlib.error, lzma.LZMAError: the stream is damaged, or a step makes more or
+            less than its stated length.
     """
     for name, length in steps:
-        if not 0 < length < _LONGEST:  # to zlib 0 is no limit, to lzma -1
-            raise ValueError(f"{length} is not a length")
-        data = DECODERS[name](data, length)
-        if len(data) != length:
-            raise ValueError("a stream has the wrong length")
-    return data
+        pieces = _exactly(length, DECODERS[name](pieces, length))
+    return iter(pieces)
+
+
+def decode(data: bytes, steps: list[list]) -> bytes:
+    """Decode a whole stream: see `decoded`."""
+    return b"".join(decoded((data[start : start + PIECE] for start in range(0, len(data), PIECE)), steps))
+
+
+def _ways(layout: str | None) -> list[tuple[str, ...]]:
+    """The encodings of a stream: at most one layout, then at most one coder."""
+    return [layouts + coders for layouts, coders in product([(), (layout,)] if layout else [()], _CODERS)]
 
 
 def _apply(way: tuple[str, ...], data: bytes) -> tuple[list[list], bytes]:
@@ -55,51 +88,24 @@ def _apply(way: tuple[str, ...], data: bytes) -> tuple[list[list], bytes]:
     return steps, data
 
 
-def gaps(data: bytes) -> bytes:
-    """Bits as the distances between ones: a byte below 255 is that many zeros and a one, 255 is 255 zeros.
-
-    One more one behind the last bit ends the stream. For a rare one this is shorter to code than the bits (Han, Mao &
-    Dally 2016, "Deep Compression", section 2, codes such distances with Huffman's method).
-    """
-    ones = np.append(np.flatnonzero(np.unpackbits(np.frombuffer(data, np.uint8))), 8 * len(data))
-    jumps, rest = np.divmod(np.diff(ones, prepend=-1) - 1, 255)
-    coded = np.full(int(jumps.sum()) + len(ones), 255, np.uint8)
-    coded[np.cumsum(jumps + 1) - 1] = rest
-    return coded.tobytes()
+def _possible(step: str, length: int, result: int) -> bool:
+    """Whether a step can make `result` bytes of `length`."""
+    if step == "gaps":
+        return length <= 8 * result + 1 <= 255 * length
+    if step.startswith("pack"):
+        return length == -(-result // 8) * int(step.removeprefix("pack"))
+    return result <= _LARGEST_GAIN[step] * length
 
 
-def ungaps(data: bytes, length: int) -> bytes:
-    """The inverse of `gaps`; `length` in bytes."""
-    distances = np.frombuffer(data, np.uint8)
-    ends = np.cumsum(distances.astype(np.int64) + (distances < 255))
-    if not len(data) or distances[-1] == 255 or ends[-1] != 8 * length + 1:
-        raise ValueError("a mask has the wrong length")
-    ones = np.zeros(8 * length + 1, bool)
-    ones[ends[distances < 255] - 1] = True
-    return np.packbits(ones[:-1]).tobytes()
-
-
-def pack(data: bytes, bits: int) -> bytes:
-    """Symbols below 2**bits, one per byte, as a bit string: the highest bit first, ended by zeros to 8 symbols."""
-    symbols = np.frombuffer(data + bytes(-len(data) % 8), np.uint8).reshape(-1, 8)
-    words = np.zeros(len(symbols), ">u8")  # eight symbols fill `bits` bytes
-    for column in symbols.T:
-        words = words << bits | column
-    return words.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - bits :].tobytes()
-
-
-def unpack(data: bytes, length: int, bits: int) -> bytes:
-    """The inverse of `pack`; `length` is the number of symbols."""
-    if len(data) != -(-length // 8) * bits:
-        raise ValueError("packed symbols have the wrong length")
-    rows = np.zeros((len(data) // bits, 8), np.uint8)
-    rows[:, 8 - bits :] = np.frombuffer(data, np.uint8).reshape(-1, bits)
-    words = rows.view(">u8")
-    shifts = np.arange(7, -1, -1, dtype=np.uint64) * np.uint64(bits)
-    symbols = np.empty((len(words), 8), np.uint8)
-    for column, shift in enumerate(shifts):
-        symbols[:, column] = words[:, 0] >> shift & (1 << bits) - 1
-    return symbols.tobytes()[:length]
+def _exactly(length: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces, whose lengths must add up to `length`."""
+    for piece in pieces:
+        length -= len(piece)
+        if length < 0:
+            break
+        yield piece
+    if length:
+        raise ValueError("a stream has the wrong length")
 
 
 def _deflate(data: bytes, strategy: int) -> bytes:
@@ -107,20 +113,39 @@ def _deflate(data: bytes, strategy: int) -> bytes:
     return coder.compress(data) + coder.flush()
 
 
-def _inflate(data: bytes, length: int) -> bytes:
-    return zlib.decompressobj(wbits=-15).decompress(data, length)
+def _inflate(pieces: Iterable[bytes], _length: int) -> Iterator[bytes]:
+    decoder = zlib.decompressobj(wbits=-15)
+    for piece in pieces:
+        _require_end(not decoder.eof)
+        yield (made := decoder.decompress(piece, PIECE))
+        while not decoder.eof and (decoder.unconsumed_tail or len(made) == PIECE):  # zlib itself may hold more
+            yield (made := decoder.decompress(decoder.unconsumed_tail, PIECE))
+    _require_end(decoder.eof and not decoder.unused_data)
 
 
 def _lzma(data: bytes) -> bytes:
     return lzma.compress(data, format=lzma.FORMAT_RAW, filters=[_LZMA])
 
 
-def _unlzma(data: bytes, length: int) -> bytes:
+def _unlzma(pieces: Iterable[bytes], _length: int) -> Iterator[bytes]:
     decoder = lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "preset": 6}])
-    return decoder.decompress(data, max_length=length)
+    for piece in pieces:
+        _require_end(not decoder.eof)
+        yield decoder.decompress(piece, PIECE)
+        while not (decoder.eof or decoder.needs_input):
+            yield decoder.decompress(b"", PIECE)
+    _require_end(decoder.eof and not decoder.unused_data)
+
+
+def _require_end(met: bool) -> None:
+    if not met:
+        raise ValueError("a stream and its code do not end together")
 
 
 _CODERS = [(), ("huffman",), ("deflate",), ("lzma",)]
+# A byte of code cannot make more: deflate's longest match has 258 bytes in 2 bits, LZMA's 273 in 14 binary decisions of
+# at least 0.022 bits each.
+_LARGEST_GAIN = {"huffman": 1032, "deflate": 1032, "lzma": 7100}
 ENCODERS = {
     "huffman": partial(_deflate, strategy=zlib.Z_HUFFMAN_ONLY),
     "deflate": partial(_deflate, strategy=zlib.Z_DEFAULT_STRATEGY),

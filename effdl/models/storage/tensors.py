@@ -1,17 +1,19 @@
-"""Encoding of a tensor into parts of streams: a mask, and values as bytes, integer codes or palette indices."""
+"""Encoding of a tensor into parts of streams: a mask, and values as bytes, integer codes or palette indices.
 
-import math
-from collections.abc import Callable
+Tensors are decoded block by block: beside the result that takes memory of a fixed size.
+"""
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from effdl.models.storage.index import LARGEST_PALETTE, WIDEST_GRID, Entry, dtype_name, palette_bits
 from effdl.nn.fake_quant import QuantGrid, bounds
 
 Take = Callable[[str, int], np.ndarray]  # returns the next bytes of a stream
-_LARGEST_PALETTE = 256
-_WIDEST_GRID = 8
+_BLOCK = 1 << 16  # elements; a multiple of 8, so that masks of blocks are whole bytes
 
 
 def split(tensor: Tensor, grid: QuantGrid | None = None) -> tuple[list, dict[str, bytes]]:
@@ -31,73 +33,75 @@ def split(tensor: Tensor, grid: QuantGrid | None = None) -> tuple[list, dict[str
         values, parts = [], _plain(tensor.dtype, rows[kept] if sparse else rows)
     if sparse:
         parts = {"mask": np.packbits(rows.any(axis=1)).tobytes(), **parts}
-    return [_name(tensor.dtype), list(tensor.shape), "sparse" if sparse else "dense", *values], parts
+    return [dtype_name(tensor.dtype), list(tensor.shape), "sparse" if sparse else "dense", *values], parts
 
 
-def join(entry: list, take: Take) -> tuple[Tensor, QuantGrid | None]:
+def join(entry: Entry, take: Take) -> tuple[Tensor, QuantGrid | None]:
     """The inverse of `split`.
 
     Args:
-        entry: the tensor's entry of the index, without the name.
         take: returns the next bytes of a stream.
 
     Raises:
-        ValueError, LookupError, TypeError, RuntimeError: the entry is not valid, or does not fit the streams.
+        ValueError, LookupError: the entry does not fit the streams.
     """
-    dtype_name, shape, kind, *values = entry
-    dtype, numel = _dtype(dtype_name), math.prod(shape)
-    if kind not in ("dense", "sparse") or not all(type(size) is int and size >= 0 for size in shape):
-        raise ValueError(f"{entry} describes no tensor")
-    kept, count = slice(None), numel
-    if kind == "sparse":
-        kept = np.unpackbits(take("mask", -(-numel // 8)), count=numel).astype(bool)
-        count = int(kept.sum())
-    match values:
-        case ["grid", bits, scale_type, scale_shape]:
-            scale_type = _dtype(scale_type)
-            scale = _tensor(_take_plain(take, scale_type, math.prod(scale_shape)), scale_type, scale_shape)
-            symbols = take(f"symbols.{bits}", count)
-            codes = np.zeros(numel, np.int16)  # allocated only now, when the streams are known to have as many
-            codes[kept] = _alphabet(bits)[symbols]
-            return on_grid(torch.from_numpy(codes).reshape(shape), scale, dtype), QuantGrid(scale, bits)
-        case ["palette", size]:
-            stored = _take_plain(take, dtype, size)[take(f"symbols.{_palette_bits(size)}", count)]
-        case []:
-            stored = _take_plain(take, dtype, count)
-        case _:
-            raise ValueError(f"{values} describes no values")
-    rows = np.zeros((numel, dtype.itemsize), dtype=np.uint8)
-    rows[kept] = stored
-    return _tensor(rows, dtype, shape), None
+    rows = np.zeros((entry.numel, entry.dtype.itemsize), np.uint8)
+    grid = None
+    if entry.grid:
+        bits, dtype, shape = entry.grid
+        scale = _take_plain(take, dtype, Entry(dtype, shape, sparse=False).numel)
+        grid = QuantGrid(_tensor(scale, dtype, shape), bits)
+    palette = _take_plain(take, entry.dtype, entry.palette) if entry.palette else None
+    for start, kept, count in _blocks(entry, take):
+        block = rows[start : start + _BLOCK]
+        if grid is not None:
+            codes = np.zeros(len(block), np.int16)
+            codes[kept] = _alphabet(grid.bits)[take(f"symbols.{grid.bits}", count)]
+            block[:] = _rows(_on_scale(torch.from_numpy(codes), grid.scale, entry.shape, start).to(entry.dtype))
+        elif palette is not None:
+            block[kept] = palette[take(f"symbols.{entry.bits}", count)]
+        else:
+            block[kept] = _take_plain(take, entry.dtype, count)
+    if entry.dtype == torch.bool and rows.max(initial=0) > 1:
+        raise ValueError("a truth value is neither 0 nor 1")
+    return _tensor(rows, entry.dtype, entry.shape), grid
 
 
-def stored_bits(entry: list) -> int:
-    """Bits per stored value of a tensor, before entropy coding."""
-    dtype_name, _, _, *values = entry
-    match values:
-        case ["grid", bits, *_]:
-            return bits
-        case ["palette", size]:
-            return _palette_bits(size)
-    return 8 * _dtype(dtype_name).itemsize
+def count_stored(entry: Entry, take: Take) -> int:
+    """Number of the elements of a tensor that are stored; takes its mask."""
+    return sum(count for _, _, count in _blocks(entry, take)) if entry.sparse else entry.numel
+
+
+def _blocks(entry: Entry, take: Take) -> Iterator[tuple[int, np.ndarray | slice, int]]:
+    """Where each block of elements starts, which of its elements are stored, and how many."""
+    for start in range(0, entry.numel, _BLOCK):
+        length = min(_BLOCK, entry.numel - start)
+        if entry.sparse:
+            kept = np.unpackbits(take("mask", -(-length // 8)), count=length).view(bool)
+            yield start, kept, int(np.count_nonzero(kept))
+        else:
+            yield start, slice(None), length
+
+
+def _on_scale(codes: Tensor, scale: Tensor, shape: tuple[int, ...], start: int) -> Tensor:
+    """``code * scale`` in the type of the scale, for a flat block of a tensor of this shape from element `start` on."""
+    if scale.numel() != 1:
+        position, index, inner = torch.arange(start, start + len(codes)), 0, 1
+        ahead = 1
+        for size, of_scale in zip(reversed(shape), reversed(scale.shape), strict=False):
+            if of_scale > 1:
+                index = index + position // inner % size * ahead
+            inner, ahead = inner * size, ahead * of_scale
+        scale = scale.reshape(-1)[index]
+    return codes.to(scale.dtype) * scale.reshape(-1)
 
 
 def _alphabet(bits: int) -> np.ndarray:
     """The codes of a grid, by symbol: the integers of `bits` bits in ascending order; with one bit, -1 and 1."""
-    if type(bits) is not int or not 0 < bits <= _WIDEST_GRID:
-        raise ValueError(f"a grid of {bits} bits: 1 to {_WIDEST_GRID} can be stored")
+    if type(bits) is not int or not 0 < bits <= WIDEST_GRID:
+        raise ValueError(f"a grid of {bits} bits: 1 to {WIDEST_GRID} can be stored")
     low, high = bounds(bits, signed=True)
     return np.array([-1, 1] if bits == 1 else range(low, high + 1), np.int16)
-
-
-def on_grid(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-    """``code * scale``, computed in the type of the scale."""
-    return (codes.to(scale.dtype) * scale.expand(codes.shape)).to(dtype)
-
-
-def _palette_bits(size: int) -> int:
-    """Number of bits of the indices into a palette."""
-    return max(1, (size - 1).bit_length())
 
 
 def _on_grid(tensor: Tensor, grid: QuantGrid) -> tuple[bool, list, dict[str, bytes]]:
@@ -108,10 +112,10 @@ def _on_grid(tensor: Tensor, grid: QuantGrid) -> tuple[bool, list, dict[str, byt
     stored = codes[codes != 0] if sparse else codes
     symbols = np.searchsorted(known, stored).clip(max=len(known) - 1)
     exact = np.where(np.abs(codes) <= 1 << grid.bits, codes, 0).astype(np.int16)
-    again = on_grid(torch.from_numpy(exact).reshape(weight.shape), scale, weight.dtype)
-    if (known[symbols] != stored).any() or (_rows(again) != _rows(weight)).any():
+    again = torch.from_numpy(exact).reshape(weight.shape).to(scale.dtype) * scale.expand(weight.shape)
+    if (known[symbols] != stored).any() or (_rows(again.to(weight.dtype)) != _rows(weight)).any():
         raise ValueError(f"not every weight is a code of {grid.bits} bits times the grid's scale, bit for bit")
-    values = ["grid", grid.bits, _name(scale.dtype), list(scale.shape)]
+    values = ["grid", grid.bits, dtype_name(scale.dtype), list(scale.shape)]
     return sparse, values, {**_plain(scale.dtype, _rows(scale)), **_symbols(symbols, grid.bits)}
 
 
@@ -124,19 +128,19 @@ def _in_palette(dtype: torch.dtype, rows: np.ndarray) -> tuple[bool, list, dict[
         return None
     width = rows.shape[1]
     patterns = rows.view(f"<u{width}").reshape(-1)
-    if len(np.unique(patterns[: 16 * _LARGEST_PALETTE])) > _LARGEST_PALETTE + 1:
+    if len(np.unique(patterns[: 16 * LARGEST_PALETTE])) > LARGEST_PALETTE + 1:
         return None
     palette, symbols = np.unique(patterns, return_inverse=True)
     zeros = int((patterns == 0).sum())
     if len(patterns) - zeros < 2 * np.count_nonzero(palette):
         return None
-    costs_a_bit = _palette_bits(len(palette) - 1) < _palette_bits(len(palette))
+    costs_a_bit = palette_bits(len(palette) - 1) < palette_bits(len(palette))
     sparse = _as_sparse(zeros, len(rows), costs_a_bit)
     if sparse:
         palette, symbols = palette[1:], symbols[patterns != 0] - 1
-    bits = _palette_bits(len(palette))
+    bits = palette_bits(len(palette))
     indexed, plain = len(symbols) * bits / 8 + len(palette) * width, len(symbols) * width
-    if len(palette) > _LARGEST_PALETTE or 4 * indexed >= 3 * plain:
+    if len(palette) > LARGEST_PALETTE or 4 * indexed >= 3 * plain:
         return None
     colors = palette.view(np.uint8).reshape(-1, width)
     return sparse, ["palette", len(palette)], {**_plain(dtype, colors), **_symbols(symbols, bits)}
@@ -155,13 +159,13 @@ def _symbols(symbols: np.ndarray, bits: int) -> dict[str, bytes]:
 def _plain(dtype: torch.dtype, rows: np.ndarray) -> dict[str, bytes]:
     """Byte i of all floats in stream i: the last one, with signs and exponents, compresses well."""
     if dtype.is_floating_point:
-        return {f"{_name(dtype)}.{plane}": rows[:, plane].tobytes() for plane in range(rows.shape[1])}
+        return {f"{dtype_name(dtype)}.{plane}": rows[:, plane].tobytes() for plane in range(rows.shape[1])}
     return {"bytes": rows.tobytes()}
 
 
 def _take_plain(take: Take, dtype: torch.dtype, count: int) -> np.ndarray:
     if dtype.is_floating_point:
-        return np.stack([take(f"{_name(dtype)}.{plane}", count) for plane in range(dtype.itemsize)], axis=1)
+        return np.stack([take(f"{dtype_name(dtype)}.{plane}", count) for plane in range(dtype.itemsize)], axis=1)
     return take("bytes", count * dtype.itemsize).reshape(count, dtype.itemsize)
 
 
@@ -171,16 +175,5 @@ def _rows(tensor: Tensor) -> np.ndarray:
     return flat.view(torch.uint8).numpy().reshape(flat.numel(), tensor.dtype.itemsize)
 
 
-def _tensor(rows: np.ndarray, dtype: torch.dtype, shape: list[int]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(rows).reshape(-1)).view(dtype).reshape(shape)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _dtype(name: str) -> torch.dtype:
-    dtype = getattr(torch, name)
-    if not isinstance(dtype, torch.dtype):
-        raise ValueError(f"{name} is not a dtype")
-    return dtype
+def _tensor(rows: np.ndarray, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(rows.reshape(-1)).view(dtype).reshape(shape)

@@ -62,7 +62,7 @@ def test_the_layers_hold_the_trained_weights_rank_by_rank(step):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("rank=0", r"compression.lowrank.rank=0: allowed is a whole number >= 1, or null"),
+        ("rank=0", r"compression.lowrank.rank=0: allowed is a whole number >= 1 and <= \d+, or null"),
         ("method=cp", r"compression.lowrank.method=cp: allowed is one of svd, tucker"),
         ("by=flops", r"compression.lowrank.by=flops: allowed is one of ratio, energy, macs, params"),
         ("exclude=stem", r"compression.lowrank.exclude=stem: allowed is a list"),

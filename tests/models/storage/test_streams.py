@@ -9,8 +9,6 @@ import pytest
 
 from effdl.models.storage import streams
 
-LENGTHS = [1, 2, 7, 8, 9, 254, 255, 256, 257, 1000, 5001]
-
 
 def random_bits(count, p, seed=0):
     return np.packbits(np.random.default_rng(seed).random(8 * count) < p).tobytes()
@@ -18,45 +16,6 @@ def random_bits(count, p, seed=0):
 
 def random_symbols(count, bits, seed=0):
     return np.random.default_rng(seed).integers(0, 1 << bits, count).astype(np.uint8).tobytes()
-
-
-@pytest.mark.parametrize("p", [0, 0.0005, 0.004, 0.1, 0.5, 1])
-@pytest.mark.parametrize("count", LENGTHS)
-def test_gaps_are_undone(count, p):
-    data = random_bits(count, p)
-    assert streams.ungaps(streams.gaps(data), count) == data
-
-
-def test_gaps_by_hand():
-    assert streams.gaps(bytes([0b00010100])) == bytes([3, 1, 2])  # the last: two zeros, then the end
-    assert streams.gaps(bytes(64)) == bytes([255, 255, 2])  # 512 zeros
-    assert streams.gaps(bytes([255])) == bytes(9)
-    zeros_255 = np.packbits(np.r_[np.zeros(255, bool), True]).tobytes()
-    assert streams.gaps(zeros_255) == bytes([255, 0, 0])
-
-
-@pytest.mark.parametrize("bits", range(1, 8))
-@pytest.mark.parametrize("count", LENGTHS)
-def test_packed_symbols_are_a_bit_string(count, bits):
-    data = random_symbols(count, bits)
-    packed = streams.pack(data, bits)
-    assert streams.unpack(packed, count, bits) == data
-    string = "".join(f"{symbol:0{bits}b}" for symbol in data) + "0" * bits * (-count % 8)
-    assert packed == bytes(int(string[i : i + 8], 2) for i in range(0, len(string), 8))
-
-
-@pytest.mark.parametrize(
-    ("data", "length"), [(b"", 1), (b"\xff", 1), (bytes([3, 1, 2]), 2), (bytes([3, 1, 2, 0]), 1), (bytes([3, 1]), 1)]
-)
-def test_gaps_that_do_not_fill_the_mask_are_refused(data, length):
-    with pytest.raises(ValueError, match="a mask has the wrong length"):
-        streams.ungaps(data, length)
-
-
-@pytest.mark.parametrize("length", [0, 1, 8, 17, 10**12])
-def test_packed_symbols_of_another_number_are_refused(length):
-    with pytest.raises(ValueError, match="packed symbols have the wrong length"):
-        streams.unpack(bytes(6), length, 3)  # holds 9 to 16 symbols
 
 
 DATA = {
@@ -108,10 +67,71 @@ def test_a_stream_longer_than_the_sample_is_coded_whole():
 @pytest.mark.parametrize("step", ["huffman", "deflate", "lzma"])
 def test_no_more_is_decoded_than_the_stated_length(step):
     bomb = streams.ENCODERS[step](bytes(5_000_000))
-    assert streams.decode(bomb, [[step, 10]]) == bytes(10)
-    for length in (0, -1, 1 << 48):  # to the libraries the first two mean: no limit
-        with pytest.raises(ValueError, match="is not a length"):
+    for length in (0, -1, 10, 4_999_999, 5_000_001, 1 << 48):
+        with pytest.raises(ValueError, match="wrong length"):
             streams.decode(bomb, [[step, length]])
+    pieces = streams.decoded([bomb], [[step, 1_000_000]])
+    assert sum(len(next(pieces)) for _ in range(1_000_000 // streams.PIECE)) <= 1_000_000
+    with pytest.raises(ValueError, match="wrong length"):
+        list(pieces)
+
+
+@pytest.mark.parametrize("step", ["huffman", "deflate", "lzma"])
+def test_a_code_ends_with_its_stream(step):
+    data = random_symbols(200_000, 3)
+    coded = streams.ENCODERS[step](data)
+    for size in (1, 100, len(coded)):
+        pieces = [coded[start : start + size] for start in range(0, len(coded), size)]
+        assert b"".join(streams.decoded(pieces, [[step, len(data)]])) == data
+        for wrong in (pieces[:-1], [*pieces, b"x"], [*pieces, coded], [*pieces[:-1], pieces[-1] + b"x"]):
+            with pytest.raises((ValueError, zlib.error, lzma.LZMAError)):
+                list(streams.decoded(wrong, [[step, len(data)]]))
+
+
+POSSIBLE = [
+    ("float32.3", 100, [], 100),
+    ("float32.3", 100, [["huffman", 103_200]], 103_200),
+    ("mask", 100, [["lzma", 710_000]], 710_000),
+    ("mask", 100, [["deflate", 51], ["gaps", 50]], 50),
+    ("mask", 5, [["gaps", 159]], 159),
+    ("symbols.3", 6, [["pack3", 16]], 16),
+    ("symbols.3", 5, [["lzma", 6], ["pack3", 9]], 9),
+]
+IMPOSSIBLE = [
+    ("float32.3", 100, [["huffman", 103_201]]),
+    ("mask", 100, [["lzma", 710_001]]),
+    ("mask", 5, [["gaps", 160]]),
+    ("mask", 18, [["gaps", 2]]),
+    ("symbols.3", 6, [["pack3", 17]]),
+    ("symbols.3", 6, [["pack3", 8]]),
+    ("symbols.3", 6, [["pack4", 8]]),
+    ("symbols.8", 6, [["pack8", 6]]),
+    ("float32.3", 6, [["gaps", 6]]),
+    ("float32.3", 6, [["lzma", 100], ["lzma", 1000]]),
+    ("float32.3", 6, [["deflate", 100], ["huffman", 1000]]),
+    ("mask", 6, [["gaps", 6], ["lzma", 100]]),
+    ("mask", 6, [["gaps", 6], ["gaps", 6]]),
+    ("mask", 6, [["raw", 6]]),
+    *(("mask", 6, [["lzma", length]]) for length in (0, -1, True, 7.0, "7", None)),
+]
+
+
+@pytest.mark.parametrize(("stream", "coded", "steps", "length"), POSSIBLE)
+def test_the_length_of_a_stream_is_known_before_it_is_decoded(stream, coded, steps, length):
+    assert streams.decoded_length(stream, coded, steps) == length
+
+
+@pytest.mark.parametrize(("stream", "coded", "steps"), IMPOSSIBLE)
+def test_steps_that_the_encoder_does_not_make_are_refused(stream, coded, steps):
+    with pytest.raises(ValueError, match=f"stream {stream}"):
+        streams.decoded_length(stream, coded, steps)
+
+
+@pytest.mark.parametrize("step", ["huffman", "deflate", "lzma"])
+def test_no_honest_stream_is_beyond_the_largest_gain(step):
+    for data in (bytes(1), bytes(30), bytes(40_000_000)):
+        coded = streams.ENCODERS[step](data)
+        assert streams.decoded_length("mask", len(coded), [[step, len(data)]]) == len(data)
 
 
 def test_every_step_can_be_undone():
