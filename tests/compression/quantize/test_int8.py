@@ -118,14 +118,14 @@ def test_pruned_weights_stay_zero(pruned, name, quantized):
 
 
 def test_training_repairs_what_quantizing_broke(dense, quantized, trainer):
-    """Ranges that cut off two fifths of all values, from which training must find the way back."""
-    keys = {"calibration": "percentile", "percentile": 60.0, "epochs": 4, "lr_scale": 0.2}
+    """Ranges that cut off two fifths of all values, from which the scales, if they are learned, find the way back."""
+    keys = {"calibration": "percentile", "percentile": 60.0, "epochs": 12, "lr_scale": 0.1}
     before = quantized(dense, "int8_aware", **keys)
     trainer.batches = 10
     after = quantized(dense, "int8_aware", **keys)
-    assert trainer.asked == [(4, 0.2, 0)] * 2
-    assert trainer.accuracy(before) < 0.9
-    assert trainer.accuracy(after) > 0.97
+    assert trainer.asked == [(12, 0.1, 0)] * 2
+    assert trainer.accuracy(before) < 0.5
+    assert trainer.accuracy(after) > trainer.accuracy(dense) - 0.02
 
 
 @pytest.mark.parametrize("learn", [False, True])
