@@ -7,9 +7,20 @@ import sys
 
 import pytest
 
-# One thread, here and in the processes that tests start: the models are small, and threads that wait for cores that
-# another process holds make a second into a minute.
-os.environ["OMP_NUM_THREADS"] = "1"
+# One thread, here and in the processes that tests start, unless the environment says another number: the models are
+# small, and threads that wait for cores that another process holds make a second into a minute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def default_threads():
+    """The threads of one test's runs do not stay for the next test."""
+    yield
+    import torch
+
+    from effdl.training.device import DEFAULT_THREADS
+
+    torch.set_num_threads(DEFAULT_THREADS)
 
 # A shell that starts the suite in the background ignores Ctrl-C in it, and so would the processes that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -14,13 +14,11 @@ def config(*overrides: str) -> dict:
     return settings(composed(list(overrides), None))
 
 
-@pytest.fixture
-def restored_threads():
-    yield
-    torch.set_num_threads(DEFAULT_THREADS)
+def test_the_environment_says_how_many_threads():
+    assert torch.get_num_threads() == DEFAULT_THREADS == int(os.environ["OMP_NUM_THREADS"])
 
 
-def test_threads_of_one_run_do_not_stay_for_the_next(restored_threads):
+def test_threads_of_one_run_do_not_stay_for_the_next():
     select_device(config("device.threads=1")["device"])
     assert torch.get_num_threads() == 1
     select_device(config()["device"])

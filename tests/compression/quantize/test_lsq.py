@@ -103,19 +103,27 @@ def test_activations_and_outer_layers_as_one_likes(dense, trainer, compress):
         assert grid.scale.shape == (len(weight), *[1] * (weight.ndim - 1))
 
 
-def test_training_moves_all_step_sizes_and_keeps_them_positive(dense, trainer, compress):
-    def step_sizes(model):
-        return {name: p.clone() for name, p in model.named_parameters() if name.endswith(("scale", "step_size"))}
+def test_training_moves_all_step_sizes_and_keeps_them_positive(trainer, compress):
+    """Of an untrained model: where the loss is near zero, so are the gradients."""
+    torch.manual_seed(0)
+    fresh = resnet(1, 8, 10, depth=8, width=0.5)
 
-    trainer.looks.append(
-        lambda model, progress: [size.gt(0).all() or pytest.fail(name) for name, size in step_sizes(model).items()]
-    )
-    before = step_sizes(compress("lsq", copy.deepcopy(dense), trainer, 4, epochs=0))
-    model = compress("lsq", dense, trainer, 4, epochs=1)
-    assert len(before) == 16
-    for name, size in step_sizes(model).items():
-        assert not torch.equal(size, before[name]), name
-        assert 0.2 < (size / before[name]).item() < 5, name
+    def step_sizes(model):
+        return {name: p.item() for name, p in model.named_parameters() if name.endswith(("scale", "step_size"))}
+
+    before = step_sizes(compress("lsq", copy.deepcopy(fresh), trainer, 4, epochs=0))
+    farthest = dict.fromkeys(before, 0.0)  # in parts of the first; a walk of few steps may end where it began
+
+    def look(model, progress):
+        for name, size in step_sizes(model).items():
+            assert size > 0, name
+            farthest[name] = max(farthest[name], abs(size / before[name] - 1))
+
+    trainer.looks.append(look)
+    compress("lsq", fresh, trainer, 4, epochs=1, lr_scale=1.0)
+    assert len(farthest) == 16
+    for name, moved in farthest.items():
+        assert 1e-6 < moved < 0.5, name  # float32 resolves 1e-7
 
 
 def test_pruned_weights_stay_zero(pruned, trainer, compress):
