@@ -1,16 +1,17 @@
 """``effdl train``: compose and check a config, then hand it to Hydra, which calls `job` once per run."""
 
 import itertools
+import os
 import signal
 from argparse import Namespace
 from pathlib import Path
 
-from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 from rich.console import Console
 
-from effdl.cli.arguments import flags_of, terminal
+from effdl.cli.flags import parse_arguments
 from effdl.cli.sweep import sweep
+from effdl.cli.terminal import terminal
 from effdl.config.compose import composed, settings
 from effdl.config.hydra_app import call_hydra
 from effdl.config.identity import fingerprint
@@ -18,10 +19,11 @@ from effdl.config.overrides import quote, resume_folder, stored_overrides, value
 from effdl.config.validation import check_targets
 from effdl.measure.energy import energy_meter
 from effdl.report.outcome import CurvesPicture, show_result
-from effdl.runs.folder import DONE, FAILED, STOPPED, Outcome, RunFolder, find_unfinished
+from effdl.runs.folder import DONE, STOPPED, Outcome, RunFolder, find_unfinished
 from effdl.training.progress import Progress
 from effdl.utils.distributed import from_main, is_main, launched, main_first, together
-from effdl.utils.errors import RunError, UserError
+from effdl.utils.errors import BrokeOff, RunError, UserError
+from effdl.utils.files import check_folder
 
 
 def main(arguments: list[str]) -> int:
@@ -40,23 +42,6 @@ def main(arguments: list[str]) -> int:
     return _single(flags, args, console)
 
 
-def parse_arguments(arguments: list[str]) -> tuple[list[str], Namespace]:
-    """Hydra's flags among the arguments, and all arguments by name.
-
-    Raises:
-        UserError: a flag that is none.
-    """
-    parser = get_args_parser()
-    parser.error = _refuse
-    args = parser.parse_intermixed_args(arguments)
-    return flags_of(arguments, args), args
-
-
-def _refuse(message: str) -> None:
-    """What the parser of flags does with a mistake."""
-    raise UserError(f"train: {message} (flags: `effdl train --help` and --hydra-help)")
-
-
 def train(overrides: list[str], *, config_dir: str | Path | None = None, quiet: bool = False) -> Path:
     """One run, from Python: what ``effdl train OVERRIDES`` does.
 
@@ -73,7 +58,7 @@ def train(overrides: list[str], *, config_dir: str | Path | None = None, quiet: 
         RunError: the run failed; the folder says why, too.
     """
     flags, args = parse_arguments([*(["--config-dir", str(config_dir)] if config_dir is not None else []), *overrides])
-    folder, outcome = _run_one(flags, args, Console(quiet=True) if quiet else terminal())
+    folder, outcome = _run_one(flags, args, terminal(quiet=quiet))
     if outcome.status not in (DONE, STOPPED):
         raise RunError(f"{folder.path}: {outcome.reason}")
     return folder.path
@@ -120,7 +105,7 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
     run_folder.check_data(prepared.data.fingerprint)
     if status is None and value_of(overrides, "hydra.run.dir") is None:
         run_folder = reserved(run_folder.path)
-    outcomes = []
+    outcomes, errors = [], []
 
     def job(config: DictConfig) -> None:
         try:
@@ -129,14 +114,20 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
             resume = f"interrupted; to continue: effdl train resume={run_folder.path}"
             console.print(resume, highlight=False, soft_wrap=True)
             raise
+        except Exception as error:
+            errors.append(error)
 
     call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
-    return run_folder, outcomes[0] if outcomes else Outcome(FAILED, "it broke off", told=True)
+    if errors:
+        raise BrokeOff(f"{run_folder.path}: the run broke off: {errors[0]!r}") from errors[0]
+    return run_folder, outcomes[0]
 
 
 def _free_folder(config: DictConfig, plain: dict, overrides: list[str]) -> tuple[RunFolder, str | None]:
     """Where a run goes, and the status of the run that is there already, which may be continued."""
     folder = _folder_of(config, plain, overrides)
+    if not os.path.lexists(folder.run_file):
+        check_folder(folder.path, f"hydra.run.dir={folder.path}")
     folder.check_free(plain, bool(plain["resume"]))
     return folder, folder.run.get("status")
 
