@@ -141,11 +141,19 @@ class Runner:
         return trained
 
     def early_weights(self) -> dict[str, Tensor]:
-        """The weights that the run's first training had after `Recipe.keep_epoch` epochs."""
+        """The weights that the run's first training had after `Recipe.keep_epoch` epochs.
+
+        Raises:
+            RunError: it was stopped before.
+        """
 
         def stored() -> dict[str, Tensor]:
             dense = next(row["fit"] for row in read_rows(self.folder.epochs_file) if row["stage"] == "dense")
-            return Checkpoint(self.folder.path, str(dense)).load()["early"]
+            early = Checkpoint(self.folder.path, str(dense)).load()["early"]
+            if early is None:
+                epoch, patience = self.trainer.recipe.keep_epoch, self.trainer.recipe.early_stop
+                raise RunError(f"rewind_epoch={epoch}: the first training ended before it (early_stop={patience})")
+            return early
 
         device = self.prepared.device.torch_device
         return {name: tensor.to(device) for name, tensor in from_main(stored).items()}
