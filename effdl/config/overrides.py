@@ -143,24 +143,28 @@ def _keys_in(value: object) -> set[str]:
 
 
 def check_sweeps(overrides: list[Override]) -> None:
-    """Refuse ranges without values or with too many, a value that is swept twice, and a key that is.
+    """Refuse ranges without values or with too many, a value that is swept twice, and a sweep that has no effect.
 
     Raises:
         UserError: there is one.
     """
-    several = [override for override in overrides if override.is_sweep_override()]
     keys = [override.get_key_element().lstrip("+~") for override in overrides]
-    for override in several:
-        if keys.count(key := override.get_key_element().lstrip("+~")) > 1:
-            raise UserError(f"{override.input_line}: {key} is given twice")
-        if override.is_interval_sweep():
-            continue
-        if override.is_range_sweep() and not override.value().step:
-            raise UserError(f"{override.input_line}: the step is 0 (allowed: range(START,STOP,STEP))")
-        values = list(itertools.islice(values_of(override), _MOST_VALUES + 1))
-        if not values:
-            raise UserError(f"{override.input_line}: no value is in this range (allowed: range(START,STOP,STEP))")
-        if len(values) > _MOST_VALUES:
-            raise UserError(f"{override.input_line}: more values than are swept (allowed: {_MOST_VALUES:,})")
-        if twice := [value for value, count in Counter(values).items() if count > 1]:
-            raise UserError(f"{override.input_line}: {twice[0].partition('=')[2]} is there twice")
+    for position, override in enumerate(overrides):
+        if override.is_sweep_override():
+            if keys[position] in keys[position + 1 :]:
+                raise UserError(f"{override.input_line}: {keys[position]} is given again behind it")
+            if not override.is_interval_sweep():
+                _check_values(override)
+
+
+def _check_values(override: Override) -> None:
+    """Refuse (UserError) the values of a sweep that are none, too many, or equal."""
+    if override.is_range_sweep() and not override.value().step:
+        raise UserError(f"{override.input_line}: the step is 0 (allowed: range(START,STOP,STEP))")
+    values = list(itertools.islice(values_of(override), _MOST_VALUES + 1))
+    if not values:
+        raise UserError(f"{override.input_line}: no value is in this range (allowed: range(START,STOP,STEP))")
+    if len(values) > _MOST_VALUES:
+        raise UserError(f"{override.input_line}: more values than are swept (allowed: {_MOST_VALUES:,})")
+    if twice := [value for value, count in Counter(values).items() if count > 1]:
+        raise UserError(f"{override.input_line}: {twice[0].partition('=')[2]} is there twice")
