@@ -36,7 +36,7 @@ def tell(error: BaseException) -> int:
         _show(cause, own)
         say(f"{_place(cause, _is_own)}: {_named(cause)}")
         return code
-    if (text := message_of(cause)) is not None:
+    if (text := _message_of(cause)) is not None:
         say(text)
         return code
     _show(cause, cause.__traceback__)
@@ -44,7 +44,7 @@ def tell(error: BaseException) -> int:
     return 1
 
 
-def message_of(error: BaseException) -> str | None:
+def _message_of(error: BaseException) -> str | None:
     """What to say of an error that is about the user's files, system or config; None for any other."""
     libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     if "yaml" in libraries:

@@ -82,10 +82,10 @@ def variations(overrides: list[str]) -> Iterator[list[str]]:
     """The first job of a sweep, then for every swept key each of its other values: all values, not all combinations.
 
     Raises:
-        UserError: see `check_sweeps`.
+        UserError: see `_check_sweeps`.
     """
     parsed = parse(overrides)
-    check_sweeps(parsed)
+    _check_sweeps(parsed)
     choices = [list(itertools.islice(values_of(override), 1000)) for override in parsed]
     first = [values[0] for values in choices]
     yield first
@@ -142,7 +142,7 @@ def _keys_in(value: object) -> set[str]:
     return set().union(*map(_keys_in, value)) if isinstance(value, list) else set()
 
 
-def check_sweeps(overrides: list[Override]) -> None:
+def _check_sweeps(overrides: list[Override]) -> None:
     """Refuse ranges without values or with too many, a value that is swept twice, and a sweep that has no effect.
 
     Raises:

@@ -24,7 +24,7 @@ class Shape(BaseModel):
         return value
 
 
-def explain(error: ValidationError) -> str:
+def _explain(error: ValidationError) -> str:
     """The first thing that is wrong in a value: ``[0].tolerance=-1: Input should be greater than 0``."""
     first = error.errors(include_url=False)[0]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
@@ -48,7 +48,7 @@ def shaped(value: Any, shape: Any, where: str) -> Any:
     try:
         return TypeAdapter(shape).validate_python(value, strict=True)
     except ValidationError as error:
-        raise UserError(f"{where}{explain(error)}") from error
+        raise UserError(f"{where}{_explain(error)}") from error
 
 
 def read_shaped(path: Path, shape: Any) -> Any:
@@ -62,7 +62,7 @@ def read_shaped(path: Path, shape: Any) -> Any:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except ValidationError as error:
-        raise UserError(f"{path} is damaged: {explain(error).lstrip('.: ')}") from error
+        raise UserError(f"{path} is damaged: {_explain(error).lstrip('.: ')}") from error
 
 
 def read_shaped_rows(path: Path, shape: Any) -> list[Any]:
@@ -85,7 +85,7 @@ def _row(line: bytes, shape: Any, where: str) -> Any:
     try:
         return _parsed(line, shape)
     except ValidationError as error:
-        raise UserError(f"{where}: {explain(error).lstrip('.: ')} (delete it)") from error
+        raise UserError(f"{where}: {_explain(error).lstrip('.: ')} (delete it)") from error
 
 
 def _parsed(data: bytes, shape: Any) -> Any:
