@@ -22,6 +22,7 @@ def default_threads():
 
     torch.set_num_threads(DEFAULT_THREADS)
 
+
 # A shell that starts the suite in the background ignores Ctrl-C in it, and so would the processes that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

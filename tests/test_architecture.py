@@ -172,7 +172,7 @@ def test_hydra_stays_in_the_command_line(library):
     users = {name for name in MODULES if library in {other.split(".")[0] for other in imports(name)}}
     configs = ("overrides", "hydra_app", "compose", "experiments", "restored")
     launching = ("launch", "job", "loader", "grid_sweeper", "optuna_sweeper")
-    commands = ("train", "completion")
+    commands = ("train", "flags", "completion")
     assert users <= {
         *(f"effdl.config.{name}" for name in configs),
         *(f"effdl.sweep.{name}" for name in launching),

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from effdl.cli.flags import parse_arguments
 from effdl.cli.main import COMMANDS, dispatch
-from effdl.cli.train import parse_arguments
 from effdl.config.compose import composed, settings
 from effdl.config.experiments import config_of, experiment_file
 from effdl.config.options import config_folder

@@ -1,9 +1,8 @@
 """What commands share: their parsers, and the run that they work on."""
 
 import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
@@ -14,19 +13,20 @@ if TYPE_CHECKING:
     from effdl.runs.reopen import ReopenedRun
 
 
-def terminal() -> Console:
-    """Where commands print: as wide as the terminal, 120 columns elsewhere."""
-    return Console(markup=False, width=None if sys.stdout.isatty() else 120)
-
-
 def command_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """The arguments of a command; its examples in `epilog` keep their lines."""
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=f"effdl {command}",
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{command}: {message} (see `effdl {command} --help`)")
+
+    parser.error = refuse
+    return parser
 
 
 def folder_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -61,7 +61,7 @@ def flags_of(arguments: list[str], args: argparse.Namespace) -> list[str]:
     return [argument for argument in arguments if argument not in args.overrides]
 
 
-def parse_pairs(pairs: list[str], defaults: dict[str, str]) -> dict[str, str]:
+def parse_pairs(pairs: list[str], defaults: dict[str, str | None]) -> dict[str, str | None]:
     """``KEY=VALUE`` arguments over their defaults.
 
     Raises:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from effdl.cli.arguments import command_parser, terminal
+from effdl.cli.arguments import command_parser
+from effdl.cli.terminal import terminal
 from effdl.runs.folder import DONE, RunFolder
 from effdl.utils.errors import UserError
 from effdl.utils.files import write_atomic

@@ -4,7 +4,8 @@ import argparse
 
 from rich.console import Console
 
-from effdl.cli.arguments import folder_parser, opened, terminal
+from effdl.cli.arguments import folder_parser, opened
+from effdl.cli.terminal import terminal
 from effdl.measure.metrics import accuracies
 from effdl.utils.errors import UserError
 

@@ -2,16 +2,19 @@
 
 import argparse
 import json
-from pathlib import Path
+import re
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
-from effdl.cli.arguments import folder_parser, opened, parse_pairs, terminal
+from effdl.cli.arguments import folder_parser, opened, parse_pairs
+from effdl.cli.terminal import terminal
 from effdl.deploy.speedup import verdict
 from effdl.measure.metrics import metric
 from effdl.utils.errors import UserError, nearest
 from effdl.utils.files import write_json
+from effdl.utils.shapes import read_shaped
 
 _EXAMPLES = """\
 KEY=VALUE:
@@ -33,6 +36,8 @@ _ROWS = (
     *("size_bytes", "latency_ms", "latency_runtime"),
 )
 _ALLOWED = {"format": ("onnx", "torch_export", "executorch"), "precision": ("fp32", "fp16", "int8")}
+_MOST_THREADS = 1024
+_Records = dict[Literal["onnx", "torch_export", "executorch"], dict[str, Any]]  # what ``export.json`` holds
 
 
 def main(arguments: list[str]) -> int:
@@ -50,21 +55,21 @@ def checked(pairs: list[str]) -> dict:
     Raises:
         UserError: a key or value that is not allowed.
     """
-    options = parse_pairs(pairs, {"format": "onnx", "precision": "", "threads": ""})
+    options = parse_pairs(pairs, {"format": "onnx", "precision": None, "threads": None})
     for key, allowed in _ALLOWED.items():
-        if options[key] and options[key] not in allowed:
+        if options[key] is not None and options[key] not in allowed:
             raise UserError(f"{key}={options[key]}{nearest(options[key], allowed)} (allowed: {', '.join(allowed)})")
     threads = options["threads"]
-    if threads and not (threads.isdecimal() and int(threads) > 0):
-        raise UserError(f"threads={threads}: allowed is a whole number >= 1")
-    return {**options, "precision": options["precision"] or None, "threads": int(threads) if threads else None}
+    if threads is not None and not (re.fullmatch("[0-9]{1,4}", threads) and 1 <= int(threads) <= _MOST_THREADS):
+        raise UserError(f"threads={threads}: allowed is a whole number from 1 to {_MOST_THREADS}")
+    return {**options, "threads": None if threads is None else int(threads)}
 
 
 def _export(args: argparse.Namespace, options: dict, console: Console) -> int:
     """Write, check, time, and keep and show what was found."""
     run = opened(args, console)
     record = run.folder.path / "export.json"
-    known = _recorded(record)
+    known = read_shaped(record, _Records) if record.exists() else {}
     from effdl.data.loader import normalized_batches
     from effdl.deploy.export import choose_precision
     from effdl.deploy.export import export as write
@@ -100,18 +105,6 @@ def _export(args: argparse.Namespace, options: dict, console: Console) -> int:
     write_json(record, {**known, options["format"]: found})
     _show(found, f"{run.folder.path / found['file']}", console)
     return 0
-
-
-def _recorded(path: Path) -> dict:
-    """What earlier exports of a run left, by format.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    try:
-        return json.loads(path.read_bytes()) if path.exists() else {}
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error} (delete it)") from error
 
 
 def _cells(found: dict, key: str) -> tuple[str, str]:

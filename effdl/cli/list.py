@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from effdl.cli.arguments import command_parser
+from effdl.cli.terminal import Terminal
 from effdl.config.options import config_folder, description, option_files, own_folder
 from effdl.utils.errors import UserError, nearest
 
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     if args.group is not None and args.group not in names:
         raise UserError(f"list {args.group}: not a group{nearest(args.group, names)} (allowed: {', '.join(_GROUPS)})")
     folders = [config_folder(), *([own_folder(args.config_dir)] if args.config_dir else [])]
-    console = Console(markup=False)
+    console = Terminal()
     for group in [names[args.group]] if args.group else _GROUPS.values():
         if found := option_files(group, *folders):
             console.print(_table(group, {name: description(file) for name, file in found.items()}))

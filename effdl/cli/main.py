@@ -1,11 +1,12 @@
 """The command line: finds the command, which alone imports what it needs, and turns errors into messages."""
 
-import os
 import sys
 from importlib import import_module
 
 from effdl import __version__
-from effdl.utils.errors import RunError, UserError, nearest
+from effdl.cli.failures import say, tell
+from effdl.cli.streams import lenient_streams
+from effdl.utils.errors import UserError, nearest
 
 _HELP = """\
 effdl: train, compress and honestly measure neural networks.
@@ -40,22 +41,34 @@ Examples:
 COMMANDS = ("train", "evaluate", "export", "sensitivity", "report", "reproduce", "card", "push", "list")
 
 
+_SHOWING = (None, "list", "report", "evaluate")  # commands of which nothing is left but what they print
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 failed, 2 the user's mistake, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    with lenient_streams() as output:
+        code = _run(arguments)
+        output.flush()
+        if output.is_full:
+            say(f"standard output: {output.lost.strerror}: not everything could be shown")
+            code = code or int(_command_of(arguments) in _SHOWING)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    """Run one command, and report any error."""
     try:
         return dispatch(arguments)
-    except UserError as error:
-        print(f"effdl: {error}", file=sys.stderr)
-        return 2
-    except RunError as error:
-        print(f"effdl: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # `effdl list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        return tell(error)
+
+
+def _command_of(arguments: list[str]) -> str | None:
+    """The command among the arguments: the first that is no flag."""
+    return next((argument for argument in arguments if not argument.startswith("-")), None)
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -64,7 +77,7 @@ def dispatch(arguments: list[str]) -> int:
         from effdl.cli.completion import main as complete
 
         return complete(arguments, list(COMMANDS))
-    command = next((argument for argument in arguments if not argument.startswith("-")), None)
+    command = _command_of(arguments)
     if command is None:
         if arguments in ([], ["-h"], ["--help"]):
             print(_HELP)

@@ -5,8 +5,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from effdl.cli.arguments import command_parser, terminal
+from effdl.cli.arguments import command_parser
 from effdl.cli.card import card, finished
+from effdl.cli.terminal import terminal
 from effdl.report.scrub import scrubbed
 from effdl.runs.folder import RunFolder
 from effdl.utils.errors import RunError, UserError, first_line

@@ -1,10 +1,10 @@
 """``effdl report [FOLDER ...]``: compare runs in a table, a file, pictures or a page, and say what they cost."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from effdl.cli.arguments import command_parser
+from effdl.cli.failures import say
 from effdl.cli.report_output import show
 from effdl.report.compare import SHORT
 from effdl.report.gather import Gathered, Run, gather, rows
@@ -13,6 +13,7 @@ from effdl.report.select import Lookup, group, last_stages, sort, where
 from effdl.report.totals import totals
 from effdl.runs.folder import DONE
 from effdl.utils.errors import UserError
+from effdl.utils.files import check_folder
 
 _FORMATS = ("table", "csv", "markdown", "latex", "json", "html")
 _EXAMPLES = f"""\
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> int:
     args = _parse(arguments)
     found = _gathered(args.folders)
     for path, reason in found.damaged:
-        print(f"effdl: skipped {path}: {reason}", file=sys.stderr)
+        say(f"skipped {path}: {reason}")
     runs = [run for run in found.runs if args.all or run.run["status"] == DONE]
     if not runs:
         raise UserError(_nothing(args, found))
@@ -74,9 +75,20 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--html", type=Path, nargs="?", const=Path("report.html"), metavar="FILE", help="write a page (report.html)"
     )
     args = parser.parse_intermixed_args(_joined(arguments))
-    if args.html and args.html.is_dir():
-        raise UserError(f"--html {args.html}: that is a folder (allowed: a file, or --html last)")
+    for option, file in (("--output", args.output), ("--html", args.html)):
+        if file is not None:
+            _check_file(option, file)
+    if args.plots is not None:
+        check_folder(args.plots, f"--plots {args.plots}")
     return args
+
+
+def _check_file(option: str, file: Path) -> None:
+    """Refuse (UserError) a file that cannot be written, before any work."""
+    if file.is_dir():
+        last = ", or --html last" if option == "--html" else ""
+        raise UserError(f"{option} {file}: that is a folder (allowed: a file{last})")
+    check_folder(file.parent, f"{option} {file}")
 
 
 def _joined(arguments: list[str]) -> list[str]:

@@ -4,8 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
+from effdl.cli.terminal import Terminal, terminal
 from effdl.measure.units import TEXT
 from effdl.report.compare import SCORE_COLUMNS, VIEWS, cells, column, fitting, known_columns, table
 from effdl.report.formats import to_csv, to_json, to_latex, to_markdown
@@ -23,7 +22,7 @@ def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: lis
         _show_table(args, chosen, lookup, title)
     else:
         _deliver(args.output, _as_file(args, chosen, lookup, kept, sums, found))
-    console = Console(markup=False, stderr=args.format != "table")
+    console = terminal(stderr=args.format != "table")
     for line in lines(sums):
         console.print(line, highlight=False, soft_wrap=True)
     if args.plots:
@@ -62,7 +61,7 @@ def _show_table(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, ti
         columns = known_columns(chosen, columns, lookup)
     texts = cells(chosen, columns, lookup)
     on_terminal = sys.stdout.isatty() and not args.output
-    console = Console(markup=False, width=None if on_terminal else 10_000, file=None)
+    console = Terminal(width=None if on_terminal else 10_000)
     if on_terminal and not args.columns:
         kept = fitting(columns, texts, console.width)
         left_out = [shown.heading for shown in columns if shown not in kept]

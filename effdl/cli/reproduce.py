@@ -7,9 +7,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from effdl.cli.arguments import command_parser, terminal
+from effdl.cli.arguments import command_parser
+from effdl.cli.terminal import terminal
 from effdl.config.identity import flatten
-from effdl.report.reproduction.claims import SHOWN, Claim, compare, differing, holds, points, seeds_of, stated_claims
+from effdl.measure.metrics import stage_numbers, total_numbers
+from effdl.report.reproduction.claims import (
+    SHOWN,
+    Claim,
+    compare,
+    differing,
+    holds,
+    measured,
+    points,
+    seeds_of,
+    stated_claims,
+)
 from effdl.runs.folder import DONE, RunFolder
 from effdl.utils.errors import RunError, UserError
 from effdl.utils.files import write_json
@@ -46,6 +58,7 @@ def main(arguments: list[str]) -> int:
     console, codes = terminal(), []
     for name, found in reported.items():
         _check_overrides(name, found, args)
+        _check_subjects(name, found, args)
     for name, found in reported.items():
         try:
             codes.append(_reproduce(name, found, args, console))
@@ -105,6 +118,23 @@ def _check_overrides(name: str, found: list[Claim], args: Namespace) -> None:
                 raise UserError(f"{override}: reproduce sets {key} itself (seeds: --seeds 0,1,2)")
             if changed := differing(plain, config_of(name, [*point, override], args.config_dir)):
                 raise UserError(f"{override} makes {name} another experiment: it changes {', '.join(changed[:5])}")
+
+
+def _check_subjects(name: str, found: list[Claim], args: Namespace) -> None:
+    """Refuse what is reported of a stage or a metric that the experiment does not have, before anything is trained.
+
+    Raises:
+        UserError: there is such a value.
+    """
+    from effdl.compression.pipeline import stages_of
+    from effdl.config.experiments import config_of
+
+    for claim in found:
+        config = config_of(name, list(claim.overrides), args.config_dir)
+        stages = [stage.name for stage in stages_of(config)] + (["teacher"] if config["teacher"] else [])
+        numbers = dict.fromkeys([*stage_numbers(config["topk"]), *config["metric"]])
+        nothing = {"stages": [{"stage": stage, **numbers} for stage in stages], "total": dict.fromkeys(total_numbers())}
+        measured(claim, nothing)
 
 
 def _reproduce(name: str, found: list[Claim], args: Namespace, console: Console) -> int:

@@ -1,14 +1,18 @@
 """``effdl sensitivity FOLDER``: prune or quantize one layer of a stored model at a time and see what it costs."""
 
 import argparse
+from typing import Literal
 
+from pydantic import FiniteFloat
 from rich.progress import track
 
-from effdl.cli.arguments import folder_parser, opened, parse_numbers, terminal
+from effdl.cli.arguments import folder_parser, opened, parse_numbers
+from effdl.cli.terminal import terminal
 from effdl.measure.metrics import metric
 from effdl.utils.errors import UserError
 from effdl.utils.files import sha256_of, write_atomic, write_json
 from effdl.utils.rows import Rows
+from effdl.utils.shapes import Shape, read_shaped_rows
 
 _EXAMPLES = """\
 Examples:
@@ -20,6 +24,17 @@ Examples:
 It leaves sensitivity.jsonl, sensitivity.png and amounts.json in the folder; what was measured is not measured again.
 """
 _LEVELS = {"prune": [0.3, 0.5, 0.7, 0.8, 0.9, 0.95], "quantize": [8, 6, 5, 4, 3, 2]}
+
+
+class _Row(Shape):
+    """A row of ``sensitivity.jsonl``: the accuracy of a model of which one layer was changed."""
+
+    split: Literal["train", "val"]
+    model: str  # SHA-256 of its file
+    layer: str
+    change: Literal["prune", "quantize"]
+    level: FiniteFloat
+    top1: FiniteFloat
 
 
 def main(arguments: list[str]) -> int:
@@ -34,8 +49,11 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"prune={_listed(options['prune'])}: allowed are numbers >= 0 and < 1")
     if not all(level.is_integer() and 1 < level <= 16 for level in map(float, options["quantize"])):
         raise UserError(f"quantize={_listed(options['quantize'])}: allowed are whole numbers of bits from 2 to 16")
-    if len(options["tolerance"]) != 1:
-        raise UserError(f"tolerance={_listed(options['tolerance'])}: allowed is one number, such as 0.01 (a point)")
+    if not (options["prune"] or options["quantize"]):
+        raise UserError("prune= quantize=: nothing to do (allowed: levels for one of the two at least)")
+    if len(options["tolerance"]) != 1 or not 0 <= options["tolerance"][0] <= 1:
+        allowed = "allowed is one number from 0 to 1, such as 0.01 (a point)"
+        raise UserError(f"tolerance={_listed(options['tolerance'])}: {allowed}")
     return _sensitivity(args, {key: options[key] for key in _LEVELS if options[key]}, options["tolerance"][0])
 
 
@@ -66,7 +84,8 @@ def _sensitivity(args: argparse.Namespace, levels: dict[str, list[float]], toler
 
     mark = {"split": split, "model": sha256_of(run.folder.model_file)}
     file = Rows(run.folder.path / "sensitivity.jsonl")
-    known = [row for row in file.read() if {key: row.get(key) for key in mark} == mark]
+    known = [row.model_dump() for row in read_shaped_rows(file.path, _Row)]
+    known = [row for row in known if {key: row[key] for key in mark} == mark]
     file.write(known)
     baseline, rows = top1(model), []
     count = sum(map(len, levels.values())) * len(list(weights(model)))

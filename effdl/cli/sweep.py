@@ -4,6 +4,7 @@ from argparse import Namespace
 
 from rich.console import Console
 
+from effdl.cli.failures import tell
 from effdl.config.compose import composed, settings
 from effdl.config.overrides import resume_folder, swept, variations
 from effdl.runs.folder import DONE, STOPPED
@@ -39,8 +40,7 @@ def sweep(flags: list[str], args: Namespace, console: Console) -> int:
         try:
             code = launch(place, jobs_file, copies, flags, args)
         except RunError as error:
-            console.print(f"effdl: {error}", style="red", soft_wrap=True)
-            code = 1
+            code = tell(error)
     rows = jobs_of(jobs_file)
     if rows:
         console.print(sweep_table(rows, keys))

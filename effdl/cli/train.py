@@ -1,16 +1,17 @@
 """``effdl train``: compose and check a config, then hand it to Hydra, which calls `job` once per run."""
 
 import itertools
+import os
 import signal
 from argparse import Namespace
 from pathlib import Path
 
-from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 from rich.console import Console
 
-from effdl.cli.arguments import flags_of, terminal
+from effdl.cli.flags import parse_arguments
 from effdl.cli.sweep import sweep
+from effdl.cli.terminal import terminal
 from effdl.config.compose import composed, settings
 from effdl.config.hydra_app import call_hydra
 from effdl.config.identity import fingerprint
@@ -20,12 +21,13 @@ from effdl.config.restored import restored
 from effdl.config.validation import check_targets
 from effdl.measure.energy import energy_meter
 from effdl.report.outcome import CurvesPicture, show_result
-from effdl.runs.folder import DONE, FAILED, STOPPED, Outcome, RunFolder
+from effdl.runs.folder import DONE, STOPPED, Outcome, RunFolder
 from effdl.runs.unfinished import find_unfinished
 from effdl.runs.verify import verify
 from effdl.training.progress import Progress
 from effdl.utils.distributed import from_main, is_main, launched, main_first, together
-from effdl.utils.errors import RunError, UserError
+from effdl.utils.errors import BrokeOff, RunError, UserError
+from effdl.utils.files import check_folder
 
 
 def main(arguments: list[str]) -> int:
@@ -44,24 +46,6 @@ def main(arguments: list[str]) -> int:
     return _single(flags, args, console)
 
 
-def parse_arguments(arguments: list[str]) -> tuple[list[str], Namespace]:
-    """Hydra's flags among the arguments, and all arguments by name.
-
-    Raises:
-        UserError: a flag that is none.
-    """
-    parser = get_args_parser()
-    parser.error = _refuse
-    parser.add_argument("--trust", action="store_true", help="resume=FOLDER: run code that the folder names")
-    args = parser.parse_intermixed_args(arguments)
-    return flags_of(arguments, args), args
-
-
-def _refuse(message: str) -> None:
-    """What the parser of flags does with a mistake."""
-    raise UserError(f"train: {message} (flags: `effdl train --help` and --hydra-help)")
-
-
 def train(overrides: list[str], *, config_dir: str | Path | None = None, quiet: bool = False) -> Path:
     """One run, from Python: what ``effdl train OVERRIDES`` does.
 
@@ -78,7 +62,7 @@ def train(overrides: list[str], *, config_dir: str | Path | None = None, quiet: 
         RunError: the run failed; the folder says why, too.
     """
     flags, args = parse_arguments([*(["--config-dir", str(config_dir)] if config_dir is not None else []), *overrides])
-    folder, outcome = _run_one(flags, args, Console(quiet=True) if quiet else terminal())
+    folder, outcome = _run_one(flags, args, terminal(quiet=quiet))
     if outcome.status not in (DONE, STOPPED):
         raise RunError(f"{folder.path}: {outcome.reason}")
     return folder.path
@@ -126,7 +110,7 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
     run_folder.check_data(prepared.data.fingerprint)
     if status is None and value_of(overrides, "hydra.run.dir") is None:
         run_folder = reserved(run_folder.path)
-    outcomes = []
+    outcomes, errors = [], []
 
     def job(config: DictConfig | None) -> None:
         try:
@@ -135,6 +119,8 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
             resume = f"interrupted; to continue: effdl train resume={run_folder.path}"
             console.print(resume, highlight=False, soft_wrap=True)
             raise
+        except Exception as error:
+            errors.append(error)
 
     with run_folder.owned():
         check_resumable(run_folder, plain)
@@ -142,7 +128,9 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
             job(None)
         else:
             call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
-    return run_folder, outcomes[0] if outcomes else Outcome(FAILED, "it broke off", told=True)
+    if errors:
+        raise BrokeOff(f"{run_folder.path}: the run broke off: {errors[0]!r}") from errors[0]
+    return run_folder, outcomes[0]
 
 
 def _stored_config(path: str, args: Namespace) -> dict:
@@ -161,6 +149,8 @@ def _stored_config(path: str, args: Namespace) -> dict:
 
 def _free_folder(folder: RunFolder, plain: dict) -> tuple[RunFolder, str | None]:
     """Where a run goes, and the status of the run that is there already, which may be continued."""
+    if not os.path.lexists(folder.run_file):
+        check_folder(folder.path, f"hydra.run.dir={folder.path}")
     folder.check_free(plain, bool(plain["resume"]))
     if (status := folder.run.get("status")) == DONE:
         verify(folder)

@@ -18,9 +18,11 @@ loss for its training (see `effdl.training.distillation_loss`).
 
 import inspect
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from torch import nn
+
+from effdl.config.instantiate import locate
 
 # What a step does to a model. Structure: layers change their shapes. Mask: weights become zero and stay zero. Values:
 # weights take values from a small set that training moves. Conversion: the same, but with values that no training may
@@ -34,7 +36,9 @@ def compression_method(kind: Kind, check: Callable | None = None) -> Callable[[C
     Args:
         kind: what the method does to a model.
         check: ``check(model, **keys)`` raises UserError if the method cannot work on the untrained model, before any
-            training; it is given those of the method's keys that it has parameters for.
+            training; it is given those of the method's keys that it has parameters for, and if it asks for them
+            `input_shape` (C, H, W), `pruned` (whether an earlier step makes weights zero), and of a distillation loss
+            `teacher`, a model.
 
     Raises:
         TypeError: there is no such kind, or the function does not take a model and a trainer.
@@ -52,17 +56,22 @@ def compression_method(kind: Kind, check: Callable | None = None) -> Callable[[C
     return mark
 
 
-def check_fits(function: Callable, model: nn.Module, node: dict) -> None:
-    """Check, before any training, that a method can be applied to a model.
+def check_fits(function: Callable, model: nn.Module, node: dict, **run: Any) -> None:
+    """Check, before any training, that a method, and what its config names besides, can be applied to a model.
 
     Args:
         node: the method's config.
+        run: what checks may ask for besides the method's keys, see `compression_method`.
 
     Raises:
         UserError: the method cannot work on this model.
     """
     if check := getattr(function, "check", None):
-        check(model, **{key: node[key] for key in inspect.signature(check).parameters if key in node})
+        known = {**node, **run}
+        check(model, **{key: known[key] for key in inspect.signature(check).parameters if key in known})
+    for value in node.values():
+        if isinstance(value, dict) and "_target_" in value:
+            check_fits(locate(value["_target_"]), model, value, **run)
 
 
 def kind_of(function: Callable) -> Kind | None:

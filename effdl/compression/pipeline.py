@@ -1,5 +1,6 @@
 """The compression steps of a config, the rules for their order, and the distillation losses."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from effdl.training.trainer import MakeLoss, Trainer
 from effdl.utils.errors import UserError
 
 _Step = Callable[[nn.Module, Trainer], nn.Module]
+_OWN_STAGES = ("dense", "teacher")
 DOES = {
     "structure": "changes the shapes of layers",
     "mask": "sets weights to zero",
@@ -84,6 +86,48 @@ def check_order(steps: list[tuple[str, Kind | None]]) -> None:
         for earlier, before in steps[:position]:
             if reason := _conflict(before, kind):
                 raise UserError(f"compression: {name} cannot come after {earlier}, {reason}")
+
+
+def check_stages(config: dict) -> None:
+    """Check the names of the stages that the steps make, which must not be those of the run's own.
+
+    Raises:
+        UserError: a name is taken, or no word.
+    """
+    for name, node in steps_on(config):
+        stage = node.get("stage", name)
+        if stage in _OWN_STAGES or not re.fullmatch(r"\w+", stage):
+            allowed = f"allowed is a word, but not {' or '.join(_OWN_STAGES)}, which are stages of the run's own"
+            raise UserError(f"compression.{name}.stage={stage}: {allowed}")
+
+
+def check_rewinding(config: dict) -> None:
+    """Check that the epochs to which steps go back are there, and one only, since the run keeps weights once.
+
+    Raises:
+        UserError: names the key, its value and what is allowed.
+    """
+    kept, reshaped = {}, None
+    for name, node in steps_on(config):
+        how, key = node.get("retrain", "finetune"), f"compression.{name}.rewind_epoch={node.get('rewind_epoch')}"
+        if how == "rewind_weights":
+            kept[node["rewind_epoch"]] = key
+            if not config["epochs"]:
+                raise UserError(f"compression.{name}.retrain={how}: with epochs=0 there is nothing to go back to")
+            if reshaped:
+                raise UserError(
+                    f"compression.{name}.retrain={how}: {reshaped} comes before and changes the layers; put it after "
+                    "this step, or take rewind_lr"
+                )
+        if how != "finetune":
+            own = config["epochs"] if node["epochs"] is None else node["epochs"]
+            most = min(own, config["epochs"]) if how == "rewind_weights" else own
+            if node["rewind_epoch"] > most:
+                raise UserError(f"{key}: allowed is a whole number <= {most} (epochs)")
+        if kind_of(locate(node["_target_"])) == "structure":
+            reshaped = name
+    if len(kept) > 1:
+        raise UserError(f"{' and '.join(kept.values())}: all steps must go back to the same epoch")
 
 
 def check_during(config: dict) -> None:

@@ -18,7 +18,7 @@ from effdl.config.hydra_app import search_path
 from effdl.config.identity import flatten
 from effdl.config.instantiate import allow_code_of
 from effdl.config.options import config_folder
-from effdl.config.overrides import check_lists, key_of, parse, variations
+from effdl.config.overrides import check_code, check_lists, key_of, parse, variations
 from effdl.config.schema import NODES
 from effdl.config.validation import active, check_settings
 from effdl.utils.errors import UserError, first_line, nearest
@@ -61,7 +61,9 @@ def composed(overrides: list[str], config_dir: str | None, configs: Path | None 
         allow_code_of(config_dir)
     with search_path(config_dir, configs or config_folder()):
         try:
-            check_lists(parse(overrides))
+            parsed = parse(overrides)
+            check_code(parsed)
+            check_lists(parsed)
             return compose("train", overrides, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise UserError(explain(error, overrides)) from error
@@ -136,7 +138,8 @@ def explain(error: Exception, overrides: list[str]) -> str:
         key = found[1]
         others = [override for override in overrides if key_of(override) != key]
         return f"{key} is not a key{nearest(key, _known_keys(others, key))}"
-    return first_line(error)
+    cause = f" ({first_line(error.__cause__)})" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+    return first_line(error) + cause
 
 
 def _known_keys(overrides: list[str], wrong: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Hydra, called by a program: where it looks for configs, what ours may use, and its own part of a command."""
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -65,15 +66,33 @@ def register(plugin: type) -> None:
     Plugins.instance().register(plugin)
 
 
+@contextmanager
+def _errors_as_they_are() -> Iterator[None]:
+    """Keep Hydra from printing errors and exiting in the ``with`` block: they are told by `effdl.cli.failures`."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("HYDRA_FULL_ERROR")
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
 def call_hydra(flags: list[str], overrides: list[str], job: Callable, configs: Path | None = None) -> int:
     """Let Hydra do its part: output folders, sweeps, ``--help``, ``--cfg``, ``--info``.
 
     Args:
         configs: the folder to compose from; None: the shipped configs.
+
+    Raises:
+        Exception: whatever is wrong in what Hydra is given, or in a job.
     """
     before, sys.argv = sys.argv, ["effdl", *flags, *overrides]
     try:
-        hydra.main(version_base="1.3", config_path=str(configs or config_folder()), config_name="train")(job)()
+        with _errors_as_they_are():
+            hydra.main(version_base="1.3", config_path=str(configs or config_folder()), config_name="train")(job)()
     except SystemExit as stop:  # after --help
         return int(stop.code or 0)
     finally:

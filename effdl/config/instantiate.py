@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 from effdl.config.options import own_folder
 from effdl.config.schema import RUN_KEYS
-from effdl.utils.errors import UserError
+from effdl.utils.errors import UserError, nearest
 
 
 def keywords(function: Callable, supplied: int | tuple[str, ...] = 0) -> dict[str, Any]:
@@ -56,10 +56,14 @@ def locate(target: str) -> Callable:
         UserError: there is none.
     """
     module, _, name = str(target).rpartition(".")
+    if not all(part.isidentifier() for part in str(target).split(".")) or not module:
+        raise UserError(f"_target_={target}: allowed is the path of a function, such as module.function")
     try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        found = getattr(imported := importlib.import_module(module), name, None)
+    except ImportError as error:
         raise UserError(f"_target_={target}: {error}") from error
+    if found is None:
+        raise UserError(f"_target_={target}: {module} has no {name}{nearest(name, dir(imported))}")
     if not callable(found):
         raise UserError(f"_target_={target} is not a function")
     return found

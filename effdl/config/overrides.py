@@ -2,16 +2,20 @@
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
 from hydra.errors import HydraException, OverrideParseException
 
 from effdl.config.identity import LISTS
 from effdl.config.options import config_folder
 from effdl.utils.errors import UserError, first_line
+
+_CODE_KEYS = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
+_MOST_VALUES = 10_000  # of a key in a sweep
 
 
 def key_of(override: str) -> str:
@@ -62,8 +66,14 @@ def swept(overrides: list[str]) -> list[Override]:
 
 
 def variations(overrides: list[str]) -> Iterator[list[str]]:
-    """The first job of a sweep, then for every swept key each of its other values: all values, not all combinations."""
-    choices = [list(itertools.islice(values_of(override), 1000)) for override in parse(overrides)]
+    """The first job of a sweep, then for every swept key each of its other values: all values, not all combinations.
+
+    Raises:
+        UserError: see `_check_sweeps`.
+    """
+    parsed = parse(overrides)
+    _check_sweeps(parsed)
+    choices = [list(itertools.islice(values_of(override), 1000)) for override in parsed]
     first = [values[0] for values in choices]
     yield first
     for position, values in enumerate(choices):
@@ -93,3 +103,55 @@ def check_lists(overrides: list[Override]) -> None:
         values = override.value() if override.key_or_group in LISTS else None
         if isinstance(values, list) and len(set(map(str, values))) < len(values):
             raise UserError(f"{override.input_line}: an option can be in the list once")
+
+
+def check_code(overrides: list[Override]) -> None:
+    """Refuse overrides that name code, by one of the keys that Hydra's ``instantiate`` knows.
+
+    Raises:
+        UserError: there is one.
+    """
+    for override in overrides:
+        keys = {*re.split(r"[.]", override.get_key_element().lstrip("+~")), *_keys_in(override.value())}
+        if named := sorted(keys & set(_CODE_KEYS)):
+            raise UserError(
+                f"{override.input_line}: {named[0]} names code, which is not set on the command line (allowed: "
+                "GROUP=OPTION; an option of your own is a file in the folder of --config-dir)"
+            )
+
+
+def _keys_in(value: object) -> set[str]:
+    """The keys of all mappings in a value of Hydra's grammar."""
+    if isinstance(value, dict):
+        return {str(key) for key in value}.union(*map(_keys_in, value.values()))
+    if isinstance(value, ChoiceSweep):
+        value = value.list
+    return set().union(*map(_keys_in, value)) if isinstance(value, list) else set()
+
+
+def _check_sweeps(overrides: list[Override]) -> None:
+    """Refuse ranges without values or with too many, a value that is swept twice, and a sweep that has no effect.
+
+    Raises:
+        UserError: there is one.
+    """
+    keys = [override.get_key_element().lstrip("+~") for override in overrides]
+    for position, override in enumerate(overrides):
+        if override.is_sweep_override():
+            if keys[position] in keys[position + 1 :]:
+                raise UserError(f"{override.input_line}: {keys[position]} is given again behind it")
+            if not override.is_interval_sweep():
+                _check_values(override)
+
+
+def _check_values(override: Override) -> None:
+    """Refuse (UserError) the values of a sweep that are none, too many, or equal."""
+    if override.is_range_sweep() and not override.value().step:
+        raise UserError(f"{override.input_line}: the step is 0 (allowed: range(START,STOP,STEP))")
+    values = list(itertools.islice(values_of(override), _MOST_VALUES + 1))
+    if not values:
+        raise UserError(f"{override.input_line}: no value is in this range (allowed: range(START,STOP,STEP))")
+    if len(values) > _MOST_VALUES:
+        raise UserError(f"{override.input_line}: more values than are swept (allowed: {_MOST_VALUES:,})")
+    if twice := [value for value, count in Counter(values).items() if count > 1]:
+        raise UserError(f"{override.input_line}: {twice[0].partition('=')[2]} is there twice")

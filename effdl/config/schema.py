@@ -35,8 +35,8 @@ class Settings:
     prune: Fraction | SpeedUp | Pattern | None
     factorize: Fraction | None
     quantize: Literal["int8", "fp16", "bf16", "binary", "ternary"] | Bits | None
-    distill: str | None
-    resume: bool | str
+    distill: Annotated[str, Field(min_length=1, description="a run folder, self, peer, born_again or teacher")] | None
+    resume: bool | Annotated[str, Field(min_length=1, description="a run folder")]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, get_type_hints
 
 from effdl.config.annotations import conforms, describe, show
+from effdl.config.identity import LISTS
 from effdl.config.instantiate import keywords, locate, required
 from effdl.config.schema import HYDRA_KEYS, LEVELS, NODES, SHARED, SUPPLIED, DeviceSettings, Settings
 from effdl.utils.errors import UserError, nearest
@@ -21,7 +22,15 @@ def check_settings(config: dict, raw: dict | None) -> None:
         UserError: names the key, its value and what is allowed.
     """
     _check_present("", config, [*NODES, *get_type_hints(Settings)])
+    for group in NODES:
+        if not isinstance(config[group], dict):
+            raise UserError(
+                f"{group}={show(config[group])}: allowed is one of the options that `effdl list {group}` shows"
+            )
     _check_present("device.", config["device"], get_type_hints(DeviceSettings))
+    for group in LISTS:
+        for name, node in config[group].items():
+            _check_node(f"{group}.{name}", node)
     own = {key: value for key, value in config.items() if key not in NODES}
     check_values("", own, get_type_hints(Settings, include_extras=True), also=NODES)
     check_values("device.", config["device"], get_type_hints(DeviceSettings, include_extras=True))
@@ -91,9 +100,8 @@ def _check_level(config: dict, name: str, node: dict) -> None:
 
 def check_call(path: str, node: dict, shared: dict[str, Any] | str) -> None:
     """Check a node with a ``_target_`` against its function's keyword-only parameters and the group's shared keys."""
+    _check_node(path, node)
     group = path.partition(".")[0]
-    if not isinstance(node, dict) or "_target_" not in node:
-        raise UserError(f"{path}={node}: allowed is one of the options that `effdl list {group}` shows")
     hints = {}
     for target in (node["_target_"], *([shared] if isinstance(shared, str) else [])):
         function = locate(target)
@@ -107,6 +115,13 @@ def check_call(path: str, node: dict, shared: dict[str, Any] | str) -> None:
     plain = {key: value for key, value in node.items() if key not in (*HYDRA_KEYS, *nested)}
     check_values(f"{path}.", plain, hints)
     check_values(f"{path}.", dict.fromkeys(nested), dict.fromkeys(hints, Any))
+
+
+def _check_node(path: str, node: Any) -> None:
+    """Check that a value is what an option is: a mapping that names code."""
+    if not isinstance(node, dict) or "_target_" not in node:
+        group = path.partition(".")[0]
+        raise UserError(f"{path}={show(node)}: allowed is one of the options that `effdl list {group}` shows")
 
 
 def _check_present(prefix: str, values: dict, names: Iterable[str]) -> None:

@@ -239,6 +239,21 @@ def metric(key: str) -> Metric:
     return Metric(key, key, u.PLAIN, None, (), "")
 
 
+def stage_numbers(topk: Iterable[int]) -> list[str]:
+    """The keys of a stage's row that hold numbers, the accuracies first; a user's own metrics come besides."""
+    own = [key for key, entry in METRICS.items() if {*STAGE} <= {*entry.at} and entry.unit is not u.TEXT]
+    return [
+        *(f"top{k}" for k in topk),
+        *(key for key in own if not accuracies([key])),
+        *(f"evaluate_{key}" for key in COSTS),
+    ]
+
+
+def total_numbers() -> list[str]:
+    """The keys of a run's total that hold numbers."""
+    return [key for key, entry in METRICS.items() if {*TOTAL} <= {*entry.at} and entry.unit is not u.TEXT]
+
+
 def layer_metric(key: str) -> Metric:
     """The entry of a key of a layer's row, which may have another name there."""
     return METRICS.get(f"layer_{key}") or metric(key)

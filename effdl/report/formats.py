@@ -4,6 +4,9 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+
+from effdl.utils.text import one_line
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -24,21 +27,33 @@ def flat(row: dict) -> dict:
 def to_csv(rows: Sequence[dict]) -> str:
     """One line per row, a heading first; numbers with all their digits, what was not measured empty.
 
-    Lists are JSON, line breaks in a text are blanks.
+    Lists are JSON, line breaks in a text are blanks, and what a spreadsheet would run has an apostrophe in front.
     """
     rows = [flat(row) for row in rows]
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _plain(value) for key, value in row.items()} for row in rows)
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(_plain, keys))
+    writer.writerows([_plain(row.get(key)) for key in keys] for row in rows)
     return buffer.getvalue()
 
 
 def _plain(value: object) -> object:
     """A value for one cell of a CSV file."""
     if isinstance(value, str):
-        return " ".join(value.splitlines())
+        return _not_run(one_line(value))
     return json.dumps(value) if isinstance(value, (list, dict)) else value
+
+
+def _not_run(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: with an apostrophe in front, if it could be one.
+
+    OWASP, "CSV Injection". Texts that are numbers are none.
+    """
+    with suppress(ValueError):
+        float(text)
+        return text
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def to_json(rows: Sequence[dict], totals: dict, damaged: Sequence[tuple[object, str]]) -> str:
@@ -64,5 +79,5 @@ def to_latex(header: Sequence[str], texts: Sequence[Sequence[str]], right: Seque
 
 
 def _escaped(text: str, signs: dict[str, str]) -> str:
-    """A text with these signs replaced."""
-    return "".join(signs.get(sign, sign) for sign in text)
+    """A text on one line, with these signs replaced."""
+    return "".join(signs.get(sign, sign) for sign in one_line(text))

@@ -1,5 +1,6 @@
 """From a checked config to the parts of a run: everything that can be wrong with them is found out here."""
 
+import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from effdl.compression.method import check_fits, kind_of
-from effdl.compression.pipeline import check_during, check_order, steps_on
+from effdl.compression.pipeline import check_during, check_order, check_rewinding, check_stages, steps_on
 from effdl.config.identity import node_by_option
 from effdl.config.instantiate import instantiate, locate
 from effdl.config.naming import option_name
@@ -20,7 +21,8 @@ from effdl.models.structure import changes
 from effdl.training.device import Device, select_device
 from effdl.training.recipe import Recipe
 from effdl.utils.data_parallel import check_shares
-from effdl.utils.errors import UserError
+from effdl.utils.distributed import world_size
+from effdl.utils.errors import UserError, first_line
 from effdl.utils.seeding import derive_seed
 
 
@@ -81,15 +83,54 @@ def prepare_run(config: dict, overrides: list[str] | None = None) -> PreparedRun
     data = load(config["dataset"])
     steps = [(name, locate(node["_target_"]), node) for name, node in steps_on(config)]
     check_order([(name, kind_of(function)) for name, function, _ in steps])
+    check_stages(config)
+    check_rewinding(config)
     check_during(config)
     check_shares(config["batch_size"], len(data.train))
     torch.manual_seed(derive_seed(config["seed"], "model"))
     model = build(config["model"], data.channels, data.image_size, len(data.classes))
-    for _, function, node in steps:
-        check_fits(function, model, node)
-        if kind_of(function) == "structure":
-            break  # what follows meets other layers
-    return PreparedRun(config, device, data.to(device.torch_device), model, _teachers_of(config, data), overrides or [])
+    _check_single_images(model, config["batch_size"], data)
+    teachers = _teachers_of(config, data)
+    _check_steps(steps, model, teachers, data.input_shape)
+    return PreparedRun(config, device, data.to(device.torch_device), model, teachers, overrides or [])
+
+
+def _check_steps(
+    steps: list[tuple[str, Callable, dict]],
+    model: nn.Module,
+    teachers: dict[str, nn.Module],
+    input_shape: tuple[int, int, int],
+) -> None:
+    """Check, before any training, that the steps can be applied to the model, as far as it is known when they are.
+
+    After a step that changes layers the model is another one. A distillation loss is first used in the first training,
+    or as its `level` and ``during`` say.
+
+    Raises:
+        UserError: a step cannot work on this model.
+    """
+    kinds = [kind_of(function) for _, function, _ in steps]
+    for position, (_, function, node) in enumerate(steps):
+        reshaped = "structure" in kinds[:position]
+        if kinds[position] == "distillation_loss":
+            first = node["level"] != "self" and "dense" in (node.get("during") or ["dense"])
+            reshaped = "structure" in kinds and not first
+        if not reshaped:
+            teacher = teachers.get(node["level"], model)
+            pruned = "mask" in kinds[:position]
+            check_fits(function, model, node, input_shape=input_shape, pruned=pruned, teacher=teacher)
+
+
+def _check_single_images(model: nn.Module, batch_size: int, data: Data) -> None:
+    """Refuse (UserError) batches of one image, if a norm of the model needs more to train on."""
+    if world_size() > 1 or min(batch_size, len(data.train)) > 1:
+        return
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            copy.deepcopy(model).train()(torch.zeros(1, *data.input_shape))
+    except ValueError as error:
+        found = f"batch_size={batch_size} and {len(data.train)} training images: a batch is one image"
+        raise UserError(f"{found}, on which this model cannot train (allowed: more): {first_line(error)}") from error
 
 
 def recipe_of(config: dict, classes: int) -> Recipe:
@@ -120,7 +161,7 @@ def _teachers_of(config: dict, data: Data) -> dict[str, nn.Module]:
     Raises:
         UserError: no such run, or it is for other images or classes.
     """
-    levels = {node["level"] for _, node in steps_on(config) if node.get("stage") == "distill"}
+    levels = {node["level"] for _, node in steps_on(config) if _has_teacher(node)}
     found = {}
     for level in sorted(levels - {"self", "peer", "born_again"}):
         if level == "teacher":
@@ -141,20 +182,18 @@ def _teachers_of(config: dict, data: Data) -> dict[str, nn.Module]:
     return found
 
 
+def _has_teacher(node: dict) -> bool:
+    """Whether the level of a step names a teacher."""
+    own = node.get("stage") == "distill" and isinstance(node["level"], str)
+    return own or kind_of(locate(node["_target_"])) == "distillation_loss"
+
+
 def _with_classes(augment: Callable, classes: int) -> Callable:
     """Bind the number of classes to an augmentation that makes class probabilities of labels."""
     return partial(augment, classes=classes) if "classes" in inspect.signature(augment).parameters else augment
 
 
 def _rewind_epoch(config: dict) -> int | None:
-    """The epoch of the first training to whose weights a step goes back, if one does.
-
-    Raises:
-        UserError: two steps go back to different ones, or the training is not that long.
-    """
-    epochs = {node["rewind_epoch"] for _, node in steps_on(config) if node.get("retrain") == "rewind_weights"}
-    if len(epochs) > 1:
-        raise UserError(f"rewind_epoch: all steps must go back to the same epoch, not to {sorted(epochs)}")
-    if epochs and max(epochs) > config["epochs"]:
-        raise UserError(f"rewind_epoch={max(epochs)}: allowed is a whole number <= {config['epochs']} (epochs)")
-    return next(iter(epochs), None)
+    """The epoch of the first training to whose weights steps go back, if any does (see `check_rewinding`)."""
+    epochs = (node["rewind_epoch"] for _, node in steps_on(config) if node.get("retrain") == "rewind_weights")
+    return next(epochs, None)

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter
-from pydantic import ValidationError as _ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from effdl.utils.errors import UserError
+from effdl.utils.shapes import shaped
 
-_Natural = Annotated[StrictInt, Field(ge=0)]
-_Number = StrictInt | StrictFloat
+_Natural = Annotated[int, Field(ge=0)]
+_Number = int | float
 _Measured = _Number | None  # None: not measured
 
 
@@ -20,24 +19,24 @@ class _Record(BaseModel):
 class RunRecord(_Record):
     """``run.json``."""
 
-    status: StrictStr
-    reason: StrictStr | None = None
-    started: StrictStr = ""
+    status: str
+    reason: str | None = None
+    started: str = ""
     layout: _Natural = 1
-    config: dict[StrictStr, Any]
-    config_fingerprint: StrictStr = ""
+    config: dict[str, Any]
+    config_fingerprint: str = ""
     resumed: _Natural = 0
-    host: StrictStr | None = None
-    pid: StrictInt | None = None
-    starts: list[dict[StrictStr, Any]] = []
-    overrides: list[StrictStr] | None = None
+    host: str | None = None
+    pid: int | None = None
+    starts: list[dict[str, Any]] = []
+    overrides: list[str] | None = None
 
 
 class StageRow(_Record):
     """A row of ``stages.jsonl``."""
 
-    stage: StrictStr
-    method: StrictStr
+    stage: str
+    method: str
     top1: _Measured = None
     loss: _Measured = None
     params: _Measured = None
@@ -50,15 +49,15 @@ class StageRow(_Record):
     duration_s: _Measured = None
     energy_kwh: _Measured = None
     co2eq_g: _Measured = None
-    model_sha256: StrictStr | None = None
+    model_sha256: str | None = None
     layers: _Natural | None = None
 
 
 class LayerRow(_Record):
     """A row of ``layers.jsonl``."""
 
-    stage: StrictStr
-    name: StrictStr
+    stage: str
+    name: str
     shape: list[_Natural]
     params: _Number
     weights: _Number
@@ -72,7 +71,7 @@ class LayerRow(_Record):
 class EpochRow(_Record):
     """A row of ``epochs.jsonl``."""
 
-    stage: StrictStr
+    stage: str
     fit: _Natural
     epoch: _Natural
     loss: _Number
@@ -92,9 +91,9 @@ class _Total(_Record):
     duration_s: _Measured = None
     energy_kwh: _Measured = None
     co2eq_g: _Measured = None
-    resumed: StrictInt | StrictBool | None = None
-    source: dict[StrictStr, StrictStr | None] | None = None
-    energy: dict[StrictStr, Any] | None = None
+    resumed: int | bool | None = None
+    source: dict[str, str | None] | None = None
+    energy: dict[str, Any] | None = None
 
 
 class ResultRecord(_Record):
@@ -102,12 +101,7 @@ class ResultRecord(_Record):
 
     stages: Annotated[list[StageRow], Field(min_length=1)]
     total: _Total
-    files: dict[StrictStr, StrictStr] = {}
-
-
-_ADAPTERS = {
-    kind: TypeAdapter(kind) for kind in (RunRecord, ResultRecord, list[StageRow], list[LayerRow], list[EpochRow])
-}
+    files: dict[str, str] = {}
 
 
 def checked(value: Any, shape: Any, file: Path) -> Any:
@@ -116,11 +110,16 @@ def checked(value: Any, shape: Any, file: Path) -> Any:
     Raises:
         UserError: it does not: names the file, the place and what is wrong there.
     """
-    try:
-        _ADAPTERS[shape].validate_python(value)
-    except _ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        rows, keys = ([], first["loc"]) if isinstance(value, dict) else (first["loc"][:1], first["loc"][1:])
-        place = [*(f"row {number + 1}" for number in rows), *([".".join(map(str, keys))] if keys else [])]
-        raise UserError(": ".join([f"{file} is damaged", *place, first["msg"]])) from error
+    shaped(value, shape, f"{file} is damaged: ")
     return value
+
+
+def checked_rows(rows: list[dict], shape: Any, file: Path) -> list[dict]:
+    """The rows, if each has the shape.
+
+    Raises:
+        UserError: one has not: names the file, the row, the place and what is wrong there.
+    """
+    for number, row in enumerate(rows, start=1):
+        shaped(row, shape, f"{file} is damaged: row {number}: ")
+    return rows

@@ -147,11 +147,19 @@ class Runner:
         return Checkpoint(self.folder.path, number, self.folder.key)
 
     def early_weights(self) -> dict[str, Tensor]:
-        """The weights that the run's first training had after `Recipe.keep_epoch` epochs."""
+        """The weights that the run's first training had after `Recipe.keep_epoch` epochs.
+
+        Raises:
+            RunError: it was stopped before.
+        """
 
         def stored() -> dict[str, Tensor]:
             dense = next(row["fit"] for row in self.folder.epochs.read() if row["stage"] == "dense")
-            return self.checkpoint(dense).load()["early"]
+            early = self.checkpoint(dense).load()["early"]
+            if early is None:
+                epoch, patience = self.trainer.recipe.keep_epoch, self.trainer.recipe.early_stop
+                raise RunError(f"rewind_epoch={epoch}: the first training ended before it (early_stop={patience})")
+            return early
 
         device = self.prepared.device.torch_device
         return {name: tensor.to(device) for name, tensor in from_main(stored).items()}

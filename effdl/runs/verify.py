@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from effdl.runs.folder import DONE, RunFolder
-from effdl.runs.records import EpochRow, LayerRow, StageRow, checked
+from effdl.runs.records import EpochRow, LayerRow, StageRow, checked_rows
 from effdl.utils.errors import UserError
 from effdl.utils.files import sha256_of
 
@@ -42,9 +42,9 @@ def read_all(folder: RunFolder) -> tuple[list[dict], list[dict], list[dict]]:
         UserError: a row is damaged, missing, changed, or of another run.
     """
     return (
-        checked(folder.stages.read(), list[StageRow], folder.stages_file),
-        checked(folder.layers.read(), list[LayerRow], folder.layers_file),
-        checked(folder.epochs.read(), list[EpochRow], folder.epochs_file),
+        checked_rows(folder.stages.read(), StageRow, folder.stages_file),
+        checked_rows(folder.layers.read(), LayerRow, folder.layers_file),
+        checked_rows(folder.epochs.read(), EpochRow, folder.epochs_file),
     )
 
 

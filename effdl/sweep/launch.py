@@ -17,7 +17,7 @@ from effdl.measure.energy import energy_meter
 from effdl.sweep.folder import JOBS_FILE, Sweep, find, identity
 from effdl.sweep.frozen import check_frozen
 from effdl.sweep.job import job
-from effdl.utils.errors import RunError
+from effdl.utils.errors import BrokeOff, RunError, UserError
 
 
 def check_sweep(first: DictConfig, args: Namespace, *folders: Path) -> None:
@@ -35,13 +35,20 @@ def check_sweep(first: DictConfig, args: Namespace, *folders: Path) -> None:
     from effdl.sweep.optuna_sweeper import check_sweeper_options
 
     register(GridSweeper)
-    check_sweeper_options(first.hydra.sweeper, parse(args.overrides))
     *own, configs = folders
     config_dir = str(own[0]) if own else None
     plain = [settings(config) for config in variants(args.overrides, config_dir, configs)]
+    check_sweeper_options(first.hydra.sweeper, parse(args.overrides), plain)
+    _check_launcher(first.hydra.launcher)
     energy_meter(plain[0])
     for config in plain:
         check_targets(config)
+
+
+def _check_launcher(launcher: DictConfig) -> None:
+    """Refuse (UserError) to launch no job at a time, which joblib finds out when the first is launched."""
+    if launcher.get("n_jobs") == 0:
+        raise UserError("hydra.launcher.n_jobs=0: allowed is a whole number but 0 (-1: as many as there are cores)")
 
 
 def sweep_folder(config: DictConfig, args: Namespace, resume: bool) -> tuple[Sweep, bool]:
@@ -83,8 +90,10 @@ def launch(sweep: Sweep, jobs_file: Path, copies: list[Path], flags: list[str], 
         return call_hydra(flags, [*args.overrides, *places], job, configs)
     except KeyboardInterrupt:
         return 130
+    except (UserError, RunError):
+        raise
     except Exception as error:  # a launcher whose worker was killed, or a cluster that refused
-        raise RunError(f"the launcher gave up: {type(error).__name__}: {error}") from error
+        raise BrokeOff(f"the launcher gave up: {type(error).__name__}: {error}") from error
 
 
 def number_of_jobs(swept: list[Override], config: DictConfig) -> int:

@@ -22,9 +22,10 @@ from effdl.config.instantiate import keywords
 from effdl.config.overrides import without
 from effdl.config.types import Count, Natural
 from effdl.config.validation import check_values
+from effdl.measure.metrics import COSTS, stage_numbers
 from effdl.sweep.front import FOUND, PICTURE
 from effdl.sweep.loader import sharing
-from effdl.utils.errors import RunError, UserError
+from effdl.utils.errors import RunError, UserError, nearest
 from effdl.utils.files import write_atomic, write_json
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
     from effdl.sweep.optuna_study import TrialPruner
+
+_FileName = Annotated[
+    str, Field(pattern=r"^[^/.][^/]{0,99}$", description="the name of a file in the folder of the sweep")
+]
+_GRID = {"max_batch_size": Count | None, "params": dict | None}  # the keys of Hydra's own sweeper
 
 
 class OptunaSweeper(Sweeper):
@@ -47,7 +53,7 @@ class OptunaSweeper(Sweeper):
         seed: Natural,
         objectives: Annotated[list[str], Field(min_length=1)],
         pruner: Literal["none", "median", "hyperband"],
-        storage: str,
+        storage: _FileName,
         trial: int | None = None,
     ):
         self.n_trials, self.n_jobs, self.objectives, self.storage = n_trials, n_jobs, list(objectives), storage
@@ -134,21 +140,45 @@ class OptunaSweeper(Sweeper):
             write_atomic(self.folder / PICTURE, front_picture(found, str(self.folder)))
 
 
-def check_sweeper_options(sweeper: DictConfig, overrides: list[Override]) -> None:
+def check_sweeper_options(sweeper: DictConfig, overrides: list[Override], configs: Sequence[dict] = ()) -> None:
     """Find a sweep's mistakes before anything is written, and tell Hydra of the Optuna sweeper if that is chosen.
 
     Args:
         sweeper: ``hydra.sweeper`` of the composed config.
+        configs: plain values of jobs' configs, with every swept value in one of them.
 
     Raises:
-        UserError: options or bounds that are none, no Optuna, or an interval for a sweeper that only counts.
+        UserError: options or bounds that are none, no Optuna, an interval for a sweeper that only counts, or an
+            objective or a pruner that needs what these configs do not measure.
     """
     if "n_trials" in sweeper:
         _check_options(sweeper)
+        for config in configs:
+            _check_measured(sweeper, config)
         _space_of(overrides)
         register(OptunaSweeper)
-    elif interval := next((override for override in overrides if override.is_interval_sweep()), None):
+        return
+    options = OmegaConf.to_container(sweeper, resolve=True)
+    check_values("hydra.sweeper.", {key: options[key] for key in _GRID if key in options}, _GRID)
+    if interval := next((override for override in overrides if override.is_interval_sweep()), None):
         raise UserError(f"{interval.input_line}: to draw from an interval add hydra/sweeper=optuna")
+
+
+def _check_measured(sweeper: DictConfig, config: dict) -> None:
+    """Check that a run of a config measures what the sweeper asks for.
+
+    Raises:
+        UserError: names the key, its value and what is allowed.
+    """
+    known = [*stage_numbers(config["topk"]), *config["metric"], *(f"total_{key}" for key in COSTS)]
+    for name in sweeper.objectives:
+        if name not in known:
+            raise UserError(
+                f"hydra.sweeper.objectives: {name} is not measured as a number{nearest(name, known)} "
+                f"(allowed: {', '.join(known)})"
+            )
+    if sweeper.pruner != "none" and not (config["dataset"].get("val") or config["dataset"].get("folds")):
+        raise UserError(f"hydra.sweeper.pruner={sweeper.pruner} needs a validation split: set dataset.val above 0")
 
 
 def _check_options(node: DictConfig) -> None:

@@ -19,6 +19,10 @@ class TrialPruned(RunError):
     """A callback stopped a run that falls behind the other trials of its sweep: status ``stopped``."""
 
 
+class BrokeOff(RunError):
+    """A run was ended by an error that is none of these: its cause."""
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """The suggestion ``; did you mean 'resnet'?`` if one of the words is similar, else an empty string."""
     close = difflib.get_close_matches(word, list(words), n=1)
@@ -26,5 +30,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type if it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The first line of an error's message, or its type if it has none; OmegaConf's errors begin with their key."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    key = getattr(error, "full_key", None)
+    return f"{key}: {line}" if key and key not in line else line

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+from itertools import takewhile
 from pathlib import Path
 
 from effdl.utils.errors import RunError, UserError
@@ -61,3 +62,22 @@ def sweep_temporary(folder: Path) -> None:
     """Delete the temporary files that interrupted calls of `write_atomic` left in a folder."""
     for path in folder.glob(f".*{_TEMPORARY}"):
         path.unlink(missing_ok=True)
+
+
+def check_folder(path: Path, what: str) -> None:
+    """Make sure that a folder is there or can be made, and that files can be written to it; leaves nothing behind.
+
+    Args:
+        what: the key and its value, for the message.
+
+    Raises:
+        UserError: it is not, or they cannot.
+    """
+    path = path.absolute()
+    missing = list(takewhile(lambda folder: not os.path.lexists(folder), [path, *path.parents]))
+    there = missing[-1].parent if missing else path
+    try:
+        with tempfile.TemporaryDirectory(prefix=".", suffix=_TEMPORARY, dir=there) as trial:
+            Path(trial, *(folder.name for folder in reversed(missing))).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{what}: {error.strerror} (allowed: a folder that can be written to)") from error

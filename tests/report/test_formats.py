@@ -1,5 +1,6 @@
 """Files of a comparison, read back by the programs they are for."""
 
+import csv
 import io
 import json
 
@@ -63,3 +64,24 @@ def test_latex():
         r"\hline",
         r"\end{tabular}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+2", "'=1+2"),
+        ("+cmd", "'+cmd"),
+        ("-cmd|' /C calc'!A0", "'-cmd|' /C calc'!A0"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'=1"),
+        ("\r=1", "'=1"),
+        ("-1.5", "-1.5"),
+        ("+2", "+2"),
+        ("a=1", "a=1"),
+        ("\x1b[31m", r"\x1b[31m"),
+    ],
+)
+def test_a_spreadsheet_takes_no_cell_for_a_formula(text, cell):
+    heading, row = csv.reader(io.StringIO(to_csv([{"name": text, f"{text} ": -1.5}])))
+    assert (row[0], row[1]) == (cell, "-1.5")
+    assert heading[1].strip() == cell

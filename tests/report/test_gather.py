@@ -67,14 +67,22 @@ def test_a_folder_that_is_not_there(tmp_path):
         ("run.json", '{"status": "do', "run.json is damaged"),
         ("run.json", "[1]", "run.json is damaged: it is not an object"),
         ("run.json", "[" * 100_000, "run.json is damaged"),
-        ("run.json", '{"other": "program"}', "run.json is damaged: status: "),
+        ("run.json", '{"other": "program"}', "run.json is damaged: status: Field required"),
         ("run.json", '{"status": "done", "config": {"compression": [1]}}', "must be objects"),
         ("run.json", b"\xff\xfe\x00", "run.json is damaged"),
         ("result.json", '{"stages": [', "result.json is damaged"),
-        ("result.json", '{"stages": [], "total": {}}', "result.json is damaged: stages: "),
-        ("result.json", '{"stages": [{"stage": "dense"}], "total": {}}', "result.json is damaged: stages.0.method: "),
-        ("result.json", '{"stages": [{"stage": "d", "method": "m", "top1": "x"}], "total": {}}', ": stages.0.top1."),
-        ("result.json", '{"stages": [{"stage": [], "method": "m"}], "total": {}}', ": stages.0.stage: "),
+        ("result.json", '{"stages": [], "total": {}}', "result.json is damaged: stages=[]: "),
+        ("result.json", '{"stages": [{"stage": "dense"}], "total": {}}', "result.json is damaged: stages[0].method: "),
+        (
+            "result.json",
+            '{"stages": [{"stage": "d", "method": "m", "top1": "x"}], "total": {}}',
+            "result.json is damaged: stages[0].top1",
+        ),
+        (
+            "result.json",
+            '{"stages": [{"stage": [], "method": "m"}], "total": {}}',
+            "result.json is damaged: stages[0].stage=[]: ",
+        ),
         (
             "result.json",
             '{"stages": [{"stage": "d", "method": "m"}], "total": {"energy_kwh": "much"}}',
@@ -84,8 +92,8 @@ def test_a_folder_that_is_not_there(tmp_path):
         ("result.json", None, "result.json is missing"),
         ("layers.jsonl", "not json\n", "layers.jsonl is damaged: row 1: "),
         ("layers.jsonl", "[1]\n", "layers.jsonl is damaged: row 1 is not an object"),
-        ("layers.jsonl", '{"stage": "dense", "name": "0", "shape": 3}\n', "layers.jsonl is damaged: row 1: shape: "),
-        ("epochs.jsonl", '{"stage": [1]}\n', "epochs.jsonl is damaged: row 1: stage: "),
+        ("layers.jsonl", '{"stage": "dense", "name": "0", "shape": 3}\n', "layers.jsonl is damaged: row 1: shape=3: "),
+        ("epochs.jsonl", '{"stage": [1]}\n', "epochs.jsonl is damaged: row 1: stage=[1]: "),
     ],
 )
 def test_damaged_folders_are_named_and_skipped(tmp_path, file, content, reason):

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from effdl.utils.errors import RunError
-from effdl.utils.files import sha256_of, sweep_temporary, write_atomic, write_json
+from effdl.utils.errors import RunError, UserError
+from effdl.utils.files import check_folder, sha256_of, sweep_temporary, write_atomic, write_json
 
 # --- writing
 
@@ -84,3 +84,32 @@ def test_what_a_kill_left_is_swept_away(tmp_path):
 def test_the_digest_of_a_file(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     assert sha256_of(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+# --- folders
+
+
+@pytest.mark.parametrize("name", ["there", "new", "new/deep/down"])
+def test_a_folder_that_can_be_made_is_not_made_yet(tmp_path, name):
+    (tmp_path / "there").mkdir()
+    check_folder(tmp_path / name, "key=value")
+    assert os.listdir(tmp_path) == ["there"]
+    assert os.listdir(tmp_path / "there") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("file", "Not a directory"),
+        ("file/x", "Not a directory"),
+        ("x" * 300, "File name too long"),
+        ("new/" + "x" * 300, "File name too long"),
+        ("dangling/x", "No such file or directory"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, name, reason):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(UserError, match=rf"^key=value: ({reason}) \(allowed: a folder that can be written to\)$"):
+        check_folder(tmp_path / name, "key=value")
+    assert sorted(os.listdir(tmp_path)) == ["dangling", "file"]

@@ -16,7 +16,32 @@ from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
 
 
-@compression_method("distillation_loss")
+def _pairs_of(
+    student: nn.Module,
+    teacher: nn.Module,
+    input_shape: tuple[int, int, int],
+    student_layers: list[str] | None,
+    teacher_layers: list[str] | None,
+) -> list[tuple[str, str]]:
+    """The names of the layers of student and teacher that are compared; also the check before any training.
+
+    Raises:
+        UserError: see `attention`.
+    """
+    maps, teacher_maps = output_maps(student, input_shape), output_maps(teacher, input_shape)
+    wanted = stage_ends(maps) if student_layers is None else student_layers
+    pairs = pair_layers(maps, teacher_maps, wanted, teacher_layers, "compression.attention")
+    for left, right in pairs:
+        if 1 in (prod(maps[left][1:]), prod(teacher_maps[right][1:])):
+            raise UserError(
+                f"compression.attention: {left} of the student and {right} of the teacher give"
+                f" {tuple(maps[left])} and {tuple(teacher_maps[right])}: attention needs maps of more than one pixel"
+                " (compression=[hints] and [relational] do without)"
+            )
+    return pairs
+
+
+@compression_method("distillation_loss", _pairs_of)
 def attention(
     student: nn.Module,
     trainer: Trainer,
@@ -38,17 +63,7 @@ def attention(
         UserError: a pattern matches no layer, the lists have different lengths, or a layer has maps of one pixel.
     """
     teacher = trainer.teacher(level)
-    maps = output_maps(student, trainer.input_shape, trainer.device.torch_device)
-    teacher_maps = output_maps(teacher, trainer.input_shape, trainer.device.torch_device)
-    wanted = stage_ends(maps) if student_layers is None else student_layers
-    pairs = pair_layers(maps, teacher_maps, wanted, teacher_layers, "compression.attention")
-    for left, right in pairs:
-        if 1 in (prod(maps[left][1:]), prod(teacher_maps[right][1:])):
-            raise UserError(
-                f"compression.attention: {left} of the student and {right} of the teacher give"
-                f" {tuple(maps[left])} and {tuple(teacher_maps[right])}: attention needs maps of more than one pixel"
-                " (compression=[hints] and [relational] do without)"
-            )
+    pairs = _pairs_of(student, teacher, trainer.input_shape, student_layers, teacher_layers)
     return _AttentionTransfer(
         Features(student, [left for left, _ in pairs]), Teacher(teacher, [right for _, right in pairs]), beta
     )

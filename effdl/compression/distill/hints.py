@@ -13,7 +13,26 @@ from effdl.config.types import NonNegative
 from effdl.training.trainer import Trainer
 
 
-@compression_method("distillation_loss")
+def _pairs_of(
+    student: nn.Module,
+    teacher: nn.Module,
+    input_shape: tuple[int, int, int],
+    student_layers: list[str] | None,
+    teacher_layers: list[str] | None,
+) -> list[tuple[tuple[str, int], tuple[str, int]]]:
+    """Names and numbers of channels of the layers of student and teacher that are compared.
+
+    Raises:
+        UserError: see `hints`.
+    """
+    maps, teacher_maps = output_maps(student, input_shape), output_maps(teacher, input_shape)
+    ends = stage_ends(maps)
+    wanted = ends[len(ends) // 2 :][:1] if student_layers is None else student_layers
+    pairs = pair_layers(maps, teacher_maps, wanted, teacher_layers, "compression.hints")
+    return [((left, maps[left][0]), (right, teacher_maps[right][0])) for left, right in pairs]
+
+
+@compression_method("distillation_loss", _pairs_of)
 def hints(
     student: nn.Module,
     trainer: Trainer,
@@ -35,15 +54,11 @@ def hints(
         UserError: a pattern matches no layer, or the lists have different lengths.
     """
     teacher = trainer.teacher(level)
-    maps = output_maps(student, trainer.input_shape, trainer.device.torch_device)
-    teacher_maps = output_maps(teacher, trainer.input_shape, trainer.device.torch_device)
-    ends = stage_ends(maps)
-    wanted = [ends[len(ends) // 2]] if student_layers is None else student_layers
-    pairs = pair_layers(maps, teacher_maps, wanted, teacher_layers, "compression.hints")
-    adapters = [nn.Conv2d(maps[left][0], teacher_maps[right][0], 1) for left, right in pairs]
+    pairs = _pairs_of(student, teacher, trainer.input_shape, student_layers, teacher_layers)
+    adapters = [nn.Conv2d(own, wanted, 1) for (_, own), (_, wanted) in pairs]
     return _Hints(
-        Features(student, [left for left, _ in pairs]),
-        Teacher(teacher, [right for _, right in pairs]),
+        Features(student, [name for (name, _), _ in pairs]),
+        Teacher(teacher, [name for _, (name, _) in pairs]),
         nn.ModuleList(adapters).to(trainer.device.torch_device),
         weight,
     )

@@ -2,7 +2,7 @@
 
 import copy
 from fnmatch import fnmatchcase
-from itertools import groupby
+from itertools import groupby, takewhile
 from math import log, prod
 
 import torch
@@ -29,9 +29,14 @@ def pair_layers(
         key: path of the method in the config, for messages.
 
     Raises:
-        UserError: a pattern matches no layer, or the lists have different lengths.
+        UserError: there is no layer, a pattern matches none, or the lists have different lengths.
     """
+    for whose, maps in (("student", student), ("teacher", teacher)):
+        if not maps:
+            raise UserError(f"{key}: the {whose} has no layer before its last one")
     left = _matching(student_layers, student, f"{key}.student_layers", "student")
+    if not left:
+        raise UserError(f"{key}.student_layers=[]: allowed is at least one layer, or null")
     if teacher_layers is None:
         return [(name, _nearest(name, student, teacher)) for name in left]
     right = _matching(teacher_layers, teacher, f"{key}.teacher_layers", "teacher")
@@ -74,7 +79,7 @@ def _position(name: str, maps: _Maps) -> float:
 
 
 @torch.no_grad()
-def output_maps(model: nn.Module, input_shape: tuple[int, int, int], device: torch.device) -> _Maps:
+def output_maps(model: nn.Module, input_shape: tuple[int, int, int]) -> _Maps:
     """Shapes (C, H, W) of the outputs of a model's layers for one image, up to its last layer, in order of execution.
 
     A layer with children comes after them. Layers before the first one with parameters are left out.
@@ -90,6 +95,6 @@ def output_maps(model: nn.Module, input_shape: tuple[int, int, int], device: tor
             maps[names[module]] = as_map(output).shape[1:]
 
     with forward_hooks(names, note):
-        model(torch.zeros(2, *input_shape, device=device))
-    layers, (last, _) = list(maps), last_layer(model)
-    return {name: maps[name] for name in layers[: layers.index(last)]}
+        model(torch.zeros(2, *input_shape, device=next(model.parameters()).device))
+    last, _ = last_layer(model)
+    return dict(takewhile(lambda named: named[0] != last, maps.items()))

@@ -143,7 +143,8 @@ def _fractions(values: Tensor) -> Tensor:
 
 def _exact(layer: nn.Module) -> Tensor:
     """The weight as float64 on the CPU, so that the factors do not depend on the device of the model."""
-    return layer.weight.detach().to("cpu", torch.float64)
+    weight = layer.weight.detach()
+    return weight.double() if weight.is_meta else weight.to("cpu", torch.float64)
 
 
 def _linear(layer: nn.Linear, weight: Tensor, bias: Tensor | None = None) -> nn.Linear:

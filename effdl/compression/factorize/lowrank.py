@@ -5,21 +5,49 @@ from typing import Literal
 from torch import nn
 
 from effdl.compression.factorize.factors import Factors, svd, tucker
-from effdl.compression.factorize.replace import Rule, factorized
+from effdl.compression.factorize.replace import FactorsOf, Rule, check_factorizable, factorized
 from effdl.compression.method import compression_method
 from effdl.config.types import Count, Fraction, Natural, Positive
-from effdl.nn.layers import check_exclude
 from effdl.nn.weight_uses import Positions
 from effdl.training.trainer import Trainer
 
+_Method = Literal["svd", "tucker"]
 
-@compression_method("structure", check_exclude)
+
+def _factors_of(method: _Method) -> FactorsOf:
+    """How a layer is factorized."""
+
+    def factors_of(layer: nn.Module, positions: Positions) -> Factors:
+        window = isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1)
+        return tucker(layer, positions) if window and method == "tucker" else svd(layer, positions)
+
+    return factors_of
+
+
+def _check(
+    model: nn.Module,
+    level: float,
+    method: _Method,
+    by: Rule,
+    rank: int | None,
+    exclude: list[str],
+    input_shape: tuple[int, int, int],
+) -> None:
+    """Check that so much can be removed.
+
+    Raises:
+        UserError: see `replace.check_factorizable`.
+    """
+    check_factorizable(model, input_shape, _factors_of(method), level=level, by=by, rank=rank, exclude=exclude)
+
+
+@compression_method("structure", _check)
 def lowrank(
     model: nn.Module,
     trainer: Trainer,
     *,
     level: Fraction | None,
-    method: Literal["svd", "tucker"],
+    method: _Method,
     by: Rule,
     rank: Count | None,
     exclude: list[str],
@@ -43,10 +71,5 @@ def lowrank(
     Raises:
         UserError: a pattern matches no layer, or so many MACs or parameters cannot be removed.
     """
-
-    def factors_of(layer: nn.Module, positions: Positions) -> Factors:
-        window = isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1)
-        return tucker(layer, positions) if window and method == "tucker" else svd(layer, positions)
-
-    model = factorized(model, trainer.input_shape, factors_of, level=level, by=by, rank=rank, exclude=exclude)
+    model = factorized(model, trainer.input_shape, _factors_of(method), level=level, by=by, rank=rank, exclude=exclude)
     return trainer.fit(model, epochs=epochs, lr_scale=lr_scale)

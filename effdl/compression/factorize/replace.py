@@ -1,5 +1,6 @@
 """Replacement of layers by their factors, at ranks that one rule chooses for all of them."""
 
+import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from effdl.utils.errors import UserError
 log = logging.getLogger(__name__)
 
 Rule = Literal["ratio", "energy", "macs", "params"]
+FactorsOf = Callable[[nn.Module, Positions], Factors | None]  # None: the layer is not factorized
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class _Candidate:
 def factorized(
     model: nn.Module,
     input_shape: tuple[int, int, int],
-    factors_of: Callable[[nn.Module, Positions], Factors | None],
+    factors_of: FactorsOf,
     *,
     level: float,
     by: Rule,
@@ -76,12 +78,7 @@ def factorized(
     Raises:
         UserError: a pattern matches no layer, or `level` cannot be reached.
     """
-    macs, positions = trace(model, input_shape)
-    totals = {"macs": macs, "params": sum(parameter.numel() for parameter in model.parameters())}
-    plain = [(name, module) for name, module in model.named_modules() if module in positions]
-    out = excluded([name for name, _ in plain], exclude)
-    possible = [(name, module, factors_of(module, positions[module])) for name, module in plain if name not in out]
-    candidates = [_Candidate(name, layer, positions[layer], factors) for name, layer, factors in possible if factors]
+    totals, layers, candidates = _candidates(model, input_shape, factors_of, exclude)
     if rank is not None:
         ranks = [fixed(candidate.factors.spectra, rank) for candidate in candidates]
     elif by in totals:
@@ -91,8 +88,86 @@ def factorized(
         ranks = [rule(candidate.factors.spectra, level) for candidate in candidates]
     pairs = zip(candidates, ranks, strict=True)
     chosen = [(candidate, ranks) for candidate, ranks in pairs if ranks and candidate.saves(ranks)]
-    _report(chosen, len(plain), totals)
+    _report(chosen, layers, totals)
     return _with_modules(model, {candidate.layer: candidate.factors.build(*ranks) for candidate, ranks in chosen})
+
+
+def check_factorizable(
+    model: nn.Module,
+    input_shape: tuple[int, int, int],
+    factors_of: FactorsOf,
+    *,
+    level: float,
+    by: Rule,
+    rank: int | None,
+    exclude: list[str],
+) -> None:
+    """Check, before any training, that layers of an untrained model can be replaced and the level be reached.
+
+    What can be saved follows from the shapes, so that nothing is decomposed: tensors on the device ``meta`` have no
+    values. The arguments are those of `factorized`.
+
+    Raises:
+        UserError: a pattern matches no layer, none can be replaced, or `level` cannot be reached.
+    """
+
+    def shapes_of(layer: nn.Module, positions: Positions) -> Factors | None:
+        return factors_of(copy.deepcopy(layer).to("meta"), positions)
+
+    totals, _, candidates = _candidates(copy.deepcopy(model).eval(), input_shape, shapes_of, exclude)
+    if not candidates:
+        raise UserError(f"factorize={level}: the model has no layer that this method factorizes (exclude={exclude})")
+    if rank is None and by in totals:
+        _check_budget([_options(candidate, by)[1] for candidate in candidates], candidates, level, by, totals[by])
+
+
+def _candidates(
+    model: nn.Module, input_shape: tuple[int, int, int], factors_of: FactorsOf, exclude: list[str]
+) -> tuple[dict[str, int], int, list[_Candidate]]:
+    """What the whole model costs, how many plain layers it has, and those of them that may be replaced.
+
+    Raises:
+        UserError: a pattern matches no layer.
+    """
+    macs, positions = trace(model, input_shape)
+    totals = {"macs": macs, "params": sum(parameter.numel() for parameter in model.parameters())}
+    plain = [(name, module) for name, module in model.named_modules() if module in positions]
+    out = excluded([name for name, _ in plain], exclude)
+    possible = [(name, module, factors_of(module, positions[module])) for name, module in plain if name not in out]
+    found = [_Candidate(name, layer, positions[layer], factors) for name, layer, factors in possible if factors]
+    return totals, len(plain), found
+
+
+def _options(candidate: _Candidate, by: Literal["macs", "params"]) -> tuple[Tensor, Tensor, Tensor]:
+    """The ranks with which a layer's factors save something, what each costs, and at last the layer itself.
+
+    Returns:
+        Ranks (n, modes), costs (n + 1,), and which of all ranks these are (bool).
+    """
+    spectra = candidate.factors.spectra
+    ranks = torch.cartesian_prod(*(torch.arange(1, len(spectrum) + 1) for spectrum in spectra)).view(-1, len(spectra))
+    use = candidate.saves(ranks.unbind(1))
+    cost = candidate.costs(ranks.unbind(1))[by]
+    return ranks[use], torch.cat([cost[use], torch.tensor([getattr(candidate, by)])]), use
+
+
+def _check_budget(
+    costs: list[Tensor], candidates: list[_Candidate], level: float, by: Literal["macs", "params"], total: int
+) -> int:
+    """What the candidates may cost so that at least the fraction `level` of `total` is removed.
+
+    Raises:
+        UserError: so much cannot be removed.
+    """
+    others = total - sum(getattr(candidate, by) for candidate in candidates)
+    least = others + sum(int(cost.min()) for cost in costs)
+    budget = int((1 - level) * total)
+    if budget < least:
+        raise UserError(
+            f"factorize={level} by {by}: with the smallest factors {1 - least / total:.3f} of the {by} go"
+            " (allowed: less than that)"
+        )
+    return budget - others
 
 
 def _within_budget(
@@ -103,26 +178,15 @@ def _within_budget(
     Raises:
         UserError: so much cannot be removed.
     """
-    options, costs, losses = [], [], []
-    for candidate in candidates:
-        spectra = candidate.factors.spectra
-        ranks = torch.cartesian_prod(*(torch.arange(1, len(spectrum) + 1) for spectrum in spectra))
-        ranks = ranks.view(-1, len(spectra))
-        use = candidate.saves(ranks.unbind(1))
-        dense, cost = getattr(candidate, by), candidate.costs(ranks.unbind(1))[by]
-        options.append(ranks[use])
-        costs.append(torch.cat([cost[use], torch.tensor([dense])]))
-        losses.append(torch.cat([lost(spectra).flatten()[use], torch.zeros(1)]))
-    others = total - sum(getattr(candidate, by) for candidate in candidates)
-    least = others + sum(int(cost.min()) for cost in costs)
-    budget = int((1 - level) * total)
-    if budget < least:
-        raise UserError(
-            f"factorize={level} by {by}: with the smallest factors {1 - least / total:.3f} of the {by} go"
-            " (allowed: less than that)"
-        )
-    chosen = allocate(costs, losses, budget - others)
-    pairs = zip(options, chosen, strict=True)
+    options = [_options(candidate, by) for candidate in candidates]
+    costs = [cost for _, cost, _ in options]
+    budget = _check_budget(costs, candidates, level, by, total)
+    losses = [
+        torch.cat([lost(candidate.factors.spectra).flatten()[use], torch.zeros(1)])
+        for candidate, (_, _, use) in zip(candidates, options, strict=True)
+    ]
+    chosen = allocate(costs, losses, budget)
+    pairs = zip((ranks for ranks, _, _ in options), chosen, strict=True)
     return [tuple(ranks[option].tolist()) if option < len(ranks) else None for ranks, option in pairs]
 
 

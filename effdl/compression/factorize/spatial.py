@@ -3,15 +3,31 @@
 from torch import nn
 
 from effdl.compression.factorize import factors
-from effdl.compression.factorize.replace import Rule, factorized
+from effdl.compression.factorize.replace import Rule, check_factorizable, factorized
 from effdl.compression.method import compression_method
 from effdl.config.types import Count, Fraction, Natural, Positive
-from effdl.nn.layers import check_exclude
 from effdl.nn.weight_uses import Positions
 from effdl.training.trainer import Trainer
 
 
-@compression_method("structure", check_exclude)
+def _factors_of(layer: nn.Module, positions: Positions) -> factors.Factors | None:
+    """The factors of a convolution with a window."""
+    window = isinstance(layer, nn.Conv2d) and min(layer.kernel_size) > 1
+    return factors.spatial(layer, positions) if window else None
+
+
+def _check(
+    model: nn.Module, level: float, by: Rule, rank: int | None, exclude: list[str], input_shape: tuple[int, int, int]
+) -> None:
+    """Check that there are such convolutions and that so much can be removed.
+
+    Raises:
+        UserError: see `replace.check_factorizable`.
+    """
+    check_factorizable(model, input_shape, _factors_of, level=level, by=by, rank=rank, exclude=exclude)
+
+
+@compression_method("structure", _check)
 def spatial(
     model: nn.Module,
     trainer: Trainer,
@@ -29,10 +45,5 @@ def spatial(
     layers and convolutions whose kernel has one row or one column are not changed. The arguments and errors are those
     of `lowrank.lowrank`.
     """
-
-    def factors_of(layer: nn.Module, positions: Positions) -> factors.Factors | None:
-        window = isinstance(layer, nn.Conv2d) and min(layer.kernel_size) > 1
-        return factors.spatial(layer, positions) if window else None
-
-    model = factorized(model, trainer.input_shape, factors_of, level=level, by=by, rank=rank, exclude=exclude)
+    model = factorized(model, trainer.input_shape, _factors_of, level=level, by=by, rank=rank, exclude=exclude)
     return trainer.fit(model, epochs=epochs, lr_scale=lr_scale)

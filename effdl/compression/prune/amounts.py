@@ -1,12 +1,11 @@
 """Amounts: which layers are pruned, and how much of each relative to the others."""
 
-import json
 from pathlib import Path
 
-from effdl.config.annotations import conforms
 from effdl.config.types import Fraction
 from effdl.nn.layers import excluded
 from effdl.utils.errors import UserError
+from effdl.utils.shapes import read_shaped
 
 EQUAL = 0.5  # the amount of all layers if none is given; only the relation of amounts matters
 
@@ -31,11 +30,9 @@ def layer_amounts(names: list[str], exclude: list[str], path: str | None) -> lis
 def _read_amounts(path: str, names: list[str]) -> dict[str, float]:
     """Read the amounts in a file and check them; UserError if they are wrong."""
     try:
-        amounts = json.loads(Path(path).expanduser().read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"amounts={path}: {error}") from error
-    if not isinstance(amounts, dict) or not all(conforms(value, Fraction) for value in amounts.values()):
-        raise UserError(f"amounts={path}: allowed is {{layer name: fraction >= 0 and < 1}} in JSON")
+        amounts = read_shaped(Path(path).expanduser(), dict[str, Fraction])
+    except UserError as error:
+        raise UserError(f"amounts={error} (allowed: {{layer name: fraction >= 0 and < 1}} in JSON)") from error
     if unknown := sorted(set(amounts) - set(names)):
         raise UserError(f"amounts={path}: {unknown[0]} is no layer (layers: {', '.join(names)})")
     return amounts

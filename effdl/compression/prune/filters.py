@@ -12,14 +12,35 @@ from torch import nn
 from effdl.compression.method import compression_method
 from effdl.compression.prune.costs import Target
 from effdl.compression.prune.dependency import library
-from effdl.compression.prune.structured_pruner import Scope, Score, StructuredPruner, check_removal
+from effdl.compression.prune.structured_pruner import Scope, Score, StructuredPruner, check_removal, part_left
 from effdl.config.types import Count, Fraction, Natural, Positive, SpeedUp
 from effdl.training.trainer import Trainer
 
 _Criterion = Literal["l1", "l2", "bn", "taylor"]
 
 
-@compression_method("structure", check_removal)
+def _check(
+    model: nn.Module,
+    level: float,
+    target: Target,
+    criterion: _Criterion,
+    scope: Scope,
+    round_to: int,
+    exclude: list[str],
+    amounts: str | None,
+    input_shape: tuple[int, int, int],
+) -> None:
+    """Check that so much can be removed; the gradients of ``taylor`` decide nothing about that.
+
+    Raises:
+        UserError: see `filters`.
+    """
+    check_removal(model, exclude, amounts)
+    pruner = StructuredPruner(input_shape, target if level < 1 else "macs", scope, round_to, exclude, amounts)
+    pruner.try_out(model, level, _importance("l2" if criterion == "taylor" else criterion))
+
+
+@compression_method("structure", _check)
 def filters(
     model: nn.Module,
     trainer: Trainer,
@@ -56,7 +77,7 @@ def filters(
         UserError: torch-pruning is not installed, a pattern matches no layer, or the level cannot be reached.
     """
     pruner = StructuredPruner(trainer.input_shape, target if level < 1 else "macs", scope, round_to, exclude, amounts)
-    before, share = pruner.cost(model), 1 - level if level < 1 else 1 / level
+    before, share = pruner.cost(model), part_left(level)
     for done in range(1, rounds + 1):
         model = pruner.down_to(model, before * share ** (done / rounds), _score(criterion, model, trainer, images))
         model = trainer.fit(model, epochs=epochs, lr_scale=lr_scale)
@@ -65,11 +86,17 @@ def filters(
 
 def _score(criterion: _Criterion, model: nn.Module, trainer: Trainer, images: int) -> Score:
     """The importance of torch-pruning for a criterion; ``taylor`` also computes the gradients of the model."""
-    importance = library().importance
     if criterion == "taylor":
         model.zero_grad()
         for batch, labels in trainer.calibration_batches(images):
             F.cross_entropy(model(batch), labels, reduction="sum").backward()
+    return _importance(criterion)
+
+
+def _importance(criterion: _Criterion) -> Score:
+    """The importance of torch-pruning for a criterion."""
+    importance = library().importance
+    if criterion == "taylor":
         return importance.GroupTaylorImportance()
     if criterion == "bn":
         return importance.BNScaleImportance()

@@ -74,23 +74,26 @@ class Masker:
         pairs = zip(scores, self.amounts, strict=True)
         return topk_mask([s if amount else s.where(s == -torch.inf, torch.inf) for s, amount in pairs], count)
 
-    def check_level(self, model: nn.Module, level: float) -> None:
-        """Check that a level can be reached by the layers that are pruned.
 
-        Raises:
-            UserError: it cannot; the message has the largest level.
-        """
-        tensors = [getattr(module, name) for _, module, name in weights(model)]
-        total = sum(tensor.numel() for tensor in tensors)
-        reachable = sum(
-            tensor.numel() if amount else int((tensor == 0).sum())
-            for tensor, amount in zip(tensors, self.amounts, strict=True)
+def check_level(model: nn.Module, level: float, amounts: list[float]) -> None:
+    """Check that a level can be reached by the layers that are pruned.
+
+    Args:
+        amounts: see `Masker`.
+
+    Raises:
+        UserError: it cannot; the message has the largest level.
+    """
+    tensors = [getattr(module, name) for _, module, name in weights(model)]
+    total = sum(tensor.numel() for tensor in tensors)
+    reachable = sum(
+        tensor.numel() if amount else int((tensor == 0).sum()) for tensor, amount in zip(tensors, amounts, strict=True)
+    )
+    if round(level * total) > reachable:
+        raise UserError(
+            f"prune={level}: the layers to prune hold {reachable / total:.4f} of the weights; "
+            "exclude less, or prune less than that"
         )
-        if round(level * total) > reachable:
-            raise UserError(
-                f"prune={level}: the layers to prune hold {reachable / total:.4f} of the weights; "
-                "exclude less, or prune less than that"
-            )
 
 
 def sparsity(model: nn.Module) -> float:

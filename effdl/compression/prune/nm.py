@@ -23,12 +23,14 @@ def _check_pattern(model: nn.Module, level: str, exclude: list[str], skip_first:
     """Check that a pattern can be applied to a model; return the names of the layers that are not pruned.
 
     Raises:
-        UserError: there is no such pattern, or M does not divide the number of inputs of a layer.
+        UserError: there is no such pattern, no layer is left, or M does not divide the number of inputs of a layer.
     """
     _, size = parse(level)
     layers = list(weights(model))
     names = [name for name, _, _ in layers]
     alone = excluded(names, exclude) | set(names[:1] if skip_first else [])
+    if alone >= set(names):
+        raise UserError(f"exclude={exclude}, skip_first={str(skip_first).lower()}: no layer is left to prune")
     _check_inputs(layers, alone, level, size)
     return alone
 

@@ -9,13 +9,33 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from effdl.compression.method import compression_method
 from effdl.compression.prune.costs import Target
 from effdl.compression.prune.dependency import library
-from effdl.compression.prune.structured_pruner import StructuredPruner, check_removal
+from effdl.compression.prune.structured_pruner import Score, StructuredPruner, check_removal, part_left
 from effdl.config.types import Count, Fraction, Natural, Positive, SpeedUp
 from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
 
 
-@compression_method("structure", check_removal)
+def _check(
+    model: nn.Module,
+    level: float,
+    target: Target,
+    round_to: int,
+    exclude: list[str],
+    input_shape: tuple[int, int, int],
+) -> None:
+    """Check that the model has batch norms and that so much can be removed.
+
+    Raises:
+        UserError: see `slimming`.
+    """
+    check_removal(model, exclude)
+    if not _scales(model):
+        raise UserError("slimming needs a model with batch norm; this one has none (compression=[filters] needs none)")
+    pruner = StructuredPruner(input_shape, target if level < 1 else "macs", "global", round_to, exclude)
+    pruner.try_out(model, level, _importance())
+
+
+@compression_method("structure", _check)
 def slimming(
     model: nn.Module,
     trainer: Trainer,
@@ -50,15 +70,20 @@ def slimming(
     if not _scales(model):
         raise UserError("slimming needs a model with batch norm; this one has none (compression=[filters] needs none)")
     pruner = StructuredPruner(trainer.input_shape, target if level < 1 else "macs", "global", round_to, exclude)
-    budget = pruner.cost(model) * (1 - level if level < 1 else 1 / level)
+    budget = pruner.cost(model) * part_left(level)
     model = trainer.fit(
         model,
         epochs=sparse_epochs,
         lr_scale=sparse_lr_scale,
         penalty=lambda model: strength * sum(scale.abs().sum() for scale in _scales(model)),
     )
-    model = pruner.down_to(model, budget, library().importance.BNScaleImportance(normalizer=None))
+    model = pruner.down_to(model, budget, _importance())
     return trainer.fit(model, epochs=epochs, lr_scale=lr_scale)
+
+
+def _importance() -> Score:
+    """The importance of torch-pruning: the scales themselves."""
+    return library().importance.BNScaleImportance(normalizer=None)
 
 
 def _scales(model: nn.Module) -> list[Tensor]:

@@ -1,5 +1,6 @@
 """StructuredPruner: removes the filters of lowest score until the cost of a model is within a budget."""
 
+import copy
 import logging
 import math
 from bisect import bisect_left
@@ -92,6 +93,22 @@ class StructuredPruner:
         log.info("filters: %s from %d to %d", self.target, cost.total, left(chosen))
         return model
 
+    def try_out(self, model: nn.Module, level: float, score: Score) -> None:
+        """Remove filters of a copy of an untrained model, to find out before any training whether that works.
+
+        Args:
+            level: of the method's config, see `part_left`.
+            score: one that needs no gradients, in the place of the method's.
+
+        Raises:
+            UserError: whatever `cost` and `down_to` find wrong.
+        """
+        model = copy.deepcopy(model)
+        try:
+            self.down_to(model, self.cost(model) * part_left(level), score)
+        except (UserError, RunError) as error:
+            raise UserError(f"prune={level}: {error}") from error
+
     def _dependencies(self, model: nn.Module) -> tuple[Dependencies, Tensor]:
         generator = torch.Generator().manual_seed(0)
         images = torch.randn((4, *self.input_shape), generator=generator).to(next(model.parameters()).device)
@@ -106,6 +123,11 @@ class StructuredPruner:
             amounts = f", amounts={self.amounts}" if self.amounts else ""
             raise UserError(f"exclude={self.exclude}{amounts}: no layer is left whose filters can be removed")
         return [(group, min(amount_of[dependencies.names[layer]] for layer in group.layers())) for group in groups]
+
+
+def part_left(level: float) -> float:
+    """The part of a cost that a level leaves: below 1 it is the fraction that goes, above 1 the divisor."""
+    return 1 - level if level < 1 else 1 / level
 
 
 def fewest(blocks: list[_Block], enough: Callable[[list[_Block]], bool]) -> list[_Block]:

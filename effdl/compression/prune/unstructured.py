@@ -7,24 +7,35 @@ from torch import nn
 
 from effdl.compression.method import compression_method
 from effdl.compression.prune.amounts import layer_amounts
-from effdl.compression.prune.masker import Criterion, Masker, sparsity
+from effdl.compression.prune.masker import Criterion, Masker, check_level, sparsity
 from effdl.compression.prune.retrain import How, Retraining
 from effdl.compression.prune.sparsity_schedules import cubic, geometric
 from effdl.config.types import Count, Fraction, Natural, Positive
 from effdl.nn.layers import weights
 from effdl.nn.mask import mask_of
 from effdl.training.trainer import Trainer
+from effdl.utils.errors import UserError
 
 _RAMP = 0.75  # the part of a gradual training in which sparsity grows; in the rest masks are constant
 
 
-def _check_amounts(model: nn.Module, exclude: list[str], amounts: str | None) -> list[float]:
-    """Check that patterns and amounts can be applied to a model; return the amount of each layer.
+def _check_amounts(
+    model: nn.Module, level: float, exclude: list[str], amounts: str | None, pruned: bool = False
+) -> list[float]:
+    """Check that a level can be reached with these patterns and amounts; return the amount of each layer.
+
+    Args:
+        pruned: whether an earlier step makes weights zero, so that the untrained model does not say what is reached.
 
     Raises:
-        UserError: a pattern matches no layer, or the file does not have amounts of layers.
+        UserError: a pattern matches no layer, the file does not have amounts of layers, or the level cannot be reached.
     """
-    return layer_amounts([name for name, _, _ in weights(model)], exclude, amounts)
+    shares = layer_amounts([name for name, _, _ in weights(model)], exclude, amounts)
+    if not any(shares):
+        raise UserError(f"exclude={exclude}, amounts={amounts}: no layer is left to prune")
+    if not pruned:
+        check_level(model, level, shares)
+    return shares
 
 
 @compression_method("mask", _check_amounts)
@@ -66,9 +77,8 @@ def prune(
     Raises:
         UserError: a pattern matches no layer, the file does not have amounts of layers, or the level cannot be reached.
     """
-    shares = _check_amounts(model, exclude, amounts)
+    shares = _check_amounts(model, level, exclude, amounts)
     masker = Masker(trainer, criterion, passes, scope if amounts is None else "layer", shares)
-    masker.check_level(model, level)
     train = Retraining(trainer, retrain, rewind_epoch, epochs, lr_scale)
     if schedule == "gradual":
         return _gradual(model, masker, train, level, rounds)

@@ -5,6 +5,7 @@ QuantizeLinear, each weight ``code * scale``. A runtime sums their products as 3
 them as floats, which differ only by rounding.
 """
 
+import copy
 from typing import Annotated, Literal
 
 import torch
@@ -15,7 +16,7 @@ from torch.nn.utils import parametrize
 from effdl.compression.method import compression_method
 from effdl.compression.quantize.calibrate import Calibration, calibrate
 from effdl.compression.quantize.fold import fold, foldable_norms
-from effdl.compression.quantize.qdq_placement import LAYERS, QuantizedLayer, insert_quantizers
+from effdl.compression.quantize.qdq_placement import LAYERS, QuantizedLayer, insert_quantizers, quantizable
 from effdl.config.types import Count, Positive
 from effdl.nn.call_graph import CallGraph
 from effdl.nn.layers import plain_type
@@ -32,14 +33,15 @@ from effdl.utils.errors import UserError
 _Percentile = Annotated[float, Field(gt=50, le=100)]
 
 
-def check_quantizable(model: nn.Module, first_last: bool) -> None:
-    """Check that the model has layers to quantize.
+def check_quantizable(model: nn.Module, first_last: bool, input_shape: tuple[int, int, int]) -> None:
+    """Check that the model has layers to quantize: such that a forward pass calls once, as a module.
 
     Raises:
         UserError: it has none, or only the first and the last one, which `first_last` excludes.
     """
-    layers = sum(plain_type(module) in LAYERS for module in model.modules())
-    if layers <= (0 if first_last else 2):
+    graph = CallGraph(copy.deepcopy(model).eval(), torch.zeros(1, *input_shape))
+    if not quantizable(graph, first_last):
+        layers = sum(plain_type(call.module) in LAYERS for call in graph.calls)
         raise UserError(
             f"quantize=int8: nothing to quantize among {layers} convolutions and linear layers"
             + ("" if first_last else "; compression.int8.first_last=true quantizes the first and the last, too")

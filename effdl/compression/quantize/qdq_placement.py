@@ -31,7 +31,7 @@ class QuantizedLayer:
     input: ActivationQuantizer
 
 
-def _quantizable(graph: CallGraph, first_last: bool) -> list[Call]:
+def quantizable(graph: CallGraph, first_last: bool) -> list[Call]:
     """The calls of convolutions and linear layers in order of execution, with or without the first and the last one.
 
     Layers that are called more than once (or not as modules, such as attention projections) stay in floating point.
@@ -81,7 +81,7 @@ def insert_quantizers(
         The layers to quantize, in the order of the forward pass.
     """
     graph.join(norms)
-    layers = _quantizable(graph, first_last)
+    layers = quantizable(graph, first_last)
     sources, outputs = _qdq_placement(graph, layers)
     device = next(model.parameters()).device
     before = {name: _new_quantizer(device) for name, source in sources.items() if name == source}

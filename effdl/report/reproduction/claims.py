@@ -29,18 +29,34 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from effdl.config.identity import INCIDENTAL, essential
-from effdl.utils.errors import UserError, nearest
+from pydantic import Field, FiniteFloat
 
-_SOURCE = {"source": str, "values": list, "paper": bool, "seeds": list}
-_VALUE = {
-    "stage": str,
-    "metric": str,
-    "value": (int, float),
-    "tolerance": (int, float),
-    "relative_to": str,
-    "with": list,
-}
+from effdl.config.identity import INCIDENTAL, essential
+from effdl.config.types import Natural, NonNegative
+from effdl.utils.errors import UserError, nearest
+from effdl.utils.shapes import Shape, shaped
+
+
+class _Value(Shape):
+    """A value of a source."""
+
+    stage: str
+    metric: str
+    value: FiniteFloat
+    tolerance: NonNegative | None = None
+    relative_to: str | None = None
+    overrides: list[str] = Field(default_factory=list, alias="with")
+
+
+class _Source(Shape):
+    """A source and what it states."""
+
+    source: str
+    values: list[_Value]
+    paper: bool = False
+    seeds: list[Natural] = Field(default_factory=list)
+
+
 TOTAL = "total"
 HOLDS, FAILS, NO_RUN, SHOWN = "holds", "FAILS", "NO RUN", "-"
 
@@ -102,44 +118,22 @@ def claims(reported: Any, where: str) -> list[Claim]:
     Raises:
         UserError: it is not of the form above; names the key, its value and what is allowed.
     """
-    if not isinstance(reported, list):
-        raise UserError(f"{where}: reported={reported}: allowed is a list of sources with their values")
-    found = []
-    for group in reported:
-        _checked(group, _SOURCE, ("source", "values"), where)
-        for row in group["values"]:
-            _checked(row, _VALUE, ("stage", "metric", "value"), where)
-            found.append(
-                Claim(
-                    source=group["source"],
-                    paper=group.get("paper", False),
-                    seeds=tuple(group.get("seeds", [])),
-                    overrides=tuple(row.get("with", [])),
-                    stage=row["stage"],
-                    metric=row["metric"],
-                    relative_to=row.get("relative_to"),
-                    value=row["value"],
-                    tolerance=row.get("tolerance"),
-                )
-            )
-    return found
-
-
-def _checked(node: Any, types: dict[str, Any], required: tuple[str, ...], where: str) -> None:
-    """Refuse (UserError) what is not a mapping with these keys and types."""
-    if not isinstance(node, dict):
-        raise UserError(f"{where}: reported: {node!r}: allowed is a mapping with the keys {', '.join(types)}")
-    for key, value in node.items():
-        if key not in types:
-            raise UserError(f"{where}: reported: {key} is not a key{nearest(key, types)} (allowed: {', '.join(types)})")
-        if not isinstance(value, types[key]) or (isinstance(value, bool) and types[key] is not bool):
-            allowed = types[key] if isinstance(types[key], tuple) else (types[key],)
-            raise UserError(
-                f"{where}: reported: {key}={value!r}: allowed is {' or '.join(t.__name__ for t in allowed)}"
-            )
-    for key in required:
-        if key not in node:
-            raise UserError(f"{where}: reported: {key} is missing in {node}")
+    shaped(reported, list[_Source], f"{where}: reported")
+    return [
+        Claim(
+            source=group["source"],
+            paper=group.get("paper", False),
+            seeds=tuple(group.get("seeds", [])),
+            overrides=tuple(row.get("with", [])),
+            stage=row["stage"],
+            metric=row["metric"],
+            relative_to=row.get("relative_to"),
+            value=row["value"],
+            tolerance=row.get("tolerance"),
+        )
+        for group in reported
+        for row in group["values"]
+    ]
 
 
 def points(found: list[Claim]) -> list[tuple[str, ...]]:

@@ -16,11 +16,9 @@ from effdl.models.vit import vit
 from effdl.nn.mask import Mask
 from effdl.utils.errors import UserError
 
-CPU = torch.device("cpu")
-
 
 def maps_of(model, size=32):
-    return output_maps(model, (3, size, size), CPU)
+    return output_maps(model, (3, size, size))
 
 
 def test_the_stages_of_a_residual_network_end_with_its_groups_of_blocks():

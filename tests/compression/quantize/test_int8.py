@@ -208,10 +208,10 @@ def test_outputs_that_a_norm_has_switched_off(dense, name, quantized, logits, no
 
 def test_nothing_to_quantize_is_refused_before_training():
     with pytest.raises(UserError, match="nothing to quantize among 0 "):
-        check_quantizable(nn.Sequential(nn.Flatten()), first_last=True)
+        check_quantizable(nn.Sequential(nn.Flatten()), first_last=True, input_shape=(1, 8, 8))
     with pytest.raises(UserError, match=r"compression\.int8\.first_last=true"):
-        check_quantizable(mlp(1, 8, 10, hidden=[16]), first_last=False)
-    check_quantizable(mlp(1, 8, 10, hidden=[16]), first_last=True)
+        check_quantizable(mlp(1, 8, 10, hidden=[16]), first_last=False, input_shape=(1, 8, 8))
+    check_quantizable(mlp(1, 8, 10, hidden=[16]), first_last=True, input_shape=(1, 8, 8))
 
 
 def test_onnx_runtime_computes_the_same_on_integers(dense, tmp_path, quantized, batches, logits):

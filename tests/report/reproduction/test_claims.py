@@ -100,15 +100,15 @@ def test_points_and_seeds():
 @pytest.mark.parametrize(
     ("reported", "message"),
     [
-        (3, "reported=3: allowed is a list of sources"),
-        ([3], "reported: 3: allowed is a mapping with the keys source"),
-        ([{"values": []}], "source is missing"),
-        ([{"source": "here"}], "values is missing"),
+        (3, "reported=3: must be a valid list"),
+        ([3], "reported[0]=3: must be a valid dictionary"),
+        ([{"values": []}], "reported[0].source: Field required"),
+        ([{"source": "here"}], "reported[0].values: Field required"),
         ([group(value(), sedes=[1])], "sedes is not a key; did you mean 'seeds'?"),
         ([group(value(tolerence=1))], "tolerence is not a key; did you mean 'tolerance'?"),
-        ([group(value(value="much"))], "value='much': allowed is int or float"),
-        ([group(value(value=True))], "value=True: allowed is int or float"),
-        ([group({"stage": "dense", "value": 1})], "metric is missing"),
+        ([group(value(value="much"))], "values[0].value='much': must be a valid number"),
+        ([group(value(value=True))], "values[0].value=True: must be a valid number"),
+        ([group({"stage": "dense", "value": 1})], "values[0].metric: Field required"),
     ],
 )
 def test_mistakes_in_what_is_reported_are_named(reported, message):

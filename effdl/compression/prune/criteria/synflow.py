@@ -25,20 +25,50 @@ def synflow(model: nn.Module, trainer: Trainer) -> list[Tensor]:
         UserError: the network centers its activations, so that no flow passes through it.
         RunError: it is so deep that the flow overflows.
     """
+    _check_norms(model)
+    flow = positive(model)
+    tensors = [getattr(module, name) for _, module, name in weights(flow)]
+    with torch.enable_grad():
+        total = _total(flow, trainer.input_shape)
+        gradients = torch.autograd.grad(total, tensors, materialize_grads=True)
+    if not total.isfinite():
+        raise RunError(_overflow(total))
+    return [(tensor.detach() * gradient).abs() for tensor, gradient in zip(tensors, gradients, strict=True)]
+
+
+@torch.no_grad()
+def _check(model: nn.Module, input_shape: tuple[int, int, int]) -> None:
+    """Check, before any training, that a finite flow passes through a network.
+
+    Raises:
+        UserError: none does.
+    """
+    _check_norms(model)
+    if not (total := _total(positive(model), input_shape)).isfinite():
+        raise UserError(_overflow(total))
+
+
+synflow.check = _check
+
+
+def _check_norms(model: nn.Module) -> None:
+    """Refuse (UserError) a network that centers its activations."""
     for name, module in model.named_modules():
         if isinstance(module, _CENTERING):
             raise UserError(
                 f"synflow: {name} is a {type(module).__name__}, through which no flow passes: use another criterion"
             )
-    flow = positive(model)
-    tensors = [getattr(module, name) for _, module, name in weights(flow)]
-    ones = torch.ones(1, *trainer.input_shape, dtype=tensors[0].dtype, device=tensors[0].device)
-    with torch.enable_grad():
-        total = flow(ones).sum()
-        gradients = torch.autograd.grad(total, tensors, materialize_grads=True)
-    if not total.isfinite():
-        raise RunError(f"synflow: the flow through this network is {total}: use another criterion")
-    return [(tensor.detach() * gradient).abs() for tensor, gradient in zip(tensors, gradients, strict=True)]
+
+
+def _total(flow: nn.Module, input_shape: tuple[int, int, int]) -> Tensor:
+    """R: the sum of the outputs of a network for an image of ones, ()."""
+    weight = next(flow.parameters())
+    return flow(torch.ones(1, *input_shape, dtype=weight.dtype, device=weight.device)).sum()
+
+
+def _overflow(total: Tensor) -> str:
+    """What to say of a flow that is not finite."""
+    return f"synflow: the flow through this network is {total}: use another criterion"
 
 
 @torch.no_grad()
