@@ -13,6 +13,7 @@ Exit code 1 if any is not. The attempts run on the code of this repository, in t
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
 from attacks import damaged_runs, forged, kills, races, wrong_uses  # noqa: E402
 from attacks.commands import warm  # noqa: E402
 from attacks.lanes import play  # noqa: E402
-from attacks.outcome import KINDS, Case, Verdict, failures, rows_of  # noqa: E402
+from attacks.outcome import CLEAN, KINDS, Case, Verdict, failures, rows_of  # noqa: E402
 from pages import markdown  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import Progress  # noqa: E402
@@ -79,19 +80,19 @@ def main(arguments: list[str] | None = None) -> int:
     warm()
     console = Console(width=None if sys.stdout.isatty() else 160)
     limits = {name: SHORT[name] if args.short else args.limit for name in ATTACKS}
-    found = list(attacked(args.only, limits, args.seed, args.lanes, console))
-    title = f"Attacks on {commit()}, seed {args.seed}"
+    title, found = f"Attacks on {commit()}, seed {args.seed}", []
+    with open(args.list_failures or os.devnull, "w", errors="backslashreplace", buffering=1) as file:
+        for case, verdict in attacked(args.only, limits, args.seed, args.lanes, console):
+            found.append((case, verdict))
+            if verdict.kind != CLEAN:
+                file.write(f"{case.attack}: {verdict.kind}: {verdict.why}\n  {case.command}\n")
     table = Table(*COLUMNS, title=title, title_justify="left")
     for row in rows_of(found):
         table.add_row(*row)
     console.print(table)
     if args.output:
         args.output.write_text(f"{title}\n\n{markdown(COLUMNS, rows_of(found))}\n")
-    bad = failures(found)
-    if args.list_failures:
-        lines = [f"{case.attack}: {verdict.kind}: {verdict.why}\n  {case.command}\n" for case, verdict in bad]
-        args.list_failures.write_text("".join(lines), errors="backslashreplace")
-    return 1 if bad else 0
+    return 1 if failures(found) else 0
 
 
 if __name__ == "__main__":

@@ -32,7 +32,16 @@ def warm() -> None:
                 import_module(module.name)
             except (ImportError, UserError):  # an optional library is missing
                 continue
-    import matplotlib.pyplot  # noqa: F401
+    import matplotlib.pyplot
+    import torch._dynamo
+    import torch.export  # noqa: F401
+    from effdl.config.compose import composed, settings
+    from effdl.config.validation import check_targets
+    from effdl.runs.prepare import prepare_run
+
+    plain = settings(composed([*BASE, "prune=0.5", "quantize=4"], None))  # what parsers and libraries keep from then on
+    check_targets(plain)
+    prepare_run(plain)
 
 
 def effdl(*arguments: str, prepare: Callable[[Note], None] | None = None) -> Act:

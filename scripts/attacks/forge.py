@@ -111,9 +111,6 @@ def _encode(step: str, data: bytes) -> bytes:
 def bomb(step: str, size: int) -> bytes:
     """Coded zeros, `size` decoded bytes; made in pieces."""
     piece = bytes(1 << 20)
-    if step == "lzma":
-        coder = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=[LZMA])
-    else:
-        coder = zlib.compressobj(9, wbits=-15)
+    coder = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=[LZMA]) if step == "lzma" else zlib.compressobj(9, wbits=-15)
     parts = [coder.compress(piece) for _ in range(size >> 20)]
     return b"".join([*parts, coder.flush()])

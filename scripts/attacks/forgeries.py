@@ -79,12 +79,11 @@ def _nested(step: str, depth: int, made: Made, random: Random) -> None:
     made.forgery.streams[0] = ("mask", data, steps)
 
 
-def _bomb(steps: list[tuple[str, int]], stream: str, shape: list[int] | None, made: Made, random: Random) -> None:
+def _bomb(step: str, size: int, stream: str, shape: list[int] | None, made: Made, random: Random) -> None:
     """Few bytes that become many; as a stream of its own, or as the mask of a tensor of this shape."""
-    (first, size), *more = steps
-    data = bomb(first, size)
+    data = bomb(step, size)
     made.forgery.streams = [entry for entry in made.forgery.streams if entry[0] != stream]
-    made.forgery.streams.append((stream, data, [[step, length] for step, length in steps]))
+    made.forgery.streams.append((stream, data, [[step, size]]))
     if shape:
         made.forgery.tensors[0][2:] = [shape, "sparse"]
     made.must_be_refused = True
@@ -252,12 +251,12 @@ FORGERIES: dict[str, Change] = {
     **{f"index of {name}": partial(_index_text, text) for name, text in _TEXTS.items()},
     **{f"index that decodes to {size >> 20} MiB": partial(_index_bomb, size) for size in (16 << 20, 256 << 20)},
     **{
-        f"stream of {size >> 20} MiB by {step}": partial(_bomb, [(step, size)], "bytes", None)
+        f"stream of {size >> 20} MiB by {step}": partial(_bomb, step, size, "bytes", None)
         for step in ("lzma", "deflate")
         for size in (64 << 20, 512 << 20)
     },
     **{
-        f"mask of {size >> 20} MiB by {step}": partial(_bomb, [(step, size)], "mask", [size, 8])
+        f"mask of {size >> 20} MiB by {step}": partial(_bomb, step, size, "mask", [size, 8])
         for step in ("lzma", "deflate")
         for size in (64 << 20, 256 << 20)
     },

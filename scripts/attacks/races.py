@@ -1,4 +1,4 @@
-"""Races: two processes at one run or sweep. Each piece of work is done once, and whoever comes late gets one message."""
+"""Races: two processes at one run or sweep: each piece of work is done once, and who comes late gets one message."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The attack counts right, outcome by outcome; and its short form, which is the long one with a few cases of each kind."""
+"""The attack counts right, outcome by outcome; its short form is the long one with a few cases of each kind."""
 
 import os
 import re
