@@ -32,9 +32,8 @@ def warm() -> None:
                 import_module(module.name)
             except (ImportError, UserError):  # an optional library is missing
                 continue
-    import matplotlib.pyplot
-    import torch._dynamo
-    import torch.export  # noqa: F401
+    for name in ("matplotlib.pyplot", "torch._dynamo", "torch.export"):
+        import_module(name)
     from effdl.config.compose import composed, settings
     from effdl.config.validation import check_targets
     from effdl.runs.prepare import prepare_run

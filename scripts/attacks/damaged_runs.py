@@ -32,7 +32,6 @@ _SAYS = re.compile(  # what is wrong with a folder, without the name of a file
     "damaged|differs|another run|another config|other data|not a run folder|no run folder|no runs there|no model is"
     " stored|not complete|was .* when the run measured it|cannot be read|is missing"
 )
-_NOBODY = 65534
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,20 @@ def cases(random: Random, limit: int | None, fixtures: Path) -> list[Case]:
         everything = list(damages(folders[state], other, random))
         for command in commands:
             attack = _Attack(command, state, folders[state], done)
-            chosen = random.sample(everything, min(limit, len(everything))) if limit else everything
+            some = [
+                damage
+                for damage in everything
+                if state == "done" or command == _RESUME or not _as_a_kill_leaves(*damage)
+            ]
+            chosen = random.sample(some, min(limit, len(some))) if limit else some
             found += [attack.case(*damage) for damage in chosen]
     return found
+
+
+def _as_a_kill_leaves(file: str, words: str, damage: Damage) -> bool:
+    """Whether the rows of a run that goes on end earlier, which is no damage for who only looks at them."""
+    last = re.fullmatch(r"without row (\d+) of (\d+)", words)
+    return file.endswith(".jsonl") and (words.startswith("cut to") or bool(last and last[1] == last[2]))
 
 
 def unfinished(folder: Path) -> Path:
@@ -101,13 +111,9 @@ class _Attack:
         def attempt(place: Path) -> Verdict:
             run = place / "run"
             shutil.copytree(self.folder, run)
-            user = _NOBODY if words == UNREADABLE and os.geteuid() == 0 else None
-            if user is not None:  # root reads everything
-                for path in (place, run, *run.rglob("*")):
-                    os.chown(path, user, user)
             damage(run)
             before = _contents(run)
-            seen = observe(effdl(*self.command, prepare=hurried), place, user=user)
+            seen = observe(effdl(*self.command, prepare=hurried), place, powerless=words == UNREADABLE)
             if self.command != _RESUME:
                 return judge(file, seen, _outcome(seen, before, place), self.reference)
             return judge_resumed(file, seen, self.wrong(run) if seen.code == 0 else [])

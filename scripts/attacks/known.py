@@ -31,11 +31,11 @@ BASE +augment.x._target_=os.system | augment.x
 BASE prune=0.5 compression.magnitude.stage=teacher | stage
 BASE dataset=image_folder dataset.root=null | dataset.root
 BASE dataset=image_folder 'dataset.root=[a]' | dataset.root
-BASE dataset=image_folder dataset.root=images dataset.image_size=100000 | image_size
-BASE dataset=image_folder dataset.root=images dataset.workers=100000 | workers
-BASE dataset=image_folder dataset.root=one | dataset.root one
-BASE dataset=image_folder dataset.root=dangling | x.png
-BASE dataset=image_folder dataset.root=bytes | dataset.root bytes .png
+BASE dataset.subset=null dataset=image_folder dataset.root=images dataset.image_size=100000 | image_size
+BASE dataset.subset=null dataset=image_folder dataset.root=images dataset.workers=100000 | workers
+BASE dataset.subset=null dataset=image_folder dataset.root=one | dataset.root one
+BASE dataset.subset=null dataset=image_folder dataset.root=dangling | x.png
+BASE dataset.subset=null dataset=image_folder dataset.root=bytes | dataset.root bytes .png
 BASE dataset.pad=999999999 'augment=[flip_crop]' | pad
 BASE dataset.split_seed=99999999999999999999999 | split_seed
 BASE device.threads=100000 | threads

@@ -5,6 +5,8 @@ backward pass before.
 """
 
 import contextlib
+import ctypes
+import faulthandler
 import itertools
 import json
 import math
@@ -62,30 +64,28 @@ class Observed:
 def workplace() -> Iterator[Path]:
     """An empty folder to work in; home and temporary folders are beside it, and all is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="attack.", ignore_cleanup_errors=True) as root:
-        os.chmod(root, 0o755)  # an attempt may be another user's
         for name in ("work", "home", "tmp"):
             Path(root, name).mkdir()
-            os.chmod(Path(root, name), 0o777)
         yield Path(root, "work")
 
 
 class Child:
     """A running process; `wait` observes it."""
 
-    def __init__(self, act: Act, place: Path, *, cpu_s: float, user: int | None = None):
+    def __init__(self, act: Act, place: Path, *, cpu_s: float, powerless: bool = False):
         self.root, self.began, number = place.parent, time.monotonic(), next(_numbers)
         self.files = {name: self.root / f"{number}.{name}" for name in ("out", "err", "notes")}
         self.before = _resident_bytes()
         sys.stdout.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            self._become(act, place, cpu_s, user)
+            self._become(act, place, cpu_s, powerless)
 
-    def _become(self, act: Act, place: Path, cpu_s: float, user: int | None) -> None:
+    def _become(self, act: Act, place: Path, cpu_s: float, powerless: bool) -> None:
         """Run the function in the child, which never returns from here."""
         code = RAISED
         try:
-            self._enter(place, cpu_s, user)
+            self._enter(place, cpu_s, powerless)
             code = act(self._note) or 0
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else (2 if stop.code else 0)
@@ -97,9 +97,10 @@ class Child:
                 sys.stderr.flush()
             os._exit(code & 255)
 
-    def _enter(self, place: Path, cpu_s: float, user: int | None) -> None:
+    def _enter(self, place: Path, cpu_s: float, powerless: bool) -> None:
         """Leave everything that belongs to the parent alone: its group, folder, outputs and temporary files."""
         os.setsid()
+        faulthandler.disable()  # pytest has it write to the parent's error output
         os.chdir(place)
         for number, file in ((1, self.files["out"]), (2, self.files["err"])):
             os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), number)
@@ -113,11 +114,9 @@ class Child:
         resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(cpu_s), math.ceil(cpu_s) + 1))
         room = _virtual_bytes() + ROOM_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (room, room))
-        self.files["notes"].touch(0o666)
-        if user is not None:
-            os.chmod(self.files["notes"], 0o666)
-            os.setresgid(user, user, user)
-            os.setresuid(user, user, user)
+        self.files["notes"].touch()
+        if powerless:
+            _drop_capabilities()
 
     def _note(self, value: Any) -> None:
         with self.files["notes"].open("a") as file:
@@ -146,14 +145,22 @@ class Child:
         )
 
 
-def observe(act: Act, place: Path, *, cpu_s: float = 60, limit_s: float = 600, user: int | None = None) -> Observed:
+def observe(act: Act, place: Path, *, cpu_s: float = 60, limit_s: float = 600, powerless: bool = False) -> Observed:
     """Run a function in a process of its own, in a folder of `workplace`, and see how it ends.
 
     Args:
         cpu_s: limit of processor time, which means the same on a busy machine.
         limit_s: limit of time, for those who wait and do nothing.
+        powerless: even root reads no file that its owner may not read.
     """
-    return Child(act, place, cpu_s=cpu_s, user=user).wait(limit_s)
+    return Child(act, place, cpu_s=cpu_s, powerless=powerless).wait(limit_s)
+
+
+def _drop_capabilities() -> None:
+    """Take the power of root from this process, which stays the owner of its files."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # the version of the call, and this process
+    if ctypes.CDLL(None, use_errno=True).capset(header, (ctypes.c_uint32 * 6)()):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def _text(file: Path) -> str:

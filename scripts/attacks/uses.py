@@ -13,7 +13,7 @@ from effdl.config.instantiate import keywords, locate
 from effdl.config.options import config_folder, content, option_files
 from effdl.config.schema import GROUPS, HYDRA_KEYS, SHARED, SUPPLIED, DeviceSettings, Settings
 
-_IMAGES = ("dataset=image_folder", "dataset.root=images")
+_IMAGES = ("dataset=image_folder", "dataset.root=images", "dataset.subset=null")
 _LEVELS = {  # the level that switches a step on
     "half": "fp16",
     "int8": "int8",

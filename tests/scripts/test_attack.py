@@ -60,7 +60,7 @@ def polite(note):
     [(raising, "traceback"), (sleeping, "hang"), (crashing, "crash"), (hungry, "memory"), (polite, None)],
 )
 def test_what_a_process_does_is_seen(toy, kind, place):
-    ended = observe(toy, place, limit_s=1.0 if toy is sleeping else 20)
+    ended = observe(toy, place, limit_s=1.0 if toy is sleeping else 120)
     verdict = broken(ended, room_bytes=200 << 20)
     assert (verdict.kind if verdict else None) == kind
     if toy is raising:
