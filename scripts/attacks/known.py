@@ -47,7 +47,7 @@ BASE 'topk=[99999999999999999999999]' | topk
 BASE distill= | distill
 BASE model.width=1e-30 | width
 train --config-dir mine-not-yaml model=x | x.yaml
-train --config-dir mine-list model=x | x.yaml
+train --config-dir mine-list model=x | x.yaml model
 train --config-dir mine-utf-16 model=x | x.yaml
 train --config-dir mine-laughs model=x | x.yaml
 train --config-dir mine-itself model=x | x.yaml model=x model/x

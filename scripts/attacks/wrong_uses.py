@@ -57,7 +57,8 @@ def _names(key: Key, arguments: tuple[str, ...]) -> tuple[str, ...]:
     last = re.split(r"[./]", key.name)[-1] if not key.name.startswith("-") else key.name
     value = next((a.partition("=")[2] or a for a, b in zip(arguments, key.arguments, strict=True) if a != b), "")
     levels = [level for level in LEVELS if key.name.endswith(".level") and f"{level}=" in " ".join(arguments)]
-    values = [value] if value in _PATHS or (value and not _is_key(key)) else []
+    parts = [value, *value.split(",")] if not _is_key(key) else [value] if value in _PATHS else []
+    values = [part for part in parts if part]
     return (key.name, last, *key.aliases, *levels, *values, *(["zzz"] if arguments[-1].startswith("+") else []))
 
 
