@@ -7,11 +7,15 @@ from pathlib import Path
 from attacks.commands import BASE, effdl, hurried
 from attacks.outcome import typed
 from attacks.sandbox import observe, workplace
+from effdl.runs.folder import RunFolder
+from effdl.runs.verify import verify
+from effdl.utils.errors import UserError
 
 CHAIN = (*BASE, "model.hidden=[8,8]", "epochs=3", "prune=0.5", "quantize=4")  # a run of three stages
-_MOVING = re.compile("duration|kwh|co2|memory|latency|throughput|per_s$|^speed$|^resumed$|^source$|^energy$")
-_OWN = (  # keys of run.json that say when and by which process
-    *("status", "reason", "started", "ended", "resumed", "pid", "process_started", "host", "starts"),
+_MOVING = re.compile("duration|kwh|co2|memory|latency|throughput|per_s$|^speed$|^resumed$|^source$|^energy$|^seal$")
+_OWN = (  # keys of run.json that say when, by which process and by which words
+    *("status", "reason", "started", "ended", "resumed", "pid", "process_started", "host", "starts", "overrides"),
+    "seal",
 )
 ROWS = ("epochs.jsonl", "stages.jsonl", "layers.jsonl")
 
@@ -45,6 +49,10 @@ def differences(folder: Path, reference: Path) -> list[str]:
             continue
         if keys := [key for key in here.keys() | there.keys() if here.get(key) != there.get(key)]:
             found.append(f"{name} is not that of an undisturbed run: {', '.join(sorted(keys))}")
+    try:
+        verify(RunFolder(folder))
+    except UserError as error:
+        found.append(str(error))
     leftovers = [path.name for path in folder.iterdir() if path.name.endswith((".tmp", ".previous.pt"))]
     return found + [f"{name} is left over" for name in leftovers]
 

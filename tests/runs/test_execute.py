@@ -27,16 +27,9 @@ def result(folder: Path) -> dict:
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
-    """The command in a process of its own, without the start of the energy meter.
-
-    It hears Ctrl-C even where the tests run in a shell's background, which ignores it and hands that down.
-    """
+    """The command in a process of its own, without the start of the energy meter."""
     command = [sys.executable, "-m", "effdl", "train", *QUICK, "energy.enabled=false", *arguments]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def wait_for(process: subprocess.Popen, text: str) -> None:

@@ -209,11 +209,12 @@ def test_a_race_has_one_winner():
 def test_every_file_operation_is_told_of(place):
     def act(note):
         operations.watch(place / "run", note)
-        from effdl.utils.files import append_row, write_json
+        from effdl.utils.files import write_json
+        from effdl.utils.rows import Rows
 
         (place / "run").mkdir()
         write_json(place / "run" / "a.json", {"a": 1})
-        append_row(place / "run" / "b.jsonl", {"b": 1})
+        Rows(place / "run" / "b.jsonl").append({"b": 1})
         (place / "elsewhere").write_text("not told of")
         (place / "run" / "b.jsonl").unlink()
         return 0
