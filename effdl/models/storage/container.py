@@ -1,7 +1,6 @@
 """The file of a stored model: writing and reading a state dict, and the bytes that each tensor takes."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate
@@ -94,7 +93,7 @@ def breakdown(path: str | Path) -> dict[str, dict]:
         rows = {name: {"kind": entry.kind, "bits": entry.bits, "bytes": 0} for name, entry in file.tensors.items()}
         parts = _parts(file)
         for stream, coded in file.coded.items():
-            users = [name for name in parts if parts[name][stream]]
+            users = [name for name in parts if stream in parts[name]]
             lengths = [parts[name][stream] for name in users]
             with file.reading([stream]) as take:
                 shares = _information(take(stream, sum(lengths)), lengths)
@@ -117,7 +116,7 @@ def _stored(path: str | Path) -> Iterator[Contents]:
         yield file
 
 
-def _parts(file: Contents) -> dict[str, Counter[str]]:
+def _parts(file: Contents) -> dict[str, dict[str, int]]:
     """The bytes that each tensor takes of each stream."""
     with file.reading([name for name in file.coded if name == "mask"]) as take:
         return {name: entry.parts(count_stored(entry, take)) for name, entry in file.tensors.items()}

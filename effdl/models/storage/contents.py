@@ -231,8 +231,10 @@ def _check_lengths(streams: dict[str, int], tensors: dict[str, Entry]) -> None:
     """Check that the streams have the lengths that the tensors need, so far as that does not depend on masks."""
     least, most = Counter(), Counter()
     for entry in tensors.values():
-        least.update(entry.parts(0 if entry.sparse else entry.numel))
-        most.update(entry.parts(entry.numel))
+        whole = entry.parts(entry.numel)
+        for counts, parts in ((most, whole), (least, entry.parts(0) if entry.sparse else whole)):
+            for stream, count in parts.items():
+                counts[stream] += count
     for name in streams.keys() | most.keys():
         if not least[name] <= streams.get(name, 0) <= most[name]:
             raise ValueError(f"stream {name} has {streams.get(name, 0)} bytes for {least[name]} to {most[name]}")

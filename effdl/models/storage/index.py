@@ -1,8 +1,8 @@
 """What the index says of a tensor, checked, and how many bytes it takes of which stream."""
 
 import math
-from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -56,15 +56,18 @@ class Entry:
             return self.grid[0]
         return palette_bits(self.palette) if self.palette else 8 * self.dtype.itemsize
 
-    def parts(self, stored: int) -> Counter[str]:
-        """The bytes that the tensor takes of each stream, if so many of its elements are stored."""
-        found = Counter({"mask": -(-self.numel // 8)} if self.sparse else {})
+    def parts(self, stored: int) -> dict[str, int]:
+        """The bytes, if any, that the tensor takes of each stream when so many of its elements are stored."""
         if self.grid:
             bits, dtype, shape = self.grid
-            return found + _plain(dtype, math.prod(shape)) + Counter({f"symbols.{bits}": stored})
-        if self.palette:
-            return found + _plain(self.dtype, self.palette) + Counter({f"symbols.{self.bits}": stored})
-        return found + _plain(self.dtype, stored)
+            found = {**_plain(dtype, math.prod(shape)), f"symbols.{bits}": stored}
+        elif self.palette:
+            found = {**_plain(self.dtype, self.palette), f"symbols.{self.bits}": stored}
+        else:
+            found = _plain(self.dtype, stored)
+        if self.sparse:
+            found["mask"] = -(-self.numel // 8)
+        return {stream: count for stream, count in found.items() if count}
 
 
 def entry_of(row: list) -> Entry:
@@ -99,6 +102,12 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+@cache
+def planes(dtype: torch.dtype) -> tuple[str, ...]:
+    """The streams of the bytes of a floating-point dtype, the lowest first."""
+    return tuple(f"{dtype_name(dtype)}.{plane}" for plane in range(dtype.itemsize))
+
+
 def _dtype_of(name: Any) -> torch.dtype:
     """The inverse of `dtype_name`.
 
@@ -110,10 +119,10 @@ def _dtype_of(name: Any) -> torch.dtype:
     return _DTYPES[name]
 
 
-def _plain(dtype: torch.dtype, count: int) -> Counter[str]:
+def _plain(dtype: torch.dtype, count: int) -> dict[str, int]:
     if dtype.is_floating_point:
-        return Counter({f"{dtype_name(dtype)}.{plane}": count for plane in range(dtype.itemsize)})
-    return Counter({"bytes": count * dtype.itemsize})
+        return dict.fromkeys(planes(dtype), count)
+    return {"bytes": count * dtype.itemsize}
 
 
 def _shape_of(shape: Any) -> tuple[int, ...]:

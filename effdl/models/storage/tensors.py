@@ -3,17 +3,18 @@
 Tensors are decoded block by block: beside the result that takes memory of a fixed size.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from effdl.models.storage.index import LARGEST_PALETTE, WIDEST_GRID, Entry, dtype_name, palette_bits
+from effdl.models.storage.index import LARGEST_PALETTE, WIDEST_GRID, Entry, dtype_name, palette_bits, planes
 from effdl.nn.fake_quant import QuantGrid, bounds
 
 Take = Callable[[str, int], np.ndarray]  # returns the next bytes of a stream
-_BLOCK = 1 << 16  # elements; a multiple of 8, so that masks of blocks are whole bytes
+_BLOCK = 1 << 15  # elements: masks of blocks are whole bytes, and no operation is worth several threads
 
 
 def split(tensor: Tensor, grid: QuantGrid | None = None) -> tuple[list, dict[str, bytes]]:
@@ -86,13 +87,14 @@ def _blocks(entry: Entry, take: Take) -> Iterator[tuple[int, np.ndarray | slice,
 def _on_scale(codes: Tensor, scale: Tensor, shape: tuple[int, ...], start: int) -> Tensor:
     """``code * scale`` in the type of the scale, for a flat block of a tensor of this shape from element `start` on."""
     if scale.numel() != 1:
-        position, index, inner = torch.arange(start, start + len(codes)), 0, 1
+        position, index, inner = np.arange(start, start + len(codes)), 0, 1
         ahead = 1
         for size, of_scale in zip(reversed(shape), reversed(scale.shape), strict=False):
             if of_scale > 1:
-                index = index + position // inner % size * ahead
+                place = position // inner
+                index = index + (place % size if inner * size < math.prod(shape) else place) * ahead
             inner, ahead = inner * size, ahead * of_scale
-        scale = scale.reshape(-1)[index]
+        scale = scale.reshape(-1).index_select(0, torch.from_numpy(index))
     return codes.to(scale.dtype) * scale.reshape(-1)
 
 
@@ -159,13 +161,13 @@ def _symbols(symbols: np.ndarray, bits: int) -> dict[str, bytes]:
 def _plain(dtype: torch.dtype, rows: np.ndarray) -> dict[str, bytes]:
     """Byte i of all floats in stream i: the last one, with signs and exponents, compresses well."""
     if dtype.is_floating_point:
-        return {f"{dtype_name(dtype)}.{plane}": rows[:, plane].tobytes() for plane in range(rows.shape[1])}
+        return {stream: rows[:, plane].tobytes() for plane, stream in enumerate(planes(dtype))}
     return {"bytes": rows.tobytes()}
 
 
 def _take_plain(take: Take, dtype: torch.dtype, count: int) -> np.ndarray:
     if dtype.is_floating_point:
-        return np.stack([take(f"{dtype_name(dtype)}.{plane}", count) for plane in range(dtype.itemsize)], axis=1)
+        return np.stack([take(stream, count) for stream in planes(dtype)], axis=1)
     return take("bytes", count * dtype.itemsize).reshape(count, dtype.itemsize)
 
 
