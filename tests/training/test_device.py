@@ -15,7 +15,8 @@ def config(*overrides: str) -> dict:
 
 
 def test_the_environment_says_how_many_threads():
-    assert torch.get_num_threads() == DEFAULT_THREADS == int(os.environ["OMP_NUM_THREADS"])
+    """MKL lets it be no more than there are cores, unless MKL_DYNAMIC is false."""
+    assert 1 <= torch.get_num_threads() == DEFAULT_THREADS <= int(os.environ["OMP_NUM_THREADS"])
 
 
 def test_threads_of_one_run_do_not_stay_for_the_next():
