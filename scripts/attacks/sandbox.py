@@ -145,7 +145,7 @@ class Child:
         )
 
 
-def observe(act: Act, place: Path, *, cpu_s: float = 30, limit_s: float = 300, powerless: bool = False) -> Observed:
+def observe(act: Act, place: Path, *, cpu_s: float = 30, limit_s: float = 600, powerless: bool = False) -> Observed:
     """Run a function in a process of its own, in a folder of `workplace`, and see how it ends.
 
     Args:
