@@ -122,7 +122,7 @@ def test_the_shipped_values_are_accepted():
         ("prune", True, "prune=true: allowed is a number >= 0 and < 1, or a number > 1, or N:M, such as 2:4, or null"),
         ("clip_norm", 0, "clip_norm=0: allowed is a number > 0, or null"),
         ("topk", [1, 0], "topk=[1, 0]: allowed is a list [...] of which each is a whole number >= 1"),
-        ("resume", None, "resume=null: allowed is true or false, or a text"),
+        ("resume", None, "resume=null: allowed is true or false, or a run folder"),
         ("device.name", "gpu", "device.name=gpu: allowed is one of auto, cpu, cuda, mps"),
         ("device.channels_last", "x", "device.channels_last=x: allowed is true or false, or null"),
         (

@@ -44,7 +44,7 @@ def test_a_device_that_is_not_there():
         select_device(config("device=cuda")["device"])
 
 
-def test_a_run_of_a_larger_machine_is_opened_but_none_is_begun(restored_threads):
+def test_a_run_of_a_larger_machine_is_opened_but_none_is_begun():
     """Its number of threads is kept, so that its results come again; a number that no machine has is not."""
     node = config("device=cpu")["device"]
     select_device({**node, "threads": 4 * os.cpu_count() + 1})
