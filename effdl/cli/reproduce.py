@@ -129,12 +129,14 @@ def _check_subjects(name: str, found: list[Claim], args: Namespace) -> None:
     from effdl.compression.pipeline import stages_of
     from effdl.config.experiments import config_of
 
-    for claim in found:
-        config = config_of(name, list(claim.overrides), args.config_dir)
+    for point in points(found):
+        config = config_of(name, list(point), args.config_dir)
         stages = [stage.name for stage in stages_of(config)] + (["teacher"] if config["teacher"] else [])
         numbers = dict.fromkeys([*stage_numbers(config["topk"]), *config["metric"]])
         nothing = {"stages": [{"stage": stage, **numbers} for stage in stages], "total": dict.fromkeys(total_numbers())}
-        measured(claim, nothing)
+        for claim in found:
+            if claim.overrides == point:
+                measured(claim, nothing)
 
 
 def _reproduce(name: str, found: list[Claim], args: Namespace, console: Console) -> int:
