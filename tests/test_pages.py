@@ -148,7 +148,7 @@ def test_a_wrong_command_would_be_noticed(monkeypatch):
         check_train(["prune=0.5", "compression.magnitude.schedule=never"])
     with pytest.raises(UserError, match="prnue"):
         check_train(["-m", "prnue=0.5,0.9"])
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError, match="--no-such-option"):
         check_other(monkeypatch, "report", ["--no-such-option"])
     assert list(effdl_commands(shlex.split("a && .venv/bin/effdl train b=1"))) == [["train", "b=1"]]
     assert list(effdl_commands(shlex.split("torchrun -m effdl train b=1"))) == [["train", "b=1"]]

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from effdl.cli.arguments import folder_parser, opened, parse_pairs
 from effdl.cli.terminal import terminal
+from effdl.config.schema import OPENED_THREADS
 from effdl.deploy.speedup import verdict
 from effdl.measure.metrics import metric
 from effdl.utils.errors import UserError, nearest
@@ -36,7 +37,6 @@ _ROWS = (
     *("size_bytes", "latency_ms", "latency_runtime"),
 )
 _ALLOWED = {"format": ("onnx", "torch_export", "executorch"), "precision": ("fp32", "fp16", "int8")}
-_MOST_THREADS = 1024
 _Records = dict[Literal["onnx", "torch_export", "executorch"], dict[str, Any]]  # what ``export.json`` holds
 
 
@@ -60,8 +60,8 @@ def checked(pairs: list[str]) -> dict:
         if options[key] is not None and options[key] not in allowed:
             raise UserError(f"{key}={options[key]}{nearest(options[key], allowed)} (allowed: {', '.join(allowed)})")
     threads = options["threads"]
-    if threads is not None and not (re.fullmatch("[0-9]{1,4}", threads) and 1 <= int(threads) <= _MOST_THREADS):
-        raise UserError(f"threads={threads}: allowed is a whole number from 1 to {_MOST_THREADS}")
+    if threads is not None and not (re.fullmatch("[0-9]{1,4}", threads) and 1 <= int(threads) <= OPENED_THREADS):
+        raise UserError(f"threads={threads}: allowed is a whole number from 1 to {OPENED_THREADS}")
     return {**options, "threads": None if threads is None else int(threads)}
 
 

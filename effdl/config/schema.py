@@ -15,6 +15,7 @@ from effdl.config.types import Bits, Count, Fraction, Natural, Pattern, Positive
 
 HYDRA_KEYS = ("_target_", "_partial_")
 _MOST_THREADS = 4 * (os.cpu_count() or 1)  # more only wait for each other
+OPENED_THREADS = 512  # a run of a larger machine may have more than a new one may have here; PyTorch dies of too many
 RUN_KEYS = (*HYDRA_KEYS, "stage", "during")  # keys that are the run's, not of the function that a node names
 
 

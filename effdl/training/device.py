@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from effdl.config.schema import OPENED_THREADS
 from effdl.utils.distributed import Group, threads, world_size
 from effdl.utils.errors import UserError
 from effdl.utils.seeding import make_deterministic
 
 _AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
 DEFAULT_THREADS = torch.get_num_threads()
-_MOST_THREADS = 512  # a run of a larger machine may have more than a new one may have here; PyTorch dies of too many
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def select_device(settings: dict) -> Device:
         raise UserError(f"device.compile=true: not with {world_size()} processes")
     # An earlier run of a sweep may have set another number.
     number = settings["threads"] or (threads() if world_size() > 1 else DEFAULT_THREADS)
-    torch.set_num_threads(min(number, _MOST_THREADS))
+    torch.set_num_threads(min(number, OPENED_THREADS))
     make_deterministic(settings["deterministic"])
     # On CPUs no model here trains slower so, most train faster: see scripts/benchmark_layout.py.
     channels_last = name != "mps" if settings["channels_last"] is None else settings["channels_last"]

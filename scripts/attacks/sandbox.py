@@ -74,7 +74,7 @@ class Child:
 
     def __init__(self, act: Act, place: Path, *, cpu_s: float, powerless: bool = False):
         self.root, self.began, number = place.parent, time.monotonic(), next(_numbers)
-        self.files = {name: self.root / f"{number}.{name}" for name in ("out", "err", "notes")}
+        self.files = {name: self.root / f"{number}.{name}" for name in ("out", "err", "notes", "peak")}
         self.before = _resident_bytes()
         sys.stdout.flush()
         self.pid = os.fork()
@@ -86,6 +86,7 @@ class Child:
         code = RAISED
         try:
             self._enter(place, cpu_s, powerless)
+            began = _status_bytes("RssAnon")
             code = act(self._note) or 0
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else (2 if stop.code else 0)
@@ -95,6 +96,9 @@ class Child:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
                 sys.stderr.flush()
+                # Pages of libraries are mapped, not used: a forked process maps them anew, one by one.
+                peak = _status_bytes("VmHWM") - _status_bytes("RssFile") - began
+                self.files["peak"].write_text(str(max(0, peak)))
             os._exit(code & 255)
 
     def _enter(self, place: Path, cpu_s: float, powerless: bool) -> None:
@@ -138,7 +142,9 @@ class Child:
             signal=killed,
             timed_out=timed_out or killed == signal.SIGXCPU,
             seconds=seconds,
-            peak_bytes=max(0, used.ru_maxrss * 1024 - self.before),
+            peak_bytes=int(
+                _text(self.files["peak"]) or max(0, used.ru_maxrss * 1024 - self.before)
+            ),  # if it was killed
             output=_text(self.files["out"]),
             error=_text(self.files["err"]),
             notes=[json.loads(line) for line in _text(self.files["notes"]).splitlines()],
@@ -169,6 +175,12 @@ def _text(file: Path) -> str:
 
 def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _status_bytes(key: str) -> int:
+    """What the kernel says of the memory of this process (proc(5), /proc/pid/status)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
 def _virtual_bytes() -> int:

@@ -102,7 +102,7 @@ def test_mistakes_are_named(effdl, tmp_path):
     for argument, message in {
         "format=onxx": "format=onxx; did you mean 'onnx'? (allowed: onnx, torch_export, executorch)",
         "precision=int4": "precision=int4; did you mean 'int8'? (allowed: fp32, fp16, int8)",
-        "threads=0": "threads=0: allowed is a whole number >= 1",
+        "threads=0": "threads=0: allowed is a whole number from 1 to 512",
         "fromat=onnx": "did you mean 'format'?",
         "onnx": "onnx is not a KEY=VALUE",
     }.items():

@@ -104,8 +104,8 @@ def test_a_recipe_may_state_them_for_itself(effdl):
     ("text", "message"),
     [
         ("{", "tiny.json: Expecting property name"),
-        ("[]", "tiny.json: reported: []: allowed is a mapping with the keys source"),
-        ('{"source": "here"}', "tiny.json: reported: values is missing"),
+        ("[]", "tiny.json: reported[0]=[]: must be a valid dictionary"),
+        ('{"source": "here"}', "tiny.json: reported[0].values: Field required"),
     ],
 )
 def test_a_file_of_results_that_is_none_is_named(effdl, text, message):
@@ -186,10 +186,10 @@ def test_a_run_that_begins_with_another_experiments_model(effdl):
 
 def test_a_failing_experiment_does_not_stop_the_others(effdl):
     write("good", [DENSE])
-    write("bad", [{**DENSE, "metric": "topp"}])
+    write("bad", [DENSE], head=HEAD + "optimizer:\n  lr: 1.0e+20\n")
     code, output, _ = effdl("reproduce", "bad", "good", "--config-dir", "mine")
-    assert code == 2
-    assert "bad: reported: metric=topp is not a metric of dense" in output
+    assert code == 1
+    assert "effdl: bad: bad: the run in outputs/reproduce/bad/seed-0 failed" in output
     assert "good holds" in output
 
 

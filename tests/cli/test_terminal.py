@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 
 import pytest
 from rich.table import Table
@@ -10,6 +9,8 @@ from rich.text import Text
 
 from effdl.cli.main import main
 from effdl.cli.terminal import Terminal
+from effdl.runs.folder import RunFolder
+from effdl.runs.verify import digests
 
 ESCAPE = "\x1b]0;gotcha\x07\x1b[31m"
 SHOWN = r"\x1b]0;gotcha\x07\x1b[31m"
@@ -48,13 +49,14 @@ def hostile(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile") / "r"
     quick = ("model=mlp", "model.hidden=[8]", "epochs=1", "dataset.subset=200", "energy.enabled=false")
     assert main(["train", *quick, f"hydra.run.dir={folder}"]) == 0
-    run = json.loads((folder / "run.json").read_text())
+    hostile = RunFolder(folder)
+    run, result = hostile.run, hostile.result
     run["config"]["model"]["option"] = f"=cmd|{ESCAPE}"
     run["config"]["optimizer"]["option"] = "@SUM(A1)"
-    (folder / "run.json").write_text(json.dumps(run))
-    for name in ("result.json", "stages.jsonl"):
-        text = (folder / name).read_text()
-        (folder / name).write_text(text.replace('"dense"', json.dumps(f"dense{ESCAPE}")))
+    hostile.write_run(run)
+    stages = [{**row, "stage": f"dense{ESCAPE}"} for row in result["stages"]]
+    hostile.stages.write(stages)
+    hostile.finish({**result, "stages": stages, "files": digests(hostile)})
     return folder
 
 
