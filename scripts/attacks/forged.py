@@ -13,7 +13,7 @@ from attacks.sandbox import Act, Note, observe, workplace
 
 _LIMIT_S = 10.0
 _MORE = 1.5  # times the memory of an honest file
-_SLACK_BYTES = 32 << 20  # what loading costs whatever the model
+_SLACK_BYTES = 64 << 20  # what loading costs whatever the model
 _HONEST = 100_000  # hidden units of the model by which the memory of an honest file is measured
 
 
@@ -44,8 +44,9 @@ def _case(names: tuple[str, ...], seed: int, cost: float) -> Case:
     def attempt(place: Path) -> Verdict:
         file = place / "forged.safetensors"
         made = forge(names, seed, file)
+        size = file.stat().st_size  # the file itself is read, whatever it claims
         seen = observe(loading(file), place, cpu_s=_LIMIT_S, limit_s=100)
-        return judge(seen, made, file.name, room=round(_MORE * cost * made.claimed_bytes) + _SLACK_BYTES)
+        return judge(seen, made, file.name, room=round(_MORE * cost * made.claimed_bytes) + 4 * size + _SLACK_BYTES)
 
     made = f"from attacks.forged import *; forge({names!r}, {seed}, Path('forged.safetensors'))"
     load = "import effdl; effdl.load_model('forged.safetensors')"
