@@ -1,17 +1,19 @@
 """Forged models: a file may cost no more memory than an honest one of the model that it claims, and little time."""
 
+import shlex
 import sys
 from pathlib import Path
 from random import Random
 
 from attacks.forge import honest
-from attacks.forgeries import FORGERIES, Made
+from attacks.forgeries import Made
+from attacks.grammar import FORGERIES
 from attacks.outcome import CLEAN, SILENT, UNNAMED, Case, Verdict, broken, last_line
 from attacks.sandbox import Act, Note, observe, workplace
 
 _LIMIT_S = 10.0
 _MORE = 1.5  # times the memory of an honest file
-_SLACK_BYTES = 32 << 20  # what loading costs whatever the model
+_SLACK_BYTES = 64 << 20  # what loading costs whatever the model
 _HONEST = 100_000  # hidden units of the model by which the memory of an honest file is measured
 
 
@@ -22,7 +24,7 @@ def cases(random: Random, limit: int | None, fixtures: Path) -> list[Case]:
     chosen = [(name,) for name in FORGERIES] + random.sample(pairs, min(len(FORGERIES), len(pairs)))
     chosen = random.sample(chosen, min(len(chosen), limit)) if limit else chosen
     seed = random.randrange(1 << 30)
-    return [_case(names, f"{seed} {names}", cost) for names in chosen]
+    return [_case(names, seed, cost) for names in chosen]
 
 
 def bytes_per_claimed_byte() -> float:
@@ -36,19 +38,22 @@ def bytes_per_claimed_byte() -> float:
     return seen.peak_bytes / claimed
 
 
-def _case(names: tuple[str, ...], seed: str, cost: float) -> Case:
+def _case(names: tuple[str, ...], seed: int, cost: float) -> Case:
     """One forgery: the changes of these names to an honest file."""
 
     def attempt(place: Path) -> Verdict:
         file = place / "forged.safetensors"
         made = forge(names, seed, file)
+        size = file.stat().st_size  # the file itself is read, whatever it claims
         seen = observe(loading(file), place, cpu_s=_LIMIT_S, limit_s=100)
-        return judge(seen, made, file.name, room=round(_MORE * cost * made.claimed_bytes) + _SLACK_BYTES)
+        return judge(seen, made, file.name, room=round(_MORE * cost * made.claimed_bytes) + 4 * size + _SLACK_BYTES)
 
-    return Case("forged models", f"forged: {' and '.join(names)} (seed {seed!r})", attempt)
+    made = f"from attacks.forged import *; forge({names!r}, {seed}, Path('forged.safetensors'))"
+    load = "import effdl; effdl.load_model('forged.safetensors')"
+    return Case("forged models", f"PYTHONPATH=.:scripts python -c {shlex.quote(f'{made}; {load}')}", attempt)
 
 
-def forge(names: tuple[str, ...], seed: str, file: Path) -> Made:
+def forge(names: tuple[str, ...], seed: int, file: Path) -> Made:
     """Write an honest file with these changes."""
     made = Made(honest())
     for name in names:

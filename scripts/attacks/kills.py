@@ -53,9 +53,10 @@ def _case(name: str, arguments: tuple[str, ...], number: int, operation: str, re
         if seen.signal != signal.SIGKILL or seen.timed_out:
             raise RuntimeError(f"{name} could not be killed before operation {number}: {seen.text}")
         begun = (run / "run.json").exists() and (run / "run.json").stat().st_size
-        seen = observe(effdl(*(again if begun else (*command, "resume=true")), prepare=hurried), place)
+        used = again if begun else (*command, "resume=true")
+        seen = observe(effdl(*used, prepare=hurried), place)
         if verdict := broken(seen):
-            return verdict
+            return Verdict(verdict.kind, f"{verdict.why} ({'resume=run' if 'resume=run' in used else 'resume=true'})")
         if seen.code:
             return Verdict(UNNAMED, f"cannot be resumed: {last_line(seen.text)}")
         wrong = differences(run, reference)

@@ -256,6 +256,7 @@ def test_the_short_form(tmp_path):
 
 @pytest.mark.slow
 def test_the_long_form(tmp_path):
-    done, _ = attack("--list-failures", tmp_path / "failures")
+    done, rows = attack("--list-failures", tmp_path / "failures")
     assert done.returncode in (0, 1), done.stderr
+    assert rows, done.stderr
     # assert done.returncode == 0, (tmp_path / "failures").read_text()
