@@ -13,7 +13,7 @@ from effdl.runs.folder import DONE, FAILED, INTERRUPTED, STOPPED, Outcome, RunFo
 from effdl.runs.prepare import PreparedRun
 from effdl.runs.provenance import provenance
 from effdl.runs.runner import Runner
-from effdl.runs.verify import digests, read_all, verify_model
+from effdl.runs.verify import digests, verify, verify_model
 from effdl.training.callbacks import Callbacks
 from effdl.training.checkpoint import Checkpoint
 from effdl.training.loggers import loggers_of
@@ -79,7 +79,7 @@ def check_resumable(folder: RunFolder, config: dict) -> None:
     folder.check_free(config, bool(config["resume"]))
     if not folder.run:
         return
-    read_all(folder)
+    verify(folder)
     verify_model(folder)
     for file in folder.path.glob("checkpoint.*.pt"):
         if (number := file.name.split(".")[1]).isdecimal():

@@ -28,23 +28,24 @@ def verify(folder: RunFolder) -> None:
     Raises:
         UserError: names the file that is damaged, missing, changed, or of another run.
     """
-    stages, layers, _ = read_all(folder)
+    epochs, stages, layers = _read_all(folder)
     if folder.run["status"] == DONE:
         _verify_result(folder)
     elif folder.key is not None:
+        _verify_stages(folder, epochs, stages)
         _verify_layers(folder, stages, layers)
 
 
-def read_all(folder: RunFolder) -> tuple[list[dict], list[dict], list[dict]]:
-    """The rows of the stages, of their layers, and of the epochs.
+def _read_all(folder: RunFolder) -> tuple[list[dict], list[dict], list[dict]]:
+    """The rows of the epochs, of the stages, and of their layers: in this order, as the run may go on meanwhile.
 
     Raises:
         UserError: a row is damaged, missing, changed, or of another run.
     """
     return (
+        checked_rows(folder.epochs.read(), EpochRow, folder.epochs_file),
         checked_rows(folder.stages.read(), StageRow, folder.stages_file),
         checked_rows(folder.layers.read(), LayerRow, folder.layers_file),
-        checked_rows(folder.epochs.read(), EpochRow, folder.epochs_file),
     )
 
 
@@ -59,6 +60,13 @@ def _verify_result(folder: RunFolder) -> None:
             raise UserError(f"{file} is missing: the results were measured with it")
         if sha256_of(file) != digest:
             raise UserError(f"{file} was changed, or is of another run: it is not what the results were made from")
+
+
+def _verify_stages(folder: RunFolder, epochs: list[dict], stages: list[dict]) -> None:
+    """Check that all stages before the one that was trained last were measured."""
+    trained, measured = dict.fromkeys(row["stage"] for row in epochs), {row["stage"] for row in stages}
+    if lost := [stage for stage in list(trained)[:-1] if stage not in measured]:
+        raise UserError(f"{folder.stages_file} is damaged: it has no row of stage {lost[0]}, which others followed")
 
 
 def _verify_layers(folder: RunFolder, stages: list[dict], layers: list[dict]) -> None:

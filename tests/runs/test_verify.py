@@ -165,6 +165,21 @@ def test_a_measured_stage_needs_all_its_layers(unfinished):
         verify(unfinished)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("layers.jsonl", r"layers\.jsonl is damaged: it has 0 layers of stage dense instead of 2"),
+        ("stages.jsonl", r"stages\.jsonl is damaged: it has no row of stage dense, which others followed"),
+    ],
+)
+def test_lost_rows_of_an_unfinished_run_are_named(unfinished, effdl, name, message):
+    (unfinished.path / name).unlink()
+    for command in (["evaluate", str(unfinished.path)], ["train", f"resume={unfinished.path}"]):
+        code, _, error = effdl(*command)
+        assert code == 2
+        assert re.search(message, error)
+
+
 def test_a_foreign_model_of_an_unfinished_run_is_not_evaluated(runs, unfinished, effdl):
     shutil.copyfile(runs / "1" / "model.safetensors", unfinished.model_file)
     code, output, error = effdl("evaluate", str(unfinished.path))
