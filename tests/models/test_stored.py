@@ -43,3 +43,12 @@ def test_a_file_cannot_name_code_to_run(tmp_path, target):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="no such model file"):
         load_model(tmp_path)
+
+
+def test_a_model_of_another_version_is_named(tmp_path):
+    path = tmp_path / "model.safetensors"
+    model = mlp(1, 8, 10, hidden=[4])
+    description = {"config": {"option": "of_tomorrow"}, "channels": 1, "image_size": 8, "classes": 10}
+    storage.write(path, model.state_dict(), description)
+    with pytest.raises(UserError, match=rf"{path}: model=of_tomorrow is no option of this version"):
+        load_model(path)
