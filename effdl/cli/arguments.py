@@ -29,6 +29,13 @@ def command_parser(command: str, description: str, epilog: str) -> argparse.Argu
     return parser
 
 
+def named(text: str) -> str:
+    """The value of an option that must name a folder (argparse reports the error)."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' is no folder")
+    return text
+
+
 def folder_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """The arguments of a command that works on a run folder: which, where its data are now, what it may execute."""
     parser = command_parser(command, description, epilog)
@@ -36,7 +43,7 @@ def folder_parser(command: str, description: str, epilog: str) -> argparse.Argum
     parser.add_argument("--root", type=Path, help="where the data set is, if it has moved")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="instead of the run's own")
     parser.add_argument("--trust", action="store_true", help="run code of the run's config that is not part of effdl")
-    parser.add_argument("--config-dir", metavar="DIR", help="where such code is")
+    parser.add_argument("--config-dir", type=named, metavar="DIR", help="where such code is")
     return parser
 
 

@@ -38,14 +38,16 @@ def _refuse(message: str) -> None:
 
 
 def _check_spelling(arguments: list[str], parser: ArgumentParser) -> None:
-    """Refuse ``-prune=0.5``, which the parser takes for the flag -p with the value ``rune=0.5``."""
+    """Refuse ``-prune=0.5``, which the parser takes for the flag -p with the value ``rune=0.5``, and the like."""
     flags = parser._option_string_actions
     for argument in arguments:
         name, equals, _ = argument.partition("=")
-        if not (equals and name.startswith("-")) or name in flags:
+        long = name.startswith("--")
+        if not name.startswith("-") or name in flags or (long and not equals):
             continue
-        if not (name.startswith("--") and any(flag.startswith(name) for flag in flags)):
-            raise UserError(f"{argument}: {name} is not a flag; did you mean {argument.lstrip('-')}? ({_HELP})")
+        if not (long and any(flag.startswith(name) for flag in flags)):
+            meant = f"; did you mean {argument.lstrip('-')}?" if equals else ""
+            raise UserError(f"{argument}: {name} is not a flag{meant} ({_HELP})")
 
 
 def _check(args: Namespace) -> None:
@@ -64,5 +66,7 @@ def _check(args: Namespace) -> None:
         raise UserError("--resolve: allowed with --cfg or --help only")
     if args.package is not None and not args.cfg:
         raise UserError(f"--package {args.package} (-p): allowed with --cfg only")
+    if args.config_dir == "":
+        raise UserError("--config-dir '': allowed is a folder of your own configs")
     if (mode := value_of(args.overrides, "hydra.mode")) is not None:
         raise UserError(f"hydra.mode={mode}: what to do is said by flags (allowed: -m for a sweep, none for a run)")

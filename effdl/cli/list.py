@@ -1,10 +1,8 @@
 """``effdl list``: what the groups offer, each option with the first line of its file."""
 
-from pathlib import Path
-
 from rich.table import Table
 
-from effdl.cli.arguments import command_parser
+from effdl.cli.arguments import command_parser, named
 from effdl.cli.terminal import Terminal
 from effdl.config.options import config_folder, description, option_files, own_folder
 from effdl.utils.errors import UserError, nearest
@@ -34,7 +32,7 @@ def main(arguments: list[str]) -> int:
         "Examples:\n  effdl list\n  effdl list models\n  effdl list datasets --config-dir my_configs",
     )
     parser.add_argument("group", nargs="?", help=f"one of {', '.join(_GROUPS)}; all if left out")
-    parser.add_argument("--config-dir", type=Path, help="a folder of your own configs, listed too")
+    parser.add_argument("--config-dir", type=named, metavar="DIR", help="a folder of your own configs, listed too")
     args = parser.parse_args(arguments)
     names = _GROUPS | {group: group for group in _GROUPS.values()}
     if args.group is not None and args.group not in names:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from effdl.cli.arguments import command_parser
+from effdl.cli.arguments import command_parser, named
 from effdl.cli.terminal import terminal
 from effdl.config.identity import flatten
 from effdl.measure.metrics import stage_numbers, total_numbers
@@ -85,7 +85,7 @@ def _parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--all", action="store_true", help="every experiment that reports values")
     parser.add_argument("--from", dest="folders", action="append", type=Path, metavar="FOLDER", help="check these runs")
     parser.add_argument("--seeds", type=_seeds, metavar="0,1,2", help="instead of those over which values are reported")
-    parser.add_argument("--config-dir", metavar="DIR", help="a folder of your own configs")
+    parser.add_argument("--config-dir", type=named, metavar="DIR", help="a folder of your own configs")
     args = parser.parse_intermixed_args(arguments)
     args.names = list(dict.fromkeys(word for word in args.words if "=" not in word))
     args.overrides = [word for word in args.words if "=" in word]

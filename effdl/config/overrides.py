@@ -52,12 +52,16 @@ def parse(overrides: list[str]) -> list[Override]:
     Raises:
         UserError: one is none.
     """
-    try:
-        return OverridesParser.create().parse_overrides(overrides)
-    except OverrideParseException as error:
-        raise UserError(f"{error.override}: not a KEY=VALUE override") from error
-    except HydraException as error:
-        raise UserError(first_line(error)) from error
+    parser, found = OverridesParser.create(), []
+    for text in overrides:
+        try:
+            found += parser.parse_overrides([text])
+        except OverrideParseException as error:
+            raise UserError(f"{text}: not a KEY=VALUE override") from error
+        except HydraException as error:
+            reason = first_line(error)
+            raise UserError(reason if key_of(text) in reason else f"{text}: not a KEY=VALUE override") from error
+    return found
 
 
 def swept(overrides: list[str]) -> list[Override]:

@@ -35,7 +35,6 @@ BASE dataset.subset=null dataset=image_folder dataset.root=images dataset.image_
 BASE dataset.subset=null dataset=image_folder dataset.root=images dataset.workers=100000 | workers
 BASE dataset.subset=null dataset=image_folder dataset.root=one | dataset.root one
 BASE dataset.subset=null dataset=image_folder dataset.root=dangling | x.png
-BASE dataset.subset=null dataset=image_folder dataset.root=bytes | dataset.root bytes .png
 BASE dataset.pad=999999999 'augment=[flip_crop]' | pad
 BASE dataset.split_seed=99999999999999999999999 | split_seed
 BASE device.threads=100000 | threads

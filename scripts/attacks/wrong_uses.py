@@ -18,6 +18,7 @@ from effdl.config.identity import flatten
 from effdl.config.overrides import parse
 from effdl.config.schema import LEVELS
 from effdl.utils.errors import UserError
+from effdl.utils.text import one_line
 
 _PATHS = ("nowhere/at/all", "f/x", "f", "d", "/proc/nope/x", "n" * 300)  # naming the file is enough
 _MISSING = object()
@@ -147,7 +148,8 @@ def _dishonest(key: Key, arguments: tuple[str, ...], config: dict | None, base: 
     if base is None or config is None or key.name not in config:
         return None
     used = config[key.name]
-    if is_absurd(used):
+    real = isinstance(base.get(key.name), float) and isinstance(used, int)  # finite, and as good as 1e30
+    if is_absurd(used) and not real:
         return f"accepted, though nothing can be computed with {str(used)[:50]}"
     if used == "":
         return "accepted, though an empty text names nothing"
@@ -166,7 +168,8 @@ def _typed_value(argument: str) -> object:
 
 
 def _mentions(message: str, name: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", message) is not None
+    shown = (name, one_line(name), repr(name)[1:-1])  # control characters are made visible
+    return any(re.search(rf"(?<!\w){re.escape(text)}(?!\w)", message) for text in shown)
 
 
 def _is_of_a_run(path: str, new: list[str]) -> bool:
