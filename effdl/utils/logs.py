@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from effdl.utils.errors import RunError
 
 
 class _Notes(logging.Handler):
@@ -20,8 +22,15 @@ class _Notes(logging.Handler):
 
 @contextmanager
 def logging_to(path: Path, show: Callable[[str], None]) -> Iterator[None]:
-    """Log to a file in the ``with`` block, including Python warnings of libraries, and show the warnings of effdl."""
-    file = logging.FileHandler(path)
+    """Log to a file in the ``with`` block, including Python warnings of libraries, and show the warnings of effdl.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    try:
+        file = logging.FileHandler(path)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror}") from error
     file.handleError = lambda record: None  # a full disk is reported when results are written
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handlers = [("effdl", file), ("effdl", _Notes(show)), ("py.warnings", file)]
@@ -37,4 +46,5 @@ def logging_to(path: Path, show: Callable[[str], None]) -> Iterator[None]:
             logging.getLogger(name).removeHandler(handler)
         logging.getLogger("effdl").propagate = True
         logging.captureWarnings(False)
-        file.close()
+        with suppress(OSError):  # as above
+            file.close()

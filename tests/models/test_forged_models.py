@@ -387,6 +387,7 @@ def large(kind):
     return state, {"stage": "dense", "config": config, **IMAGES, "structure": []}, grids
 
 
+@pytest.mark.slow
 def test_large_models_take_their_own_memory_and_little_more(tmp_path):
     paths = {}
     for kind in ("dense", "sparse", "palette", "zero", "half", "grid", "grid by row"):
