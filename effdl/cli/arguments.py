@@ -30,9 +30,9 @@ def command_parser(command: str, description: str, epilog: str) -> argparse.Argu
 
 
 def named(text: str) -> str:
-    """The value of an option that must name a folder (argparse reports the error)."""
+    """The value of an argument that must name something (argparse reports the error)."""
     if not text:
-        raise argparse.ArgumentTypeError("'' is no folder")
+        raise argparse.ArgumentTypeError("'' names nothing")
     return text
 
 
