@@ -10,8 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, ValueType
 from hydra.errors import HydraException, OverrideParseException
 
-from effdl.config.identity import LISTS
 from effdl.config.options import config_folder
+from effdl.config.schema import GROUPS
 from effdl.utils.errors import UserError, first_line
 
 _CODE_KEYS = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
@@ -54,13 +54,14 @@ def parse(overrides: list[str]) -> list[Override]:
     """
     parser, found = OverridesParser.create(), []
     for text in overrides:
+        none = f"{text or repr(text)}: not a KEY=VALUE override"
         try:
             found += parser.parse_overrides([text])
         except OverrideParseException as error:
-            raise UserError(f"{text}: not a KEY=VALUE override") from error
+            raise UserError(none) from error
         except HydraException as error:
             reason = first_line(error)
-            raise UserError(reason if key_of(text) in reason else f"{text}: not a KEY=VALUE override") from error
+            raise UserError(reason if key_of(text) in reason else none) from error
     return found
 
 
@@ -102,10 +103,14 @@ def values_of(override: Override) -> Iterator[str]:
 
 
 def check_lists(overrides: list[Override]) -> None:
-    """Refuse a list that names an option twice: Hydra would silently keep one."""
+    """Refuse what names no option of a group, and a list that names one twice: Hydra would silently keep one."""
     for override in overrides:
-        values = override.value() if override.key_or_group in LISTS else None
-        if isinstance(values, list) and len(set(map(str, values))) < len(values):
+        if override.key_or_group not in GROUPS or override.is_sweep_override():
+            continue
+        value = override.value()
+        if isinstance(value, int | float | dict):
+            raise UserError(f"{override.input_line}: allowed is the name of an option, or [A,B]")
+        if isinstance(value, list) and len(set(map(str, value))) < len(value):
             raise UserError(f"{override.input_line}: an option can be in the list once")
 
 

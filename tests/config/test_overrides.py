@@ -1,5 +1,7 @@
 """Overrides as people type them."""
 
+import re
+
 import pytest
 
 from effdl.config.overrides import (
@@ -112,3 +114,14 @@ def test_an_option_twice_in_a_list_is_refused():
     check_lists(parse(["compression=[magnitude,int8]", "topk=[1,1]"]))
     with pytest.raises(UserError, match="an option can be in the list once"):
         check_lists(parse(["compression=[magnitude,magnitude]"]))
+
+
+@pytest.mark.parametrize("text", ["compression=-1", "metric=-0.0", "augment=0", "model={hidden:[8]}", "energy=false"])
+def test_what_is_no_option_of_a_group_is_named(text):
+    with pytest.raises(UserError, match=re.escape(f"{text}: allowed is the name of an option, or [A,B]")):
+        check_lists(parse([text]))
+
+
+def test_an_empty_override_is_named():
+    with pytest.raises(UserError, match="'': not a KEY=VALUE override"):
+        parse([""])
