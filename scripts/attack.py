@@ -34,7 +34,7 @@ from rich.progress import Progress  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 ATTACKS = {"uses": wrong_uses, "damages": damaged_runs, "forged": forged, "kills": kills, "races": races}
-SHORT = {"uses": 12, "damages": 1, "forged": 15, "kills": 4, "races": 1}  # cases of each kind that --short tries
+SHORT = {"uses": 8, "damages": 1, "forged": 8, "kills": 2, "races": 1}  # cases of each kind that --short tries
 COLUMNS = ("attack", "tried", *KINDS)
 
 
