@@ -137,8 +137,8 @@ class RunFolder:
         found = run.get("overrides")
         if found is None and run.get("layout", 1) < _SEALED:
             try:
-                found = yaml.safe_load(file.read_bytes()) if file.exists() else []
-            except (OSError, yaml.YAMLError, ValueError) as error:
+                found = yaml.safe_load(read_file(file))
+            except (yaml.YAMLError, ValueError) as error:
                 raise UserError(f"{file} is damaged: {error}") from error
         return [text for text in found or [] if isinstance(text, str) and not text.startswith("resume=")]
 

@@ -16,6 +16,14 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
 
+class _Cost(_Record):
+    """What was spent."""
+
+    duration_s: _Measured = None
+    energy_kwh: _Measured = None
+    co2eq_g: _Measured = None
+
+
 class RunRecord(_Record):
     """``run.json``."""
 
@@ -32,7 +40,7 @@ class RunRecord(_Record):
     overrides: list[str] | None = None
 
 
-class StageRow(_Record):
+class StageRow(_Cost):
     """A row of ``stages.jsonl``."""
 
     stage: str
@@ -46,9 +54,6 @@ class StageRow(_Record):
     activation_bits: _Measured = None
     size_bytes: _Measured = None
     epochs: _Measured = None
-    duration_s: _Measured = None
-    energy_kwh: _Measured = None
-    co2eq_g: _Measured = None
     model_sha256: str | None = None
     layers: _Natural | None = None
 
@@ -68,7 +73,7 @@ class LayerRow(_Record):
     activation_bits: _Number
 
 
-class EpochRow(_Record):
+class EpochRow(_Cost):
     """A row of ``epochs.jsonl``."""
 
     stage: str
@@ -78,19 +83,13 @@ class EpochRow(_Record):
     top1: _Number
     images: _Measured = None
     images_per_s: _Measured = None
-    duration_s: _Measured = None
-    energy_kwh: _Measured = None
-    co2eq_g: _Measured = None
     memory_peak_bytes: _Measured = None
 
 
-class _Total(_Record):
+class _Total(_Cost):
     """The sums in ``result.json``."""
 
     epochs: _Measured = None
-    duration_s: _Measured = None
-    energy_kwh: _Measured = None
-    co2eq_g: _Measured = None
     resumed: int | bool | None = None
     source: dict[str, str | None] | None = None
     energy: dict[str, Any] | None = None

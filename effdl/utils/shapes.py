@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 
 from effdl.utils.errors import UserError, nearest
+from effdl.utils.files import read_file
 from effdl.utils.text import one_line
 
 _LONGEST = 60  # characters of a value in a message
@@ -73,10 +74,7 @@ def read_shaped_rows(path: Path, shape: Any) -> list[Any]:
     Raises:
         UserError: the file cannot be read, or a row has another shape.
     """
-    try:
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
+    lines = read_file(path).splitlines(keepends=True)
     return [
         _row(line, shape, f"{path} is damaged: line {n}") for n, line in enumerate(lines, 1) if line.endswith(b"\n")
     ]
