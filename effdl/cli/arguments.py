@@ -36,11 +36,16 @@ def named(text: str) -> str:
     return text
 
 
+def location(text: str) -> Path:
+    """The value of an argument that names a file or folder: an empty one is not the current folder."""
+    return Path(named(text))
+
+
 def folder_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """The arguments of a command that works on a run folder: which, where its data are now, what it may execute."""
     parser = command_parser(command, description, epilog)
-    parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
-    parser.add_argument("--root", type=Path, help="where the data set is, if it has moved")
+    parser.add_argument("folder", type=location, help="a folder that `effdl train` made")
+    parser.add_argument("--root", type=location, help="where the data set is, if it has moved")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), help="instead of the run's own")
     parser.add_argument("--trust", action="store_true", help="run code of the run's config that is not part of effdl")
     parser.add_argument("--config-dir", type=named, metavar="DIR", help="where such code is")
@@ -78,7 +83,7 @@ def parse_pairs(pairs: list[str], defaults: dict[str, str | None]) -> dict[str, 
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or key not in defaults:
-            raise UserError(f"{pair} is not a KEY=VALUE{nearest(key, defaults)} (allowed: {', '.join(defaults)})")
+            raise UserError(f"{pair!r} is not a KEY=VALUE{nearest(key, defaults)} (allowed: {', '.join(defaults)})")
         values[key] = value
     return values
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from effdl.cli.arguments import command_parser
+from effdl.cli.arguments import command_parser, location
 from effdl.cli.terminal import terminal
 from effdl.runs.folder import DONE, RunFolder
 from effdl.utils.errors import UserError
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
         "Write FOLDER/README.md: a model card with results, cost and how to load and reproduce the model.",
         _EXAMPLES,
     )
-    parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
+    parser.add_argument("folder", type=location, help="a folder that `effdl train` made")
     parser.add_argument("--license", help="an identifier of the Hub, such as mit or apache-2.0 (none is stated)")
     args = parser.parse_args(arguments)
     folder = finished(args.folder)

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     names = _GROUPS | {group: group for group in _GROUPS.values()}
     if args.group is not None and args.group not in names:
-        raise UserError(f"list {args.group}: not a group{nearest(args.group, names)} (allowed: {', '.join(_GROUPS)})")
+        raise UserError(f"{args.group!r} is not a group{nearest(args.group, names)} (allowed: {', '.join(_GROUPS)})")
     folders = [config_folder(), *([own_folder(args.config_dir)] if args.config_dir else [])]
     console = Terminal()
     for group in [names[args.group]] if args.group else _GROUPS.values():

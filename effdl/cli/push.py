@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from effdl.cli.arguments import command_parser, named
+from effdl.cli.arguments import command_parser, location, named
 from effdl.cli.card import card, finished
 from effdl.cli.terminal import terminal
 from effdl.report.scrub import scrubbed
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
         "Upload a run's stored model and its card to the Hugging Face Hub.",
         _EXAMPLES,
     )
-    parser.add_argument("folder", type=Path, help="a folder that `effdl train` made")
+    parser.add_argument("folder", type=location, help="a folder that `effdl train` made")
     parser.add_argument("repo", type=named, metavar="REPO_ID", help="USER/NAME; created if it is not there")
     parser.add_argument("--private", action="store_true", help="create it as a private one")
     args = parser.parse_args(arguments)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from effdl.cli.arguments import command_parser
+from effdl.cli.arguments import command_parser, location
 from effdl.cli.failures import say
 from effdl.cli.report_output import show
 from effdl.report.compare import SHORT
@@ -60,7 +60,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "Compare the runs in folders, at any depth: a table, a file, pictures or a page, and totals.",
         _EXAMPLES,
     )
-    parser.add_argument("folders", nargs="*", type=Path, default=[Path("outputs")], help="where the runs are (outputs)")
+    parser.add_argument("folders", nargs="*", type=location, default=[Path("outputs")], help="of runs (outputs)")
     parser.add_argument("--stages", choices=("last", "all"), default="last", help="which stages of each run (last)")
     parser.add_argument("--all", action="store_true", help="unfinished and failed runs too")
     parser.add_argument("--columns", metavar="A,B", help="which columns, in which order")
@@ -69,10 +69,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--group", action="store_true", help="mean and standard deviation over seeds, and their number")
     parser.add_argument("--scores", nargs="?", const="all", choices=(*SCORES, "all"), help="scores, or one of them")
     parser.add_argument("--format", choices=_FORMATS, default="table", help="(table)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of to the terminal")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw pictures there")
+    parser.add_argument("--output", type=location, metavar="FILE", help="write there instead of to the terminal")
+    parser.add_argument("--plots", type=location, metavar="DIR", help="draw pictures there")
     parser.add_argument(
-        "--html", type=Path, nargs="?", const=Path("report.html"), metavar="FILE", help="write a page (report.html)"
+        "--html", type=location, nargs="?", const=Path("report.html"), metavar="FILE", help="write a page (report.html)"
     )
     args = parser.parse_intermixed_args(_joined(arguments))
     for option, file in (("--output", args.output), ("--html", args.html)):

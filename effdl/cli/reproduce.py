@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from effdl.cli.arguments import command_parser, named
+from effdl.cli.arguments import command_parser, location, named
 from effdl.cli.terminal import terminal
 from effdl.config.identity import flatten
 from effdl.measure.metrics import stage_numbers, total_numbers
@@ -83,7 +83,9 @@ def _parse(arguments: list[str]) -> Namespace:
     )
     parser.add_argument("words", nargs="*", metavar="NAME|KEY=VALUE", help="experiments; where data are, which device")
     parser.add_argument("--all", action="store_true", help="every experiment that reports values")
-    parser.add_argument("--from", dest="folders", action="append", type=Path, metavar="FOLDER", help="check these runs")
+    parser.add_argument(
+        "--from", dest="folders", action="append", type=location, metavar="DIR", help="check these runs"
+    )
     parser.add_argument("--seeds", type=_seeds, metavar="0,1,2", help="instead of those over which values are reported")
     parser.add_argument("--config-dir", type=named, metavar="DIR", help="a folder of your own configs")
     args = parser.parse_intermixed_args(arguments)

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     flags, args = parse_arguments(arguments)
     if args.help or args.hydra_help or args.cfg or args.info:
         parse(args.overrides)
-        if args.cfg or args.info:
+        if args.overrides or args.cfg or args.info:
             composed(next(variations(args.overrides)), args.config_dir)
         return call_hydra(flags, args.overrides, lambda config: None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's "stop now" ends as cleanly as Ctrl-C

@@ -14,12 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from effdl.config import naming
-from effdl.config.hydra_app import search_path
+from effdl.config.hydra_app import check_hydra, search_path
 from effdl.config.identity import flatten
 from effdl.config.instantiate import allow_code_of
 from effdl.config.options import config_folder
 from effdl.config.overrides import check_code, check_lists, key_of, parse, variations
-from effdl.config.schema import NODES
+from effdl.config.schema import LEVELS, NODES
 from effdl.config.validation import active, check_settings
 from effdl.utils.errors import UserError, first_line, nearest
 
@@ -64,7 +64,9 @@ def composed(overrides: list[str], config_dir: str | None, configs: Path | None 
             parsed = parse(overrides)
             check_code(parsed)
             check_lists(parsed)
-            return compose("train", overrides, return_hydra_config=True)
+            config = compose("train", overrides, return_hydra_config=True)
+            check_hydra(config)
+            return config
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise UserError(explain(error, overrides)) from error
         except RecursionError as error:
@@ -81,6 +83,8 @@ def settings(config: DictConfig) -> dict:
     """
     config = _own_part(config)
     try:
+        for level in LEVELS:  # before the steps that refer to it: an error names what was typed
+            _ = config[level]
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(first_line(error)) from error
@@ -139,6 +143,9 @@ def explain(error: Exception, overrides: list[str]) -> str:
         others = [override for override in overrides if key_of(override) != key]
         return f"{key} is not a key{nearest(key, _known_keys(others, key))}"
     cause = f" ({first_line(error.__cause__)})" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+    referring = [override for override in overrides if "${" in override]
+    if referring and "nterpolation" in text + cause and not getattr(error, "full_key", None):
+        return f"{' '.join(referring)}: {first_line(error.__cause__ or error)}"
     return first_line(error) + cause
 
 

@@ -34,7 +34,7 @@ def experiment_file(name: str, config_dir: str | None) -> Path:
     """
     found = experiments(config_dir)
     if name not in found:
-        raise UserError(f"{name} is not an experiment{nearest(name, found)} (allowed: {', '.join(found)})")
+        raise UserError(f"{name!r} is not an experiment{nearest(name, found)} (allowed: {', '.join(found)})")
     return found[name]
 
 

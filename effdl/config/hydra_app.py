@@ -16,9 +16,11 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from effdl.config.annotations import show
 from effdl.config.options import BASE, config_folder
+from effdl.utils.errors import UserError
 
 
 def matching(value: str | float | None, pattern: str) -> str | float | None:
@@ -64,6 +66,22 @@ def register(plugin: type) -> None:
     if not allowed(name):
         Plugins.is_in_toplevel_plugins_module = staticmethod(lambda other: other == name or allowed(other))
     Plugins.instance().register(plugin)
+
+
+def check_hydra(config: DictConfig) -> None:
+    """Resolve what Hydra reads of its own part of a config once the folder of a run is there.
+
+    Raises:
+        UserError: a value that Hydra takes no further.
+        OmegaConfBaseException: one that cannot be resolved.
+    """
+    alone = OmegaConf.masked_copy(config, "hydra")  # as Hydra sees what it puts into the environment
+    for part in (config.hydra.job_logging, config.hydra.hydra_logging, alone.hydra.job.env_set):
+        OmegaConf.to_container(part, resolve=True)
+    verbose = config.hydra.verbose
+    _ = config.hydra.output_subdir
+    if not isinstance(verbose, bool | str) and not OmegaConf.is_list(verbose):
+        raise UserError(f"hydra.verbose={show(verbose)}: allowed is true, false, a logger, or a list of loggers")
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def test_mistakes_are_named(effdl, tmp_path):
         "precision=int4": "precision=int4; did you mean 'int8'? (allowed: fp32, fp16, int8)",
         "threads=0": "threads=0: allowed is a whole number from 1 to 512",
         "fromat=onnx": "did you mean 'format'?",
-        "onnx": "onnx is not a KEY=VALUE",
+        "onnx": "'onnx' is not a KEY=VALUE",
     }.items():
         code, _, error = effdl("export", "nothing", argument)
         assert code == 2

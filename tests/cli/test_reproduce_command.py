@@ -199,7 +199,7 @@ def test_mistakes_are_named_before_anything_runs(effdl):
     for arguments, message in {
         (): "name experiments",
         ("tiny", "--all"): "one of the two",
-        ("tinny",): "tinny is not an experiment; did you mean 'tiny'?",
+        ("tinny",): "'tinny' is not an experiment; did you mean 'tiny'?",
         ("silent",): "silent reports nothing that could be checked",
         ("tiny", "epochs=3"): "epochs=3 makes tiny another experiment: it changes epochs",
         ("tiny", "seed=1"): "reproduce sets seed itself",
