@@ -60,10 +60,10 @@ def read_shaped(path: Path, shape: Any) -> Any:
     Raises:
         UserError: the file cannot be read or has another shape.
     """
+    if not path.is_file():
+        raise UserError(f"{path}: {'not a regular file' if path.exists() else 'no such file'}")
     try:
-        return _parsed(path.read_bytes(), shape)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from error
+        return _parsed(read_file(path), shape)
     except ValidationError as error:
         raise UserError(f"{path} is damaged: {_explain(error).lstrip('.: ')}") from error
 

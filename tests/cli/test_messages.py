@@ -83,7 +83,7 @@ REFUSED = {
     "hydra.launcher.n_jobs=x hydra/launcher=joblib -m seed=0,1": "hydra.launcher.n_jobs=x",
     "prune=0.5 compression.magnitude.amounts=f": "amounts=f is damaged: Invalid JSON",
     "prune=0.5 compression.magnitude.amounts=nan.json": "amounts=nan.json is damaged: 1=nan",
-    "prune=0.5 compression.magnitude.amounts=.": "amounts=.: Is a directory",
+    "prune=0.5 compression.magnitude.amounts=.": "amounts=.: not a regular file",
 }
 
 

@@ -40,5 +40,5 @@ def test_a_file_that_is_wrong(tmp_path, text):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="no such file"):
         layer_amounts(NAMES, [], str(tmp_path / "none.json"))
