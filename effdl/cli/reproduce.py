@@ -134,7 +134,7 @@ def _check_subjects(name: str, found: list[Claim], args: Namespace) -> None:
     for point in points(found):
         config = config_of(name, list(point), args.config_dir)
         stages = [stage.name for stage in stages_of(config)] + (["teacher"] if config["teacher"] else [])
-        numbers = dict.fromkeys([*stage_numbers(config["topk"]), *config["metric"]])
+        numbers = dict.fromkeys(stage_numbers(config["topk"], config["metric"]))
         nothing = {"stages": [{"stage": stage, **numbers} for stage in stages], "total": dict.fromkeys(total_numbers())}
         for claim in found:
             if claim.overrides == point:

@@ -5,7 +5,7 @@ function that measures it. Standard library only.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from effdl.measure import units as u
@@ -197,9 +197,10 @@ _ENTRIES = (
 METRICS: dict[str, Metric] = {entry.key: entry for entry in _ENTRIES}
 # What every epoch and stage costs, and a run in total.
 COSTS = tuple(key for key, entry in METRICS.items() if {*EPOCH, *STAGE, *TOTAL} <= set(entry.at))
+_VALIDATION = "val_"
 # Prefixes of keys: what they say of a metric, and its entry with the prefix.
 FAMILIES: dict[str, tuple[str, Callable[[Metric], Metric]]] = {
-    "val_": ("on the validation split", lambda base: replace(base.on("validation"), at=EPOCH)),
+    _VALIDATION: ("on the validation split", lambda base: replace(base.on("validation"), at=EPOCH + STAGE)),
     "evaluate_": (
         "for measuring the stage",
         lambda base: replace(
@@ -239,12 +240,14 @@ def metric(key: str) -> Metric:
     return Metric(key, key, u.PLAIN, None, (), "")
 
 
-def stage_numbers(topk: Iterable[int]) -> list[str]:
-    """The keys of a stage's row that hold numbers, the accuracies first; a user's own metrics come besides."""
+def stage_numbers(topk: Iterable[int], own_metrics: Iterable[str] = ()) -> list[str]:
+    """The keys of a stage's row that hold numbers, the accuracies first, then the user's own metrics."""
     own = [key for key, entry in METRICS.items() if {*STAGE} <= {*entry.at} and entry.unit is not u.TEXT]
+    tested = [*(f"top{k}" for k in topk), "loss", *own_metrics]
     return [
-        *(f"top{k}" for k in topk),
-        *(key for key in own if not accuracies([key])),
+        *tested,
+        *map(on_validation, tested),
+        *(key for key in own if key not in tested and not accuracies([key])),
         *(f"evaluate_{key}" for key in COSTS),
     ]
 
@@ -266,6 +269,41 @@ ALIASES = {
     for entry in ([metric(f"total_{own.key}"), own] if own.key in COSTS else [own])
     if entry.alias
 }
+
+
+def on_validation(key: str) -> str:
+    """The key of what the validation split says of a metric of the test split."""
+    return f"{_VALIDATION}{key}"
+
+
+def on_test(key: str, own: Iterable[str] = ()) -> bool:
+    """Whether a key of a stage's row is measured on the test split, which no choice may see.
+
+    Args:
+        own: the keys of the user's own metrics.
+    """
+    return key == "loss" or key in own or bool(accuracies([key]))
+
+
+def split_of(keys: Iterable[str]) -> str | None:
+    """The split on which these keys of stages' rows compare models; None if on none."""
+    keys = list(keys)
+    if any(map(on_test, keys)):
+        return "test"
+    return "validation" if any(key.startswith(_VALIDATION) for key in keys) else None
+
+
+def compared(number: int, split: str | None) -> str:
+    """How many were compared, for people; by the test split only if there is no other, which is said."""
+    note = ": not all have a validation split" if split == "test" else ""
+    return f"{number} compared" + (f" on the {split} split{note}" if split else "")
+
+
+def deciding(key: str, rows: Iterable[Mapping]) -> str:
+    """The key by which rows are compared where one is chosen: on the validation split, if all of them know it."""
+    chosen = on_validation(key)
+    known = [row.get(chosen) is not None for row in rows if row.get(key) is not None]
+    return chosen if known and all(known) else key
 
 
 def accuracies(row: Iterable[str]) -> list[str]:

@@ -51,6 +51,11 @@ def course_score(
     return storage + operations
 
 
+def reached(top1: float | None) -> bool | None:
+    """Whether a top-1 accuracy is what the course asks for; None if it is not known."""
+    return None if top1 is None else top1 >= COURSE_LINE
+
+
 def course_columns(row: dict, dense: dict | None) -> dict:
     """The course score of a stage, from its row and that of the run's dense stage.
 
@@ -75,7 +80,7 @@ def course_columns(row: dict, dense: dict | None) -> dict:
             structured_macs=p_s_macs,
         )
         columns = {"course_p_s": p_s, "course_p_s_macs": p_s_macs, "course_p_u": p_u, "course_score": score}
-    return {**columns, "course_reached": None if top1 is None else top1 >= COURSE_LINE}
+    return {**columns, "course_reached": reached(top1)}
 
 
 def micronet_storage(tensors: Iterable[tuple[int, int, float]]) -> float:

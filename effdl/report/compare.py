@@ -15,7 +15,7 @@ _ABOUT = {"name": "run"} | {key: key for key in ("folder", "status", "stage", "m
 SHORT = {key: key for key in _ABOUT} | ALIASES
 
 _HEAD = ("name", "stage")
-_METRICS = ("top1", "change", "zeros", "bits", "params", "macs", "size", "ratio", "latency")
+_METRICS = ("top1", "val_top1", "change", "zeros", "bits", "params", "macs", "size", "ratio", "latency")
 VIEWS: dict[str, tuple[str, ...]] = {
     "last": (*_HEAD, *_METRICS, "energy", "co2", "time"),
     "all": (*_HEAD, *_METRICS, "stage_energy", "stage_co2", "stage_time"),
@@ -37,6 +37,7 @@ SCORE_COLUMNS = ("course", "course_reached", "micronet", "dcase", "training_kwh_
 _DISPENSABLE = (
     "co2",
     "stage_co2",
+    "val_top1",
     "params",
     "time",
     "stage_time",

@@ -114,7 +114,7 @@ function plot() {
     chart.append(svg("path", { class: row.kind === "dense" ? "point dense" : "point", fill: row.kind === "dense" ? null : colour, d: SHAPES[shape], transform: `translate(${places.get(row.i)})`, "data-row": row.i }));
   }
   for (const i of best) chart.append(svg("circle", { class: "ring", cx: places.get(i)[0], cy: places.get(i)[1], r: 9 }));
-  $("caption").textContent = `${y.label} against ${x.label}: ${points.length} points` + (best.size ? `, ${best.size} on the Pareto front (line and rings; ◎ in the table)` : "; no Pareto front: which way is better is not known for both axes");
+  $("caption").textContent = `${y.label} against ${x.label}: ${points.length} points` + (best.size ? `, ${best.size} on the Pareto front (line and rings; ◎ in the table)` + (x.tested || y.tested ? ", by the test split: to read, not to choose by" : "") : "; no Pareto front: which way is better is not known for both axes");
 }
 
 // A front per data set: accuracies on different test images cannot be compared.

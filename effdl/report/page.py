@@ -8,6 +8,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
+from effdl.measure.metrics import deciding, on_test
 from effdl.report.naming import flat_settings
 from effdl.report.plots.axis import axis
 from effdl.report.plots.marks import kind, marks
@@ -25,7 +26,6 @@ _TABLE = (
     "latency_ms",
     "energy_so_far_kwh",
 )
-_START = ("size_bytes", "top1")  # x and y when the page opens
 
 
 def page(rows: list[dict], totals: dict, title: str) -> str:
@@ -65,12 +65,13 @@ def contents(rows: list[dict]) -> dict:
     keys = list(dict.fromkeys(key for row in rows for key in row))
     numeric = [key for key in keys if key != "run" and any(_is_number(row.get(key)) for row in rows)]
     texts = [key for key in _TEXTS if any(row.get(key) is not None for row in rows)]
+    accuracy = deciding("top1", rows)
     scores = tuple(key for key in numeric if key.endswith("_score"))
     return {
         "texts": [{"key": key, "several": len({row.get(key) for row in rows}) > 1} for key in texts],
         "numbers": [_column(key, [row[key] for row in rows if _is_number(row.get(key))]) for key in numeric],
         "table": [key for key in _TABLE + scores if key in numeric],
-        "start": [key if key in numeric else next(iter(numeric), None) for key in _START],
+        "start": [key if key in numeric else next(iter(numeric), None) for key in ("size_bytes", accuracy)],  # x and y
         "marks": marks([row for row in rows if row["stage"]]),
         "rows": [
             {
@@ -95,7 +96,14 @@ def _column(key: str, values: list[float]) -> dict:
     """A column of numbers: its name and unit, the factor to that unit, and which way is better."""
     shown = axis(key, values)
     wide = min(values) > 0 and max(values) / min(values) >= 8
-    return {"key": key, "label": shown.label, "scale": shown.scale, "better": shown.better, "log": wide}
+    return {
+        "key": key,
+        "label": shown.label,
+        "scale": shown.scale,
+        "better": shown.better,
+        "log": wide,
+        "tested": on_test(key),
+    }
 
 
 def _is_number(value: object) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich import box
 from rich.table import Table
 
-from effdl.measure.metrics import METRICS, STAGE, accuracies, layer_metric, metric
+from effdl.measure.metrics import METRICS, STAGE, accuracies, layer_metric, metric, on_validation
 from effdl.measure.units import percent
 
 # The rows of a run's table, below the accuracies.
@@ -21,8 +21,16 @@ def known_rows(stages: list[dict]) -> Iterator[tuple[str, list[str]]]:
 
     A user's own metrics, which the registry does not know, come last.
     """
-    own = [key for key in dict.fromkeys(key for row in stages for key in row) if not metric(key).at]
-    for key in [*accuracies(stages[0]), *ROWS, *(key for key in own if key not in ("stage", "method"))]:
+    about = ("stage", "method")
+    keys = dict.fromkeys(key for row in stages for key in row)
+    own = [key for key in keys if not metric(key).at and key not in about]
+    tested = accuracies(stages[0])
+    for key in [
+        *tested,
+        *map(on_validation, tested[:1]),
+        *ROWS,
+        *(key for key in own if key not in ("stage", "method")),
+    ]:
         shown, values = metric(key), [stage.get(key) for stage in stages]
         if any(value is not None for value in values):
             yield shown.label, list(map(shown.text, values))

@@ -4,6 +4,7 @@ The model is always the one that was read back from its file, so every number is
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from effdl.measure.eval_mode import eval_mode
 from effdl.measure.latency import throughput
 from effdl.measure.layers import per_layer
 from effdl.measure.macs import macs
+from effdl.measure.metrics import on_validation
 from effdl.measure.size import count, file_bytes
 from effdl.models import storage
 from effdl.models.stored import load_model
@@ -43,7 +45,8 @@ def evaluate(
 
     Args:
         metrics: the user's own, by the key that they get; each is given the model and the batches of the split.
-        split: of the data set, for the accuracy.
+        split: of the data set, for the accuracy. With ``test`` the validation split is measured too, under keys that
+            begin with ``val_``: every choice reads these; they are None if there is no such split.
         trusted: also build a model whose code is not part of effdl.
 
     Returns:
@@ -54,10 +57,16 @@ def evaluate(
     stored = storage.breakdown(path)
     operations, layers = macs(model, shape), per_layer(model, shape, stored)
     float_bits = 8 * next(parameter.dtype.itemsize for parameter in model.parameters())
-    images: Images = getattr(data, split)
+
+    def answers(images: Images) -> dict:
+        batches = partial(normalized_batches, images, data, batch_size, device)
+        return {**accuracy(model, batches(), topk), **_own_metrics(model, metrics or {}, batches)}
+
+    found = answers(getattr(data, split))
+    if split == "test":
+        found |= validated(found, answers(data.val) if data.val is not None else {})
     return {
-        **accuracy(model, normalized_batches(images, data, batch_size, device), topk),
-        **_own_metrics(model, metrics or {}, lambda: normalized_batches(images, data, batch_size, device)),
+        **found,
         **count(model),
         **operations,
         **summary(layers, operations["macs_nonzero"], float_bits),
@@ -66,6 +75,11 @@ def evaluate(
         **throughput(model, shape, device=device, threads=threads),
         "layers": layers,
     }
+
+
+def validated(tested: dict, found: dict) -> dict:
+    """What the validation split says, under the keys that its row gets: one for each of those of the test split."""
+    return {on_validation(key): found.get(key) for key in tested if key != "images"}
 
 
 def _own_metrics(

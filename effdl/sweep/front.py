@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from effdl.measure.metrics import compared
 from effdl.report.plots.axis import axis
 
 FOUND, PICTURE = "optimization.json", "pareto.png"  # in a sweep's folder
@@ -26,6 +27,8 @@ def front_table(found: dict) -> Table:
     states = [row["state"] for row in trials.values()]
     counts = ", ".join(f"{states.count(state)} {state.lower()}" for state in dict.fromkeys(sorted(states)))
     several = len(found["objectives"]) > 1
+    chosen = found.get("choices")  # sweeps of earlier versions do not say
+    counts += f"; {compared(chosen['compared'], chosen['split'])}" if chosen else ""
     table = Table(
         title=f"{'Pareto front' if several else 'best trial'} of {len(trials)} trials ({counts})", title_justify="left"
     )

@@ -6,7 +6,7 @@ Only what is sought by Optuna imports this module, so that Optuna is needed only
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from effdl.measure.metrics import metric
+from effdl.measure.metrics import metric, split_of
 from effdl.measure.pareto import MAX, MIN, front
 from effdl.utils.errors import TrialPruned, UserError
 
@@ -122,7 +122,7 @@ def best(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def summary(study: optuna.Study) -> dict:
-    """All trials and the best ones, as plain values."""
+    """All trials, the best ones, and on how many choices these rest, as plain values."""
     objectives = study.user_attrs["objectives"]
     rows = []
     for trial in study.get_trials():
@@ -143,8 +143,16 @@ def summary(study: optuna.Study) -> dict:
         "objectives": {name: direction(name) for name in objectives},
         "fixed": study.user_attrs["fixed"],
         "best": [trial.number for trial in best(study)],
+        "choices": _choices(rows, objectives),
         "trials": rows,
     }
+
+
+def _choices(rows: list[dict], objectives: list[str]) -> dict:
+    """How many trials were compared, or stopped because others did better, and on which split."""
+    compared = [row for row in rows if row["state"] in (TrialState.COMPLETE.name, TrialState.PRUNED.name)]
+    stopped = any(row["state"] == TrialState.PRUNED.name for row in rows)
+    return {"compared": len(compared), "split": split_of(objectives) or ("validation" if stopped else None)}
 
 
 class TrialPruner:

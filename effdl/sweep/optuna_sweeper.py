@@ -22,7 +22,7 @@ from effdl.config.instantiate import keywords
 from effdl.config.overrides import without
 from effdl.config.types import Count, Natural
 from effdl.config.validation import check_values
-from effdl.measure.metrics import COSTS, stage_numbers
+from effdl.measure.metrics import COSTS, on_test, on_validation, stage_numbers
 from effdl.sweep.front import FOUND, PICTURE
 from effdl.sweep.loader import sharing
 from effdl.utils.errors import RunError, UserError, nearest
@@ -170,14 +170,28 @@ def _check_measured(sweeper: DictConfig, config: dict) -> None:
     Raises:
         UserError: names the key, its value and what is allowed.
     """
-    known = [*stage_numbers(config["topk"]), *config["metric"], *(f"total_{key}" for key in COSTS)]
+    validated = bool(config["dataset"].get("val") or config["dataset"].get("folds"))
+    tested = [key for key in stage_numbers(config["topk"], config["metric"]) if on_test(key, config["metric"])]
+    hidden = tested if validated else list(map(on_validation, tested))
+    known = [*stage_numbers(config["topk"], config["metric"]), *(f"total_{key}" for key in COSTS)]
+    known = [key for key in known if key not in hidden]
     for name in sweeper.objectives:
+        if name in tested and validated:
+            raise UserError(
+                f"hydra.sweeper.objectives: {name} is of the test split, which no choice may see "
+                f"(allowed: {on_validation(name)})"
+            )
+        if name in hidden:
+            raise UserError(
+                f"hydra.sweeper.objectives: {name} needs a validation split: set dataset.val above 0 (without one "
+                "trials can be compared on the test split only, by top1 or loss, and are no longer tested by it)"
+            )
         if name not in known:
             raise UserError(
                 f"hydra.sweeper.objectives: {name} is not measured as a number{nearest(name, known)} "
                 f"(allowed: {', '.join(known)})"
             )
-    if sweeper.pruner != "none" and not (config["dataset"].get("val") or config["dataset"].get("folds")):
+    if sweeper.pruner != "none" and not validated:
         raise UserError(f"hydra.sweeper.pruner={sweeper.pruner} needs a validation split: set dataset.val above 0")
 
 

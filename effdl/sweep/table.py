@@ -3,12 +3,13 @@
 from rich.table import Table
 from rich.text import Text
 
-from effdl.measure.metrics import accuracies, metric
+from effdl.measure.metrics import accuracies, metric, on_validation
 from effdl.measure.units import UNKNOWN
 from effdl.runs.folder import DONE, FAILED, INTERRUPTED, STOPPED
 from effdl.sweep.folder import SKIPPED
 
 ACCURACY = "top1"
+_VALIDATED = on_validation(ACCURACY)
 _COLUMNS = ("size_bytes", "macs", "total_duration_s", "total_energy_kwh")
 _CUT_OFF = "cut off"  # a job that began and of which nothing more was heard
 STYLES = {DONE: "green", SKIPPED: "dim", STOPPED: "yellow", FAILED: "red", INTERRUPTED: "yellow", _CUT_OFF: "red"}
@@ -37,12 +38,14 @@ def sweep_table(jobs: list[dict], keys: list[str]) -> Table:
     table.add_column("job", justify="right")
     table.add_column("with", overflow="fold")
     table.add_column("status")
-    for key in (ACCURACY, *_COLUMNS):
+    validated = any((job.get("row") or {}).get(_VALIDATED) is not None for job in jobs)
+    columns = (*([_VALIDATED] if validated else []), *_COLUMNS)
+    for key in (ACCURACY, *columns):
         table.add_column(metric(key).heading, justify="right")
     table.add_column("reason, or folder", overflow="fold")
     for job in sorted(jobs, key=lambda job: job["job"]):
         row, status = job.get("row") or {}, status_of(job)
-        cells = [accuracy(row) if row else UNKNOWN, *(metric(key).text(row.get(key)) for key in _COLUMNS)]
+        cells = [accuracy(row) if row else UNKNOWN, *(metric(key).text(row.get(key)) for key in columns)]
         end = job["folder"].rpartition("/")[2] if status in (DONE, SKIPPED) else job.get("reason") or UNKNOWN
         table.add_row(str(job["job"]), label(job, keys), Text(status, STYLES.get(status, "")), *cells, end)
     return table

@@ -122,7 +122,7 @@ def _legend(figure: Figure, found: list[Point], styles: dict) -> None:
     seeds = [len(point.values(_ACCURACY)) for point in found]
     counts = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else f"{max(seeds)}"
     figure.legend(
-        handles=legend_of(styles, {point.kind for point in found}),
+        handles=legend_of(styles, found, _ACCURACY),
         loc="outside right upper",
         fontsize=8,
         frameon=False,

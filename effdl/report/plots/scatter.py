@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 from matplotlib.transforms import Bbox
 
+from effdl.measure.metrics import deciding, split_of
 from effdl.measure.pareto import MAX, MIN, front
 from effdl.report.plots.axis import axis
 from effdl.report.plots.marks import BASELINE
@@ -64,7 +65,10 @@ def points_with(points: list[Point], *keys: str) -> list[Point]:
 
 
 def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> list[Point]:
-    """Draw the points that have both values, and the Pareto front; returns the points on it."""
+    """Draw the points that have both values, and the Pareto front; returns the points on it.
+
+    The front is a choice: accuracies count as they are on the validation split, if all points know them.
+    """
     chosen = points_with(points, x, y)
     horizontal, vertical = axis(x, [point.mean(x) for point in chosen]), axis(y)
     at = [(point.mean(x) * horizontal.scale, point.mean(y) * vertical.scale) for point in chosen]
@@ -82,9 +86,12 @@ def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> lis
             capsize=2,
             zorder=4 if mark == BASELINE else 3,
         )
-    best = front(at, (horizontal.better or MIN, vertical.better or MAX))
+    by = decided_by(chosen, y)
+    values = [(across, point.mean(by) * vertical.scale) for (across, _), point in zip(at, chosen, strict=True)]
+    best = front(values, (horizontal.better or MIN, vertical.better or MAX))
     xs, ys = zip(*(at[i] for i in best), strict=True)
-    axes.plot(xs, ys, drawstyle="steps-post", color="0.35", linewidth=1.2, zorder=2)
+    stairs = "steps-post" if by == y else "default"  # what lies behind stairs is surpassed: so it is on one split only
+    axes.plot(xs, ys, drawstyle=stairs, color="0.35", linewidth=1.2, zorder=2)
     axes.plot(xs, ys, linestyle="", **_RING, zorder=5)
     runtimes = {row.get("latency_runtime") for point in chosen for row in point.rows if x == "latency_ms"} - {None}
     axes.set_xlabel(
@@ -103,6 +110,11 @@ def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> lis
     _spread_x(axes, [across for across, _ in at])
     _cut_y(axes, at, [point.mean(y) * vertical.scale for point in points_with(points, y)])
     return [chosen[i] for i in best]
+
+
+def decided_by(points: list[Point], accuracy: str) -> str:
+    """The key by which points are on the front."""
+    return deciding(accuracy, [row for point in points for row in point.rows])
 
 
 def _spread_x(axes: Axes, values: list[float]) -> None:
@@ -177,7 +189,9 @@ def name_points(axes: Axes, points: list[Point], names: list[str], taken: list[P
             text.remove()
 
 
-def legend_of(marks: dict[str, tuple[str, str]], kinds: set[str]) -> list[Line2D]:
-    """What a legend shows: each kind of points, and the front."""
+def legend_of(marks: dict[str, tuple[str, str]], points: list[Point], accuracy: str) -> list[Line2D]:
+    """What a legend shows: each kind of points, and the front with the split that it was found on."""
+    kinds = {point.kind for point in points}
     shown = [Line2D([], [], linestyle="", label=name, **_style(mark)) for name, mark in marks.items() if name in kinds]
-    return [*shown, Line2D([], [], color="0.35", linewidth=1.2, label="Pareto front", **_RING)]
+    split = split_of([decided_by(points, accuracy)])
+    return [*shown, Line2D([], [], color="0.35", linewidth=1.2, label=f"Pareto front,\nby {split} split", **_RING)]
