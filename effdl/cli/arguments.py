@@ -29,6 +29,36 @@ def command_parser(command: str, description: str, epilog: str) -> argparse.Argu
     return parser
 
 
+def check_spelling(arguments: list[str], parser: argparse.ArgumentParser, see: str) -> None:
+    """Refuse ``-prune=0.5``, which a parser takes for the flag -p with the value ``rune=0.5``, and the like.
+
+    Args:
+        see: where the flags are explained.
+
+    Raises:
+        UserError: names the word and what was perhaps meant.
+    """
+    flags = parser._option_string_actions
+    for argument in arguments:
+        name, equals, _ = argument.partition("=")
+        long = name.startswith("--")
+        if not name.startswith("-") or name in flags or (long and not equals):
+            continue
+        if not (long and any(flag.startswith(name) for flag in flags)):
+            meant = f"; did you mean {argument.lstrip('-')}?" if equals else ""
+            raise UserError(f"{argument}: {name} is not a flag{meant} ({see})")
+
+
+def parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """The arguments of a command by name; flags may stand anywhere.
+
+    Raises:
+        UserError: names what is wrong.
+    """
+    check_spelling(arguments, parser, f"see `{parser.prog} --help`")
+    return parser.parse_intermixed_args(arguments)
+
+
 def named(text: str) -> str:
     """The value of an argument that must name something (argparse reports the error)."""
     if not text:

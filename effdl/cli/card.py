@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from effdl.cli.arguments import command_parser, location
+from effdl.cli.arguments import command_parser, location, parsed
 from effdl.cli.terminal import terminal
 from effdl.runs.folder import DONE, RunFolder
 from effdl.utils.errors import UserError
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("folder", type=location, help="a folder that `effdl train` made")
     parser.add_argument("--license", help="an identifier of the Hub, such as mit or apache-2.0 (none is stated)")
-    args = parser.parse_args(arguments)
+    args = parsed(parser, arguments)
     folder = finished(args.folder)
     path = folder.path / "README.md"
     write_atomic(path, card(folder, args.license).encode())

@@ -4,7 +4,7 @@ import argparse
 
 from rich.console import Console
 
-from effdl.cli.arguments import folder_parser, opened
+from effdl.cli.arguments import folder_parser, opened, parsed
 from effdl.cli.terminal import terminal
 from effdl.measure.metrics import accuracies
 from effdl.utils.errors import UserError
@@ -30,7 +30,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = folder_parser("evaluate", description, _EXAMPLES)
     parser.add_argument("--layers", action="store_true", help="show every layer")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="images to use (test)")
-    return parser.parse_args(arguments)
+    return parsed(parser, arguments)
 
 
 def _evaluate(args: argparse.Namespace, console: Console) -> int:

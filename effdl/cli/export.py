@@ -8,7 +8,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from effdl.cli.arguments import folder_parser, opened, parse_pairs
+from effdl.cli.arguments import folder_parser, opened, parse_pairs, parsed
 from effdl.cli.terminal import terminal
 from effdl.config.schema import OPENED_THREADS
 from effdl.deploy.speedup import verdict
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     description = "Write the model of a run for a runtime, compare it with PyTorch on the test split, and time it."
     parser = folder_parser("export", description, _EXAMPLES)
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="see below")
-    args = parser.parse_args(arguments)
+    args = parsed(parser, arguments)
     return _export(args, checked(args.options), terminal())
 
 

@@ -1,10 +1,10 @@
 """The flags of ``effdl train``, which are Hydra's: read by its parser, and refused where they would mislead."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
 from hydra._internal.utils import get_args_parser
 
-from effdl.cli.arguments import flags_of
+from effdl.cli.arguments import check_spelling, flags_of
 from effdl.config.overrides import value_of
 from effdl.utils.errors import UserError
 
@@ -26,7 +26,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[str], Namespace]:
     parser = get_args_parser()
     parser.error = _refuse
     parser.add_argument("--trust", action="store_true", help="resume: run code that the folder names")
-    _check_spelling(arguments, parser)
+    check_spelling(arguments, parser, _HELP)
     args = parser.parse_intermixed_args(arguments)
     _check(args)
     return [flag for flag in flags_of(arguments, args) if flag != "--trust"], args  # which Hydra does not know
@@ -35,19 +35,6 @@ def parse_arguments(arguments: list[str]) -> tuple[list[str], Namespace]:
 def _refuse(message: str) -> None:
     """What the parser of flags does with a mistake."""
     raise UserError(f"train: {message} ({_HELP})")
-
-
-def _check_spelling(arguments: list[str], parser: ArgumentParser) -> None:
-    """Refuse ``-prune=0.5``, which the parser takes for the flag -p with the value ``rune=0.5``, and the like."""
-    flags = parser._option_string_actions
-    for argument in arguments:
-        name, equals, _ = argument.partition("=")
-        long = name.startswith("--")
-        if not name.startswith("-") or name in flags or (long and not equals):
-            continue
-        if not (long and any(flag.startswith(name) for flag in flags)):
-            meant = f"; did you mean {argument.lstrip('-')}?" if equals else ""
-            raise UserError(f"{argument}: {name} is not a flag{meant} ({_HELP})")
 
 
 def _check(args: Namespace) -> None:

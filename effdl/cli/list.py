@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from effdl.cli.arguments import command_parser, named
+from effdl.cli.arguments import command_parser, named, parsed
 from effdl.cli.terminal import Terminal
 from effdl.config.options import config_folder, description, option_files, own_folder
 from effdl.utils.errors import UserError, nearest
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("group", nargs="?", help=f"one of {', '.join(_GROUPS)}; all if left out")
     parser.add_argument("--config-dir", type=named, metavar="DIR", help="a folder of your own configs, listed too")
-    args = parser.parse_args(arguments)
+    args = parsed(parser, arguments)
     names = _GROUPS | {group: group for group in _GROUPS.values()}
     if args.group is not None and args.group not in names:
         raise UserError(f"{args.group!r} is not a group{nearest(args.group, names)} (allowed: {', '.join(_GROUPS)})")

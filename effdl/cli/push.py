@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from effdl.cli.arguments import command_parser, location, named
+from effdl.cli.arguments import command_parser, location, named, parsed
 from effdl.cli.card import card, finished
 from effdl.cli.terminal import terminal
 from effdl.report.scrub import scrubbed
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=location, help="a folder that `effdl train` made")
     parser.add_argument("repo", type=named, metavar="REPO_ID", help="USER/NAME; created if it is not there")
     parser.add_argument("--private", action="store_true", help="create it as a private one")
-    args = parser.parse_args(arguments)
+    args = parsed(parser, arguments)
     folder = finished(args.folder)
     with tempfile.TemporaryDirectory() as temporary:
         _staged(folder, Path(temporary))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from effdl.cli.arguments import command_parser, location
+from effdl.cli.arguments import command_parser, location, parsed
 from effdl.cli.failures import say
 from effdl.cli.report_output import show
 from effdl.report.compare import SHORT
@@ -74,7 +74,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--html", type=location, nargs="?", const=Path("report.html"), metavar="FILE", help="write a page (report.html)"
     )
-    args = parser.parse_intermixed_args(_joined(arguments))
+    args = parsed(parser, _joined(arguments))
     for option, file in (("--output", args.output), ("--html", args.html)):
         if file is not None:
             _check_file(option, file)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from effdl.cli.arguments import command_parser, location, named
+from effdl.cli.arguments import command_parser, location, named, parsed
 from effdl.cli.terminal import terminal
 from effdl.config.identity import flatten
 from effdl.measure.metrics import stage_numbers, total_numbers
@@ -88,7 +88,7 @@ def _parse(arguments: list[str]) -> Namespace:
     )
     parser.add_argument("--seeds", type=_seeds, metavar="0,1,2", help="instead of those over which values are reported")
     parser.add_argument("--config-dir", type=named, metavar="DIR", help="a folder of your own configs")
-    args = parser.parse_intermixed_args(arguments)
+    args = parsed(parser, arguments)
     args.names = list(dict.fromkeys(word for word in args.words if "=" not in word))
     args.overrides = [word for word in args.words if "=" in word]
     if args.all == bool(args.names):

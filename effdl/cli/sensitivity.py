@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import FiniteFloat
 from rich.progress import track
 
-from effdl.cli.arguments import folder_parser, opened, parse_numbers
+from effdl.cli.arguments import folder_parser, opened, parse_numbers, parsed
 from effdl.cli.terminal import terminal
 from effdl.measure.metrics import metric
 from effdl.utils.errors import UserError
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     parser = folder_parser("sensitivity", description, _EXAMPLES)
     parser.add_argument("options", nargs="*", metavar="KEY=VALUE", help="prune=, quantize=: levels; tolerance=")
     parser.add_argument("--split", choices=("train", "val"), help="images to use (val, if the run has it, else train)")
-    args = parser.parse_args(arguments)
+    args = parsed(parser, arguments)
     options = parse_numbers(args.options, {**_LEVELS, "tolerance": [0.01]})
     if not all(0 <= level < 1 for level in options["prune"]):
         raise UserError(f"prune={_listed(options['prune'])}: allowed are numbers >= 0 and < 1")

@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 from argparse import Namespace
+from contextlib import ExitStack
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -27,7 +28,7 @@ from effdl.runs.verify import verify
 from effdl.training.progress import Progress
 from effdl.utils.distributed import from_main, is_main, launched, main_first, together
 from effdl.utils.errors import BrokeOff, RunError, UserError
-from effdl.utils.files import check_folder
+from effdl.utils.files import check_folder, leaving_no_empty
 
 
 def main(arguments: list[str]) -> int:
@@ -109,8 +110,6 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
         follow(prepared, run_folder, meter)
         return run_folder, Outcome(DONE)
     run_folder.check_data(prepared.data.fingerprint)
-    if status is None and value_of(overrides, "hydra.run.dir") is None:
-        run_folder = reserved(run_folder.path)
     outcomes, errors = [], []
 
     def job(config: DictConfig | None) -> None:
@@ -123,7 +122,11 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
         except Exception as error:
             errors.append(error)
 
-    with run_folder.owned():
+    with ExitStack() as stack:
+        stack.enter_context(leaving_no_empty(run_folder.path))
+        if status is None and value_of(overrides, "hydra.run.dir") is None:
+            run_folder = reserved(run_folder.path)
+        stack.enter_context(run_folder.owned())
         check_resumable(run_folder, plain)
         if config is None:
             job(None)

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 
@@ -143,10 +144,19 @@ def explain(error: Exception, overrides: list[str]) -> str:
         others = [override for override in overrides if key_of(override) != key]
         return f"{key} is not a key{nearest(key, _known_keys(others, key))}"
     cause = f" ({first_line(error.__cause__)})" if isinstance(error.__cause__, OmegaConfBaseException) else ""
-    referring = [override for override in overrides if "${" in override]
-    if referring and "nterpolation" in text + cause and not getattr(error, "full_key", None):
-        return f"{' '.join(referring)}: {first_line(error.__cause__ or error)}"
-    return first_line(error) + cause
+    said = first_line(error) + cause
+    if any(key_of(override) in said for override in overrides):
+        return said
+    return f"{_culprit(overrides)}: {first_line(error.__cause__) if cause else said}"
+
+
+def _culprit(overrides: list[str]) -> str:
+    """The override without which the others would do; all of them if there is no such one."""
+    for i, override in reversed(list(enumerate(overrides))):
+        with suppress(HydraException, OmegaConfBaseException, ValueError):
+            compose("train", overrides[:i] + overrides[i + 1 :], return_hydra_config=True)
+            return override
+    return " ".join(overrides)
 
 
 def _known_keys(overrides: list[str], wrong: str) -> list[str]:

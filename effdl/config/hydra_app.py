@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra import version
@@ -17,8 +18,10 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError
 
 from effdl.config.annotations import show
+from effdl.config.log_settings import check_logging
 from effdl.config.options import BASE, config_folder
 from effdl.utils.errors import UserError
 
@@ -76,12 +79,24 @@ def check_hydra(config: DictConfig) -> None:
         OmegaConfBaseException: one that cannot be resolved.
     """
     alone = OmegaConf.masked_copy(config, "hydra")  # as Hydra sees what it puts into the environment
-    for part in (config.hydra.job_logging, config.hydra.hydra_logging, alone.hydra.job.env_set):
-        OmegaConf.to_container(part, resolve=True)
+    OmegaConf.to_container(config.hydra.sweeper, resolve=True, throw_on_missing=True)
+    OmegaConf.to_container(alone.hydra.job.env_set, resolve=True)
+    for name in ("job_logging", "hydra_logging"):
+        check_logging(f"hydra.{name}", _resolved(config.hydra[name]))
     verbose = config.hydra.verbose
     _ = config.hydra.output_subdir
     if not isinstance(verbose, bool | str) and not OmegaConf.is_list(verbose):
         raise UserError(f"hydra.verbose={show(verbose)}: allowed is true, false, a logger, or a list of loggers")
+
+
+def _resolved(part: Any) -> Any:
+    """A part of a config as plain values; as it was written if it refers to what only a job knows."""
+    if not OmegaConf.is_config(part):
+        return part
+    try:
+        return OmegaConf.to_container(part, resolve=True)
+    except InterpolationToMissingValueError:
+        return OmegaConf.to_container(part, resolve=False)
 
 
 @contextmanager

@@ -90,7 +90,10 @@ def sort(rows: list[dict], by: str, lookup: Lookup) -> list[dict]:
     Raises:
         UserError: no such key.
     """
-    key = lookup.resolve(by.removeprefix("-"))
+    try:
+        key = lookup.resolve(by.removeprefix("-"))
+    except UserError as error:
+        raise UserError(f"--sort {by}: {error}") from error
     known = [row for row in rows if lookup(row, key) is not None]
     unknown = [row for row in rows if lookup(row, key) is None]
     return sorted(known, key=lambda row: _order(lookup(row, key)), reverse=by.startswith("-")) + unknown

@@ -28,24 +28,24 @@ def verify(folder: RunFolder) -> None:
     Raises:
         UserError: names the file that is damaged, missing, changed, or of another run.
     """
-    epochs, stages, layers = _read_all(folder)
+    stages, layers, epochs = _read_all(folder)
     if folder.run["status"] == DONE:
         _verify_result(folder)
     elif folder.key is not None:
-        _verify_stages(folder, epochs, stages)
+        _verify_stages(folder, stages, epochs)
         _verify_layers(folder, stages, layers)
 
 
 def _read_all(folder: RunFolder) -> tuple[list[dict], list[dict], list[dict]]:
-    """The rows of the epochs, of the stages, and of their layers: in this order, as the run may go on meanwhile.
+    """The rows of the stages, of their layers, and of the epochs: in this order, as the run may go on meanwhile.
 
     Raises:
         UserError: a row is damaged, missing, changed, or of another run.
     """
     return (
-        checked_rows(folder.epochs.read(), EpochRow, folder.epochs_file),
         checked_rows(folder.stages.read(), StageRow, folder.stages_file),
         checked_rows(folder.layers.read(), LayerRow, folder.layers_file),
+        checked_rows(folder.epochs.read(), EpochRow, folder.epochs_file),
     )
 
 
@@ -62,10 +62,18 @@ def _verify_result(folder: RunFolder) -> None:
             raise UserError(f"{file} was changed, or is of another run: it is not what the results were made from")
 
 
-def _verify_stages(folder: RunFolder, epochs: list[dict], stages: list[dict]) -> None:
-    """Check that all stages before the one that was trained last were measured."""
-    trained, measured = dict.fromkeys(row["stage"] for row in epochs), {row["stage"] for row in stages}
-    if lost := [stage for stage in list(trained)[:-1] if stage not in measured]:
+def _verify_stages(folder: RunFolder, stages: list[dict], epochs: list[dict]) -> None:
+    """Check that the epochs of all measured stages are there, and that all but the one trained last were measured."""
+    trained = Counter(row["stage"] for row in epochs)
+    for row in stages:
+        if row["epochs"] != trained[row["stage"]]:
+            lost = f"{trained[row['stage']]} epochs of stage {row['stage']} instead of {row['epochs']}"
+            raise UserError(f"{folder.epochs_file} is damaged: it has {lost}")
+    earlier = list(trained)[:-1]
+    if {row["stage"] for row in stages}.issuperset(earlier):
+        return
+    measured = {row["stage"] for row in folder.stages.read()}  # once more: a run that goes on may have got there
+    if lost := [stage for stage in earlier if stage not in measured]:
         raise UserError(f"{folder.stages_file} is damaged: it has no row of stage {lost[0]}, which others followed")
 
 

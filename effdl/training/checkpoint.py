@@ -42,12 +42,14 @@ class Checkpoint:
         write_atomic(self.newest, self.head(payload) + payload)
 
     def load(self) -> dict | None:
-        """The newest intact state, or None. A damaged file is reported, deleted, and the one before it used.
+        """The newest intact state, or None. A damaged or missing one is reported, and the one before it used.
 
         Raises:
             RunError: an intact file holds more than tensors and plain Python values.
             UserError: an intact file is of another run or training.
         """
+        if self.previous.exists() and not self.newest.exists():
+            log.warning("%s is missing; going back to the state before it", self.newest.name)
         for path in (self.newest, self.previous):
             if path.exists():
                 if (payload := self.payload(path)) is not None:

@@ -15,8 +15,12 @@ class EpochLog:
 
     def restore(self, rows: list[dict]) -> list[dict]:
         """Go back to a checkpoint's rows, and return them: later ones, and one that a kill cut short, are dropped."""
-        earlier = [row for row in self.rows.read() if row["fit"] < self.mark["fit"]]
+        found = self.rows.read()
+        earlier = [row for row in found if row["fit"] < self.mark["fit"]]
         restored = [{**self.mark, **row} for row in rows]
+        lost = sum(row["fit"] == self.mark["fit"] for row in found) - len(rows)
+        if lost > 1:  # a kill between the row and the checkpoint of an epoch makes it 1
+            log.warning("%s: no checkpoint of %d epochs that were trained; they are repeated", self.mark["stage"], lost)
         self.rows.write(earlier + restored)
         return restored
 

@@ -7,7 +7,7 @@ PyTorch is imported only for groups of several processes.
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from datetime import timedelta
 from typing import TypeVar
 
@@ -136,11 +136,26 @@ def ending_together() -> Iterator[None]:
         if Group.size == 1 or isinstance(error, Followed):
             raise
         process, interrupted, reason = _ended_by(error)
+        if process != Group.rank or _is_lost_connection(error):
+            _leave()
         if process != Group.rank:
             raise (KeyboardInterrupt() if interrupted else Followed(f"process {process}: {reason}")) from error
         if _is_lost_connection(error):
             raise RunError(reason) from error
         raise
+
+
+def _leave() -> None:
+    """End Gloo's threads, which could abort the process as it exits: one that lets go of a tensor needs Python for it.
+
+    They end since another process is gone. NCCL might wait for that one.
+    """
+    import torch
+    from torch import distributed
+
+    if not torch.cuda.is_available():
+        with suppress(RuntimeError, ValueError):
+            distributed.destroy_process_group()
 
 
 def _ended_by(error: BaseException) -> tuple[int, bool, str]:

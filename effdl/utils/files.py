@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -62,6 +64,24 @@ def sweep_temporary(folder: Path) -> None:
     """Delete the temporary files that interrupted calls of `write_atomic` left in a folder."""
     for path in folder.glob(f".*{_TEMPORARY}"):
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def leaving_no_empty(path: Path) -> Iterator[None]:
+    """Remove this folder, and those around it that are not there yet, if the ``with`` block fails and they are empty.
+
+    Its lock file (`effdl.utils.locks`) does not count.
+    """
+    new = list(takewhile(lambda folder: not os.path.lexists(folder), [path.absolute(), *path.absolute().parents]))
+    try:
+        yield
+    except BaseException:
+        if new and os.path.lexists(new[0]) and [item.name for item in new[0].iterdir()] in ([], [".lock"]):
+            (new[0] / ".lock").unlink(missing_ok=True)
+            with suppress(OSError):  # one that holds something else
+                for folder in new:
+                    folder.rmdir()
+        raise
 
 
 def check_folder(path: Path, what: str) -> None:

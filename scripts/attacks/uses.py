@@ -28,6 +28,7 @@ _LEVELS = {  # the level that switches a step on
     "born_again": "born_again",
 }
 _OF_STAGE = {"prune": "0.5", "factorize": "0.5", "quantize": "4", "distill": "self"}
+_TRAINED_AGAIN = ("prune=0.5", "magnitude")  # a step behind the first training, which has itself as teacher then
 _CONVOLUTIONS = ("model=resnet", "model.depth=8")
 _PAIRS = {  # KEY=VALUE words of commands that have a parser of their own for them
     "export": ("format", "precision", "threads"),
@@ -105,7 +106,8 @@ def _selection(group: str, option: str, node: dict) -> tuple[str, tuple[str, ...
     if group == "compression":
         stage = node["stage"]
         level = _LEVELS.get(option, _OF_STAGE[stage])
-        return f"{group}.{option}", (*_CONVOLUTIONS, f"compression=[{option}]", f"{stage}={level}")
+        more, step = (_TRAINED_AGAIN[:1], f",{_TRAINED_AGAIN[1]}") if level == "self" else ((), "")
+        return f"{group}.{option}", (*_CONVOLUTIONS, f"compression=[{option}{step}]", f"{stage}={level}", *more)
     if group in ("augment", "logger"):
         return f"{group}.{option}", (f"{group}=[{option}]",)
     chosen = (f"{group}={option}",)

@@ -21,6 +21,7 @@ from effdl.utils.errors import UserError
 from effdl.utils.text import one_line
 
 _PATHS = ("nowhere/at/all", "f/x", "f", "d", "/proc/nope/x", "n" * 300)  # naming the file is enough
+_UNMISTAKABLE = 50  # characters of a value that a message may repeat instead of the key
 _MISSING = object()
 
 
@@ -58,8 +59,10 @@ def _names(key: Key, arguments: tuple[str, ...]) -> tuple[str, ...]:
     last = re.split(r"[./]", key.name)[-1] if not key.name.startswith("-") else key.name
     value = next((a.partition("=")[2] or a for a, b in zip(arguments, key.arguments, strict=True) if a != b), "")
     levels = [level for level in LEVELS if key.name.endswith(".level") and f"{level}=" in " ".join(arguments)]
-    parts = [value, *value.split(",")] if not _is_key(key) else [value] if value in _PATHS else []
-    values = [part for part in parts if part]
+    if _is_key(key):
+        values = [value] if value in _PATHS or len(value) > _UNMISTAKABLE else []
+    else:
+        values = [part or "''" for part in (value, *value.split(","), value.partition("=")[0])]
     return (key.name, last, *key.aliases, *levels, *values, *(["zzz"] if arguments[-1].startswith("+") else []))
 
 

@@ -77,6 +77,18 @@ REFUSED = {
     "hydra.job_logging.root=${nope}": "hydra.job_logging.root: Interpolation key 'nope' not found",
     "hydra.hydra_logging.root=${nope}": "hydra.hydra_logging.root: Interpolation key 'nope' not found",
     "hydra.job.env_set=${seed}${epochs}": "hydra.job.env_set: Interpolation key 'seed' not found",
+    "hydra.job_logging.root=xxx": "hydra.job_logging.root='xxx': must be a valid dictionary",
+    "hydra.job_logging.version=2": "hydra.job_logging.version=2: must be 1",
+    "-m seed=0,1 hydra.hydra_logging.root=xxx": "hydra.hydra_logging.root='xxx': must be a valid dictionary",
+    "hydra/job_logging=default hydra.job_logging.root.level=LOUD": "hydra.job_logging.root.level=LOUD: allowed is one",
+    "hydra/job_logging=default hydra.job_logging.root.handlers=[fiel]": (
+        "hydra.job_logging.root.handlers: no handler 'fiel'; did you mean 'file'? (allowed: console, file)"
+    ),
+    "hydra/sweeper=-inf": "hydra/sweeper=-inf: Config group override must be a string",
+    "hydra/launcher='${nope'": "hydra/launcher='${nope': no viable alternative",
+    "hydra/sweeper=optuna hydra.sweeper.storage=??? -m prune=interval(0.1,0.9)": (
+        "hydra.sweeper.storage: Missing mandatory value"
+    ),
     "hydra.output_subdir=${nope}": "hydra.output_subdir: Interpolation key 'nope' not found",
     "hydra.verbose=-inf": "hydra.verbose=-inf: allowed is true, false, a logger, or a list of loggers",
     "-h a=b": "a is not a key",
@@ -140,6 +152,8 @@ OTHERS = {
     "evaluate ": "evaluate: argument folder: '' names nothing",
     "evaluate r --root=": "evaluate: argument --root: '' names nothing",
     "report r --output=": "report: argument --output: '' names nothing",
+    "push -inf a/b": "-inf: -inf is not a flag (see `effdl push --help`)",
+    "report r --sort -inf": "--sort -inf: 'inf' is neither a column",
     "list ": "'' is not a group",
     "evaluate": "evaluate: the following arguments are required: folder",
     "--shell-completion": "--shell-completion: allowed is install=SHELL, uninstall=SHELL or query=SHELL, with one of",

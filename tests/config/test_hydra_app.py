@@ -1,5 +1,7 @@
 """What Hydra is given and gives back."""
 
+from pathlib import Path
+
 import pytest
 
 from effdl.config.hydra_app import call_hydra, matching
@@ -30,3 +32,12 @@ def test_a_job_gets_the_config_in_the_folder_that_is_named(tmp_path, monkeypatch
 def test_help_is_told_and_no_job_is_run(capsys):
     assert call_hydra(["--help"], [], lambda config: pytest.fail("a job")) == 0
     assert "effdl" in capsys.readouterr().out
+
+
+def test_log_settings_may_refer_to_what_only_a_job_knows(effdl):
+    code, _, error = effdl(
+        *("train", "model=mlp", "epochs=1", "dataset.subset=200", "energy.enabled=false"),
+        *("hydra/job_logging=default", "hydra.run.dir=run"),
+    )
+    assert (code, error) == (0, "")
+    assert Path("run/train.log").exists()

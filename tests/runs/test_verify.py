@@ -169,6 +169,7 @@ def test_a_measured_stage_needs_all_its_layers(unfinished):
     ("name", "message"),
     [
         ("layers.jsonl", r"layers\.jsonl is damaged: it has 0 layers of stage dense instead of 2"),
+        ("epochs.jsonl", r"epochs\.jsonl is damaged: it has 0 epochs of stage dense instead of \d"),
         ("stages.jsonl", r"stages\.jsonl is damaged: it has no row of stage dense, which others followed"),
     ],
 )

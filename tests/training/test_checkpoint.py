@@ -56,13 +56,15 @@ def test_what_was_saved_comes_back(checkpoint):
     assert torch.equal(found["optimizer"]["state"][0]["momentum_buffer"], momentum)
 
 
-def test_two_checkpoints_are_kept(checkpoint):
+def test_two_checkpoints_are_kept(checkpoint, caplog):
     for epoch in range(4):
         checkpoint.save({"epoch": epoch})
     assert names(checkpoint) == ["checkpoint.0.previous.pt", "checkpoint.0.pt"]
     assert checkpoint.load() == {"epoch": 3}
     checkpoint.newest.unlink()  # what a kill between the rename and the write leaves behind
-    assert checkpoint.load() == {"epoch": 2}
+    with caplog.at_level(logging.WARNING, "effdl"):
+        assert checkpoint.load() == {"epoch": 2}
+    assert caplog.messages == ["checkpoint.0.pt is missing; going back to the state before it"]
     checkpoint.previous.unlink()
     assert checkpoint.load() is None
 

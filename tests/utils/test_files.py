@@ -10,7 +10,7 @@ import time
 import pytest
 
 from effdl.utils.errors import RunError, UserError
-from effdl.utils.files import check_folder, sha256_of, sweep_temporary, write_atomic, write_json
+from effdl.utils.files import check_folder, leaving_no_empty, sha256_of, sweep_temporary, write_atomic, write_json
 
 # --- writing
 
@@ -113,3 +113,29 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, name, reason):
     with pytest.raises(UserError, match=rf"^key=value: ({reason}) \(allowed: a folder that can be written to\)$"):
         check_folder(tmp_path / name, "key=value")
     assert sorted(os.listdir(tmp_path)) == ["dangling", "file"]
+
+
+def fail_with(name: str, folder):
+    """Fail after this file was made in a new folder."""
+    with leaving_no_empty(folder):
+        folder.mkdir(parents=True)
+        (folder / name).touch()
+        raise ValueError("no")
+
+
+def test_a_folder_that_stays_empty_is_removed_if_the_block_fails(tmp_path):
+    with pytest.raises(ValueError, match="no"):
+        fail_with(".lock", tmp_path / "new" / "deep")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_there_or_is_used_stays_if_the_block_fails(tmp_path):
+    (tmp_path / "old").mkdir()
+    with pytest.raises(ValueError, match="no"), leaving_no_empty(tmp_path / "old"):
+        raise ValueError("no")
+    with pytest.raises(ValueError, match="no"):
+        fail_with("run.json", tmp_path / "new" / "deep")
+    with leaving_no_empty(tmp_path / "fine"):
+        (tmp_path / "fine").mkdir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fine", "new", "old"]
+    assert (tmp_path / "new" / "deep" / "run.json").exists()
