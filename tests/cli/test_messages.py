@@ -33,12 +33,21 @@ REFUSED = {
         "hydra.sweeper.storage=/proc/x: allowed is the name of a file in the folder of the sweep"
     ),
     "hydra/sweeper=optuna hydra.sweeper.objectives=[top2] -m prune=interval(0.1,0.9)": (
-        "hydra.sweeper.objectives: top2 is not measured as a number; did you mean 'top5'? (allowed: top1, top5, "
+        "hydra.sweeper.objectives: top2 is not measured as a number (allowed: val_top1, val_top5, val_loss, images, "
+    ),
+    "hydra/sweeper=optuna hydra.sweeper.objectives=[top1] -m prune=interval(0.1,0.9)": (
+        "hydra.sweeper.objectives: top1 is of the test split, which no choice may see (allowed: val_top1)"
+    ),
+    "hydra/sweeper=optuna hydra.sweeper.objectives=[size_bytes,loss] -m prune=interval(0.1,0.9)": (
+        "hydra.sweeper.objectives: loss is of the test split, which no choice may see (allowed: val_loss)"
+    ),
+    "hydra/sweeper=optuna dataset.val=0 -m prune=interval(0.1,0.9)": (
+        "hydra.sweeper.objectives: val_top1 needs a validation split: set dataset.val above 0"
     ),
     "hydra/sweeper=optuna hydra.sweeper.objectives=[latency_note] -m prune=interval(0.1,0.9)": (
         "hydra.sweeper.objectives: latency_note is not measured as a number"
     ),
-    "hydra/sweeper=optuna hydra.sweeper.pruner=median dataset.val=0 -m prune=interval(0.1,0.9)": (
+    "hydra/sweeper=optuna hydra.sweeper.pruner=median hydra.sweeper.objectives=[macs] dataset.val=0 -m prune=0.1,0.9": (
         "hydra.sweeper.pruner=median needs a validation split: set dataset.val above 0"
     ),
     "-m seed=0,1 --cfg job": "--multirun --cfg: allowed is one of --run, --multirun, --cfg, --info",

@@ -70,15 +70,31 @@ def test_the_winner_is_a_finished_run_with_its_share(tmp_path):
 
 
 def test_the_lowest_course_score_wins_if_it_reaches_the_line():
-    entries = [("a", 0.1, False), ("b", 0.3, True), ("c", 0.4, True)]
+    entries = [("a", 0.1, 0.8), ("b", 0.3, 0.9), ("c", 0.4, 0.95)]
     found = [
-        {"folder": name, "name": name, "status": "done", "course_score": score, "course_reached": reached}
-        for name, score, reached in entries
+        {"folder": name, "name": name, "status": "done", "course_score": score, "top1": top1}
+        for name, score, top1 in entries
     ]
     assert winner(found, {"a": 1.0, "b": 1.0, "c": None}, "course_score")["folder"] == "b"
     assert winner(found, {"a": 1.0, "b": 1.0, "c": None}, "course_score")["share_of_energy"] == 0.5
     assert winner(found[:1], {"a": 1.0}, "course_score") is None
     assert winner(found[2:], {"c": None}, "course_score")["share_of_energy"] is None
+
+
+def test_the_validation_split_decides_if_all_runs_have_one(tmp_path):
+    """The test split would have chosen a, also for the course's score."""
+    entries = [("a", 0.95, 0.92, 0.1), ("b", 0.91, 0.97, 0.2)]
+    found = [
+        {"folder": name, "name": name, "status": "done", "top1": top1, "val_top1": val, "course_score": score}
+        for name, top1, val, score in entries
+    ]
+    spent = {"a": None, "b": None}
+    best = winner(found, spent, "top1")
+    assert (best["folder"], best["by"], best["value"]) == ("b", "val_top1", 0.97)
+    assert (best["compared"], best["split"]) == (2, "validation")
+    found[0]["val_top1"] = 0.89  # below the course's line
+    assert winner(found, spent, "course_score")["folder"] == "b"
+    assert winner([{**found[0], "val_top1": None}, found[1]], spent, "top1")["split"] == "test"
 
 
 def test_recorded_images_are_believed():
@@ -112,7 +128,7 @@ def test_lines(tmp_path):
         "cost: 2 h, 1.15 kWh, 26 g CO2eq (cpu estimated, gpu unavailable; 1 resumed runs, without what was cut off)"
     )
     assert text[3].startswith("best top1: 95.00 % by lr=0.1 seed=1")
-    assert text[3].endswith("b), 43.48 % of the energy")
+    assert text[3].endswith("b), 43.48 % of the energy (2 compared on the test split: not all have a validation split)")
 
 
 def test_lines_of_nothing_measured():

@@ -41,7 +41,7 @@ class Job:
             return {"status": "failed", "reason": "the loss is nan", "folder": f"run{call}", "row": None}
         if call == self.at.get("stopped"):
             return {"status": "stopped", "reason": "median pruner", "folder": f"run{call}", "row": None}
-        row = {"stage": "prune", "top1": 1 - (log10(config.optimizer.lr) + 1) ** 2 / 10, "latency_ms": None}
+        row = {"stage": "prune", "val_top1": 1 - (log10(config.optimizer.lr) + 1) ** 2 / 10, "latency_ms": None}
         row["size_bytes"] = round(1000 * (1 - (config.prune or 0)))
         return {"status": "done", "reason": None, "folder": f"run{call}", "row": row}
 
@@ -94,9 +94,9 @@ def test_tpe_comes_near_the_best_learning_rate():
     """And draws what plain Optuna does."""
     code, found = launch(job := Job(), LR, "hydra.sweeper.n_trials=10")
     assert (code, len(job.rows), job.numbers) == (0, 10, list(range(10)))
-    assert found["objectives"] == {"top1": "maximize"}
+    assert found["objectives"] == {"val_top1": "maximize"}
     (best,) = found["best"]
-    values = [row["values"]["top1"] for row in found["trials"]]
+    values = [row["values"]["val_top1"] for row in found["trials"]]
     assert values[best] == max(values) > 0.99  # lr within a factor of 2.1
     assert found["trials"][best]["overrides"] == [f"optimizer.lr={job.rows[best][0]}"]
     study = optuna.create_study(direction="maximize")
@@ -108,10 +108,10 @@ def test_tpe_comes_near_the_best_learning_rate():
 
 
 def test_nsga2_finds_the_front_of_two_objectives():
-    options = ("objectives=[top1,size_bytes]", "n_trials=9", "sampler=nsga2")
+    options = ("objectives=[val_top1,size_bytes]", "n_trials=9", "sampler=nsga2")
     code, found = launch(job := Job(), LR, PRUNE, *(f"hydra.sweeper.{option}" for option in options))
     assert code == 0
-    assert found["objectives"] == {"top1": "maximize", "size_bytes": "minimize"}
+    assert found["objectives"] == {"val_top1": "maximize", "size_bytes": "minimize"}
     points = {row["trial"]: tuple(row["values"].values()) for row in found["trials"]}
     assert len(points) == 9
     front = {
@@ -165,8 +165,11 @@ def test_what_was_not_measured_is_a_failure_not_a_zero():
         (["hydra.sweeper.n_trials=0", LR], "hydra.sweeper.n_trials=0: allowed is a whole number >= 1"),
         (["hydra.sweeper.sampler=grid", LR], "hydra.sweeper.sampler=grid: allowed is one of tpe, nsga2, random"),
         (["hydra.sweeper.objectives=[]", LR], "hydra.sweeper.objectives=[]: allowed is a list"),
-        (["hydra.sweeper.pruner=median", "hydra.sweeper.objectives=[top1,macs]", LR], "hydra.sweeper.pruner=median"),
-        (["hydra.sweeper.objectives=[speed]", LR], "speed is not measured as a number (allowed: top1, latency_ms,"),
+        (
+            ["hydra.sweeper.pruner=median", "hydra.sweeper.objectives=[val_top1,macs]", LR],
+            "hydra.sweeper.pruner=median",
+        ),
+        (["hydra.sweeper.objectives=[speed]", LR], "speed is not measured as a number (allowed: val_top1, latency_ms,"),
         (["prune=0.5"], "no key to optimize"),
         (["prune=tag(log,interval(0,1))"], "prune=tag(log,interval(0,1)): "),
     ],
@@ -225,7 +228,7 @@ def test_a_job_reaches_its_trial_and_is_stopped():
         except TrialPruned as error:
             seen.append((number, epoch))
             return {"status": "stopped", "reason": str(error), "folder": "x", "row": None}
-        return {"status": "done", "reason": None, "folder": "x", "row": {"top1": accuracy}}
+        return {"status": "done", "reason": None, "folder": "x", "row": {"val_top1": accuracy}}
 
     _, found = launch(job, LR, "hydra.sweeper.n_trials=9", "hydra.sweeper.pruner=median")
     assert seen == [(5, 1), (8, 1)]  # Optuna's median pruner waits for five complete trials
@@ -239,17 +242,26 @@ def test_no_pruner_no_watcher():
 
     def job(config):
         callbacks.append(trial_pruner(HydraConfig.get()))
-        return {"status": "done", "reason": None, "folder": "x", "row": {"top1": 0.5}}
+        return {"status": "done", "reason": None, "folder": "x", "row": {"val_top1": 0.5}}
 
     launch(job, LR, "hydra.sweeper.n_trials=1")
     assert callbacks == [None]
+
+
+def test_without_a_validation_split_the_test_split_compares_which_is_said(effdl):
+    fixed = ("model=mlp", "epochs=1", "device.threads=1", "energy.enabled=false", "hydra.sweep.dir=sweep")
+    options = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.objectives=[top1]", "dataset.val=0")
+    code, output, _ = effdl("train", "-m", *options, PRUNE, *fixed)
+    assert code == 0
+    assert json.loads(Path("sweep/optimization.json").read_text())["choices"] == {"compared": 2, "split": "test"}
+    assert "2 compared on the test split: not all have a validation split" in " ".join(output.split())
 
 
 def test_a_real_sweep(effdl):
     """Two trainings through the command line."""
     register(OptunaSweeper)
     fixed = ("model=mlp", "epochs=1", "device.threads=1", "energy.enabled=false", "hydra.sweep.dir=sweep")
-    objectives = "hydra.sweeper.objectives=[top1,size_bytes,total_duration_s]"
+    objectives = "hydra.sweeper.objectives=[val_top1,size_bytes,total_duration_s]"
     code, _, _ = effdl("train", "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", objectives, PRUNE, *fixed)
     assert code == 0
     found = json.loads(Path("sweep/optimization.json").read_text())
@@ -257,8 +269,9 @@ def test_a_real_sweep(effdl):
         result = json.loads((Path(row["folder"]) / "result.json").read_text())
         last = result["stages"][-1]
         assert row["values"] == {
-            "top1": last["top1"],
+            "val_top1": last["val_top1"],
             "size_bytes": last["size_bytes"],
             "total_duration_s": result["total"]["duration_s"],
         }
+    assert found["choices"] == {"compared": 2, "split": "validation"}
     show_front(Path("sweep"), pytest.importorskip("rich.console").Console())

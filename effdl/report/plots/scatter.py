@@ -86,7 +86,7 @@ def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> lis
             capsize=2,
             zorder=4 if mark == BASELINE else 3,
         )
-    by = decided_by(chosen, y)
+    by = _decided_by(chosen, y)
     values = [(across, point.mean(by) * vertical.scale) for (across, _), point in zip(at, chosen, strict=True)]
     best = front(values, (horizontal.better or MIN, vertical.better or MAX))
     xs, ys = zip(*(at[i] for i in best), strict=True)
@@ -112,7 +112,7 @@ def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> lis
     return [chosen[i] for i in best]
 
 
-def decided_by(points: list[Point], accuracy: str) -> str:
+def _decided_by(points: list[Point], accuracy: str) -> str:
     """The key by which points are on the front."""
     return deciding(accuracy, [row for point in points for row in point.rows])
 
@@ -193,5 +193,5 @@ def legend_of(marks: dict[str, tuple[str, str]], points: list[Point], accuracy: 
     """What a legend shows: each kind of points, and the front with the split that it was found on."""
     kinds = {point.kind for point in points}
     shown = [Line2D([], [], linestyle="", label=name, **_style(mark)) for name, mark in marks.items() if name in kinds]
-    split = split_of([decided_by(points, accuracy)])
+    split = split_of([_decided_by(points, accuracy)])
     return [*shown, Line2D([], [], color="0.35", linewidth=1.2, label=f"Pareto front,\nby {split} split", **_RING)]
