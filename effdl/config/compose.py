@@ -144,7 +144,7 @@ def explain(error: Exception, overrides: list[str]) -> str:
         others = [override for override in overrides if key_of(override) != key]
         return f"{key} is not a key{nearest(key, _known_keys(others, key))}"
     cause = f" ({first_line(error.__cause__)})" if isinstance(error.__cause__, OmegaConfBaseException) else ""
-    said = first_line(error) + cause
+    said = first_line(error).partition(", possible interpolation keys")[0] + cause
     if any(key_of(override) in said for override in overrides):
         return said
     return f"{_culprit(overrides)}: {first_line(error.__cause__) if cause else said}"

@@ -166,7 +166,8 @@ class RunFolder:
                 self.path.mkdir(parents=True, exist_ok=True)
                 mine = stack.enter_context(locked(self.path / ".lock", wait=wait))
             except OSError as error:
-                raise UserError(f"hydra.run.dir={self.path}: {error.strerror}") from error
+                which = f" ({error.filename})" if str(error.filename).endswith(".lock") else ""
+                raise UserError(f"hydra.run.dir={self.path}: {error.strerror}{which}") from error
             if not mine:
                 raise UserError(f"{self.path} is being written to by another process")
             yield

@@ -57,12 +57,13 @@ def _uses_of(key: Key, values: Iterable[str]) -> list[tuple[str, ...]]:
 def _names(key: Key, arguments: tuple[str, ...]) -> tuple[str, ...]:
     """What a message about a use may call it."""
     last = re.split(r"[./]", key.name)[-1] if not key.name.startswith("-") else key.name
-    value = next((a.partition("=")[2] or a for a, b in zip(arguments, key.arguments, strict=True) if a != b), "")
+    word = next((a for a, b in zip(arguments, key.arguments, strict=True) if a != b), "")
+    value = word.partition("=")[2] or word
     levels = [level for level in LEVELS if key.name.endswith(".level") and f"{level}=" in " ".join(arguments)]
     if _is_key(key):
         values = [value] if value in _PATHS or len(value) > _UNMISTAKABLE else []
     else:
-        values = [part or "''" for part in (value, *value.split(","), value.partition("=")[0])]
+        values = [part or "''" for part in (word, value, *value.split(","), word.partition("=")[0])]
     return (key.name, last, *key.aliases, *levels, *values, *(["zzz"] if arguments[-1].startswith("+") else []))
 
 

@@ -81,6 +81,7 @@ REFUSED = {
     "resume=": "resume=: allowed is true or false, or a run folder",
     "optimizer.lr=${nope}": "optimizer.lr: Interpolation key 'nope' not found",
     "quantize=${nope}": "quantize: Interpolation key 'nope' not found",
+    "metric=${oc.env:NOPE}": "metric=${oc.env:NOPE}: Error resolving interpolation",
     "model=${nope}": "model=${nope}: Error resolving interpolation '${nope}'",
     "hydra.job.env_copy=[${nope}]": "hydra.job.env_copy=[${nope}]: Interpolation key 'nope' not found",
     "hydra.job_logging.root=${nope}": "hydra.job_logging.root: Interpolation key 'nope' not found",

@@ -327,3 +327,12 @@ def test_what_was_typed_is_kept_when_a_run_is_resumed(tmp_path):
     folder.start(CONFIG, {}, ["model=mlp", "resume=true"])
     folder.start(CONFIG, {}, ["resume=there"])
     assert folder.overrides == ["model=mlp"]
+
+
+def test_a_lock_that_may_not_be_opened_is_named(tmp_path, monkeypatch):
+    def refuse(path, wait):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("effdl.runs.folder.locked", refuse)
+    with pytest.raises(UserError, match=r"Permission denied \(.*\.lock\)"), RunFolder(tmp_path).owned():
+        pass
