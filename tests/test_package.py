@@ -21,7 +21,8 @@ def test_the_wheel_ships_configs_and_digits(tmp_path):
     configs = {f"effdl/configs/{path.relative_to(ROOT / 'configs')}" for path in files}
     assert "effdl/configs/base/splits.yaml" in configs
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "effdl").rglob("*.py")}
-    assert configs | modules | {"effdl/data/digits.npz"} <= names
+    assert configs | modules | {"effdl/data/digits.npz", "effdl/py.typed"} <= names
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert not any(name.startswith(("tests", "outputs", "scripts")) for name in names)
 
 
