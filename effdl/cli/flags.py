@@ -5,7 +5,7 @@ from argparse import Namespace
 from hydra._internal.utils import get_args_parser
 
 from effdl.cli.arguments import check_spelling, flags_of
-from effdl.config.overrides import value_of
+from effdl.config.overrides import readable, value_of
 from effdl.utils.errors import UserError
 
 _HELP = "flags: `effdl train --help` and --hydra-help"
@@ -28,8 +28,10 @@ def parse_arguments(arguments: list[str]) -> tuple[list[str], Namespace]:
     parser.add_argument("--trust", action="store_true", help="resume: run code that the folder names")
     check_spelling(arguments, parser, _HELP)
     args = parser.parse_intermixed_args(arguments)
+    flags = [flag for flag in flags_of(arguments, args) if flag != "--trust"]  # which Hydra does not know
+    args.overrides = readable(args.overrides)
     _check(args)
-    return [flag for flag in flags_of(arguments, args) if flag != "--trust"], args  # which Hydra does not know
+    return flags, args
 
 
 def _refuse(message: str) -> None:

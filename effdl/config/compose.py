@@ -132,8 +132,12 @@ def explain(error: Exception, overrides: list[str]) -> str:
     """Hydra's error as one message that names what was typed and what is allowed."""
     text = str(error)
     if isinstance(error, MissingConfigException) and (found := re.search(r"Could not (?:find|load) '([^']+)'", text)):
-        group, _, option = found[1].rpartition("/")
+        keys = [key for key in map(key_of, overrides) if found[1].startswith(f"{key}/")]
+        group = keys[-1] if keys else found[1].rpartition("/")[0]
+        option = found[1].removeprefix(f"{group}/")
         allowed = GlobalHydra.instance().config_loader().get_group_options(group)
+        if group == "dataset" and "/" in option:  # a path
+            return f"{group}={option} is not an option (a folder of images: {group}=image_folder {group}.root={option})"
         if group == "hydra/launcher" and option.startswith(("joblib", "submitit")):
             return f"{group}={option} needs its plugin: pip install 'effdl[sweep]'"
         return f"{group}={option} is not an option{nearest(option, allowed)} (allowed: {', '.join(allowed)})"
@@ -142,7 +146,9 @@ def explain(error: Exception, overrides: list[str]) -> str:
     if found := re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text):
         key = found[1]
         others = [override for override in overrides if key_of(override) != key]
-        return f"{key} is not a key{nearest(key, _known_keys(others, key))}"
+        return f"{key} is not a key{_meant(key, others)}"
+    if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"{found[1]}: several values are a sweep, which needs -m (one value with a comma: quotes around it)"
     cause = f" ({first_line(error.__cause__)})" if isinstance(error.__cause__, OmegaConfBaseException) else ""
     said = first_line(error).partition(", possible interpolation keys")[0] + cause
     if any(key_of(override) in said for override in overrides):
@@ -159,11 +165,14 @@ def _culprit(overrides: list[str]) -> str:
     return " ".join(overrides)
 
 
-def _known_keys(overrides: list[str], wrong: str) -> list[str]:
-    """Keys that could be meant: those of the config without the wrong override, on the same level."""
+def _meant(wrong: str, overrides: list[str]) -> str:
+    """What could be meant by a key that is none: one on the same level of the config without it, or below a group."""
     try:
         config = compose("train", overrides)
     except (HydraException, OmegaConfBaseException):
         config = compose("train")
     keys = [*flatten(OmegaConf.to_container(config, resolve=False)), *config, "experiment"]
-    return [key for key in keys if key.count(".") == wrong.count(".")]
+    hint = nearest(wrong, [key for key in keys if key.count(".") == wrong.count(".")])
+    if below := [key for key in keys if key.endswith(f".{wrong}")]:
+        return f"; did you mean {' or '.join(map(repr, below[:3]))}?"
+    return hint

@@ -1,6 +1,7 @@
 """Overrides as people type them, ``KEY=VALUE``: read in one place, by Hydra's own grammar where their values count."""
 
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from effdl.config.schema import GROUPS
 from effdl.utils.errors import UserError, first_line
 
 _CODE_KEYS = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
+_UNREADABLE = re.compile(r"=.*[^\w.,:/+=\[\]{}$'\"-]")  # characters that a text of Hydra's grammar may not have
+_STRUCTURE = set("'\"[]{}$\\\n")
 _MOST_VALUES = 10_000  # of a key in a sweep
 
 
@@ -44,6 +47,32 @@ def quote(path: str | Path) -> str:
     """A path as a quoted string of Hydra's grammar, in which a backslash escapes only before a quote."""
     text = re.sub(r"(\\+)('|\Z)", r"\1\1\2", str(path))
     return "'" + text.replace("'", "\\'") + "'"
+
+
+def readable(overrides: list[str]) -> list[str]:
+    """The overrides, with quotes around values that are plainly a path or text, but not in Hydra's grammar.
+
+    ``dataset.root=~/data`` and ``dataset.root=/data/My Photos (1)`` are such.
+    """
+    return [_quoted(text) if _UNREADABLE.search(text) and not _parses(text) else text for text in overrides]
+
+
+def _quoted(text: str) -> str:
+    """An override with quotes around its value, unless it has structure or does not become one by them.
+
+    A ``~`` at its begin is the user's home: shells leave it behind an equals sign.
+    """
+    key, equals, value = text.partition("=")
+    quoted = f"{key}={quote(os.path.expanduser(value))}"
+    return quoted if equals and key != "resume" and not _STRUCTURE & set(value) and _parses(quoted) else text
+
+
+def _parses(text: str) -> bool:
+    """Whether an override is in Hydra's grammar."""
+    try:
+        return bool(OverridesParser.create().parse_overrides([text]))
+    except HydraException:
+        return False
 
 
 def parse(overrides: list[str]) -> list[Override]:

@@ -81,6 +81,12 @@ REFUSED = {
     "resume=": "resume=: allowed is true or false, or a run folder",
     "optimizer.lr=${nope}": "optimizer.lr: Interpolation key 'nope' not found",
     "quantize=${nope}": "quantize: Interpolation key 'nope' not found",
+    "lr=0.1": "lr is not a key; did you mean 'optimizer.lr'?",
+    "model=resnet,mlp": "model=resnet,mlp: several values are a sweep, which needs -m",
+    "dataset=/data/photos": (
+        "dataset=/data/photos is not an option (a folder of images: dataset=image_folder dataset.root=/data/photos)"
+    ),
+    "prune=0.5)": "prune=0.5): allowed is a number >= 0 and < 1",
     "metric=${oc.env:NOPE}": "metric=${oc.env:NOPE}: Error resolving interpolation",
     "model=${nope}": "model=${nope}: Error resolving interpolation '${nope}'",
     "hydra.job.env_copy=[${nope}]": "hydra.job.env_copy=[${nope}]: Interpolation key 'nope' not found",

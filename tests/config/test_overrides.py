@@ -9,6 +9,7 @@ from effdl.config.overrides import (
     key_of,
     parse,
     quote,
+    readable,
     resume_folder,
     swept,
     value_of,
@@ -125,3 +126,30 @@ def test_what_is_no_option_of_a_group_is_named(text):
 def test_an_empty_override_is_named():
     with pytest.raises(UserError, match="'': not a KEY=VALUE override"):
         parse([""])
+
+
+def test_a_path_that_is_not_in_the_grammar_is_quoted(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    given = [
+        "dataset.root=~/data",
+        "dataset.root=/data/My Photos (1)",
+        "model=mlp",
+        "prune=0.5",
+        "seed=0,1",
+        "~dropout",
+    ]
+    assert readable(given) == [
+        "dataset.root='/home/me/data'",
+        "dataset.root='/data/My Photos (1)'",
+        *("prune=0.5", "seed=0,1", "~dropout"),
+    ]
+    values = [override.value() for override in parse(readable(given[:2]))]
+    assert values == ["/home/me/data", "/data/My Photos (1)"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["seed=range(0,3)", "x='a b'", "x=[a b", "x={a: 1}", "x=${oc.env:HOME}", "x=a b", "resume=My Run (1)", "=", "x"],
+)
+def test_what_has_structure_or_parses_stays_as_it_is(text):
+    assert readable([text]) == [text]
