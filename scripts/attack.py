@@ -1,6 +1,6 @@
 """Attack effdl from outside and count the outcomes: an hour on two cores, or with --short a minute.
 
-    python scripts/attack.py [--only uses damages ...] [--short | --limit N] [--output FILE.md] [--list-failures FILE]
+    python scripts/attack.py [--only uses damages ...] [--short | --limit N] [--output FILE.md] [--page]
 
 uses     every key, flag and option with values that it cannot take
 damages  every file of run folders damaged, then every command that reads them
@@ -28,7 +28,7 @@ from attacks import damaged_runs, forged, kills, races, wrong_uses  # noqa: E402
 from attacks.commands import warm  # noqa: E402
 from attacks.lanes import play  # noqa: E402
 from attacks.outcome import CLEAN, KINDS, Case, Verdict, failures, rows_of  # noqa: E402
-from pages import markdown  # noqa: E402
+from pages import markdown, replace_part  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import Progress  # noqa: E402
 from rich.table import Table  # noqa: E402
@@ -75,6 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random (0)")
     parser.add_argument("--lanes", type=int, default=2, help="attempts at a time (2)")
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there")
+    parser.add_argument("--page", action="store_true", help="write the table into effdl/runs/README.md")
     parser.add_argument(
         "--list-failures", type=Path, metavar="FILE", help="write there what was not clean, and how to repeat it"
     )
@@ -92,8 +93,11 @@ def main(arguments: list[str] | None = None) -> int:
     for row in rows_of(found):
         table.add_row(*row)
     console.print(table)
+    written = f"{title}:\n\n{markdown(COLUMNS, rows_of(found))}"
     if args.output:
-        args.output.write_text(f"{title}\n\n{markdown(COLUMNS, rows_of(found))}\n")
+        args.output.write_text(f"{written}\n")
+    if args.page:
+        replace_part("effdl/runs/README.md", "attacks", written)
     return 1 if failures(found) else 0
 
 

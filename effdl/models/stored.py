@@ -39,10 +39,9 @@ def load_model(path: str | Path, *, trusted: bool = False) -> nn.Module:
             raise UserError(f"{path} does not say which model it holds: it was not stored by effdl")
         model = _checked(file.model)
         try:
-            config = node_by_target("model", model["config"])
-        except UserError as error:  # of another version
+            network = _network(node_by_target("model", model["config"]), model, file.tensors, trusted)
+        except UserError as error:  # of another version, or code that may not be run
             raise UserError(f"{path}: {error}") from error
-        network = _network(config, model, file.tensors, trusted)
         network.load_state_dict(file.state(), assign=True)  # assigned, not copied, so that half precision is kept
     return network.eval()
 

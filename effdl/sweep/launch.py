@@ -1,12 +1,14 @@
 """Launching a sweep: its checks before the first run, its folder, and its jobs (see `effdl.sweep.job`)."""
 
 import math
+import os
 import shlex
 from argparse import Namespace
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from effdl.config.compose import settings, variants
 from effdl.config.hydra_app import call_hydra, register
@@ -40,6 +42,7 @@ def check_sweep(first: DictConfig, args: Namespace, *folders: Path) -> None:
     plain = [settings(config) for config in variants(args.overrides, config_dir, configs)]
     check_sweeper_options(first.hydra.sweeper, parse(args.overrides), plain)
     _check_launcher(first.hydra.launcher)
+    _check_folder_name(first.hydra.sweep)
     energy_meter(plain[0])
     for config in plain:
         check_targets(config)
@@ -49,6 +52,16 @@ def _check_launcher(launcher: DictConfig) -> None:
     """Refuse (UserError) to launch no job at a time, which joblib finds out when the first is launched."""
     if launcher.get("n_jobs") == 0:
         raise UserError("hydra.launcher.n_jobs=0: allowed is a whole number but 0 (-1: as many as there are cores)")
+
+
+def _check_folder_name(sweep: DictConfig) -> None:
+    """Refuse (UserError) a name of the jobs' folders that no file system takes."""
+    try:
+        os.lstat(str(sweep.subdir))
+    except (OmegaConfBaseException, FileNotFoundError, NotADirectoryError):
+        pass  # it refers to what only a job knows, or it is new
+    except OSError as error:
+        raise UserError(f"hydra.sweep.subdir={sweep.subdir}: {error.strerror}") from error
 
 
 def sweep_folder(config: DictConfig, args: Namespace, resume: bool) -> tuple[Sweep, bool]:

@@ -27,6 +27,7 @@ REFUSED = {
     "-m seed=range(0,1000000000)": "seed=range(0,1000000000): more values than are swept (allowed: 10,000)",
     "-m seed=0,0": "seed=0,0: 0 is there twice",
     "-m prune=0.5,0.50": "prune=0.5,0.50: 0.5 is there twice",
+    f"-m seed=0,1 hydra.sweep.subdir={'x' * 300}": "xxx: File name too long",
     "-m seed=0,1 seed=2": "seed=0,1: seed is given again behind it",
     "-m hydra/launcher=joblib hydra.launcher.n_jobs=0 seed=0,1": "hydra.launcher.n_jobs=0: allowed is a whole number",
     "hydra/sweeper=optuna hydra.sweeper.storage=/proc/x hydra.sweeper.n_trials=1 -m prune=interval(0.1,0.9)": (
