@@ -133,7 +133,6 @@ def test_a_path_that_is_not_in_the_grammar_is_quoted(monkeypatch):
     given = [
         "dataset.root=~/data",
         "dataset.root=/data/My Photos (1)",
-        "model=mlp",
         "prune=0.5",
         "seed=0,1",
         "~dropout",
