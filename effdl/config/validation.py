@@ -9,6 +9,8 @@ from effdl.config.instantiate import keywords, locate, required
 from effdl.config.schema import HYDRA_KEYS, LEVELS, NODES, SHARED, SUPPLIED, DeviceSettings, Settings
 from effdl.utils.errors import UserError, nearest
 
+_LAYERS = ("exclude", "student_layers", "teacher_layers")  # keys of compression steps that name layers
+
 
 def check_settings(config: dict, raw: dict | None) -> None:
     """Check the run's own keys, without importing torch.
@@ -81,7 +83,14 @@ def check_targets(config: dict) -> None:
 
 def active(config: dict) -> dict:
     """The config without the compression steps that are off."""
-    return {**config, "compression": {name: node for name, node in config["compression"].items() if node.get("level")}}
+    steps = {name: _with_layers(node) for name, node in config["compression"].items() if node.get("level")}
+    return {**config, "compression": steps}
+
+
+def _with_layers(node: dict) -> dict:
+    """A step with its layers named by texts: those of a Sequential are called by numbers, which YAML reads as such."""
+    found = {key: node[key] for key in _LAYERS if isinstance(node.get(key), list)}
+    return node | {key: [str(name) if type(name) is int else name for name in names] for key, names in found.items()}
 
 
 def _check_level(config: dict, name: str, node: dict) -> None:

@@ -12,7 +12,7 @@ from effdl.config.instantiate import instantiate, keywords, locate, required
 from effdl.config.options import config_folder, content
 from effdl.config.schema import GROUPS
 from effdl.config.types import Count
-from effdl.config.validation import check_call, check_settings, check_targets
+from effdl.config.validation import active, check_call, check_settings, check_targets
 from effdl.utils.errors import UserError, nearest
 
 RAW = {
@@ -305,3 +305,15 @@ def test_instantiate_calls_or_binds():
     assert isinstance(bound, partial)
     assert bound.keywords == {"milestones": [0.5], "gamma": 0.5}
     assert bound(6, 10, []) == 0.5
+
+
+def test_layers_that_numbers_name_are_texts():
+    steps = {
+        "magnitude": {"level": 0.5, "exclude": [0, "9", "fc*"]},
+        "hints": {"level": "self", "student_layers": [3], "teacher_layers": None},
+        "lsq": {"level": None, "exclude": [1]},
+    }
+    assert active({"compression": steps})["compression"] == {
+        "magnitude": {"level": 0.5, "exclude": ["0", "9", "fc*"]},
+        "hints": {"level": "self", "student_layers": ["3"], "teacher_layers": None},
+    }
