@@ -200,7 +200,10 @@ COSTS = tuple(key for key, entry in METRICS.items() if {*EPOCH, *STAGE, *TOTAL} 
 _VALIDATION = "val_"
 # Prefixes of keys: what they say of a metric, and its entry with the prefix.
 FAMILIES: dict[str, tuple[str, Callable[[Metric], Metric]]] = {
-    _VALIDATION: ("on the validation split", lambda base: replace(base.on("validation"), at=EPOCH + STAGE)),
+    _VALIDATION: (
+        "on the validation split",
+        lambda base: replace(base.on("validation"), short=f"val {base.heading}", at=EPOCH + STAGE),
+    ),
     "evaluate_": (
         "for measuring the stage",
         lambda base: replace(
