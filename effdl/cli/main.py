@@ -6,6 +6,7 @@ from importlib import import_module
 from effdl import __version__
 from effdl.cli.failures import say, tell
 from effdl.cli.streams import lenient_streams
+from effdl.utils.distributed import leave, world_size
 from effdl.utils.errors import UserError, nearest
 
 _HELP = """\
@@ -53,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         if output.is_full:
             say(f"standard output: {output.lost.strerror}: not everything could be shown")
             code = code or int(_command_of(arguments) in _SHOWING)
+    if world_size() > 1:
+        leave(code)
     return code
 
 

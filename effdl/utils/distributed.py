@@ -4,12 +4,14 @@ A program that was not started by ``torchrun`` is a group of one process, for wh
 PyTorch is imported only for groups of several processes.
 """
 
+import atexit
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from datetime import timedelta
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from effdl.utils.errors import RunError
 
@@ -136,8 +138,6 @@ def ending_together() -> Iterator[None]:
         if Group.size == 1 or isinstance(error, Followed):
             raise
         process, interrupted, reason = _ended_by(error)
-        if process != Group.rank or _is_lost_connection(error):
-            _leave()
         if process != Group.rank:
             raise (KeyboardInterrupt() if interrupted else Followed(f"process {process}: {reason}")) from error
         if _is_lost_connection(error):
@@ -145,17 +145,15 @@ def ending_together() -> Iterator[None]:
         raise
 
 
-def _leave() -> None:
-    """End Gloo's threads, which could abort the process as it exits: one that lets go of a tensor needs Python for it.
+def leave(code: int) -> NoReturn:
+    """End one of several processes without taking Python apart first, when one of Gloo's threads may still abort it.
 
-    They end since another process is gone. NCCL might wait for that one.
+    Such a thread lets go of a tensor, for which it needs Python. What is registered for the end of the process is done.
     """
-    import torch
-    from torch import distributed
-
-    if not torch.cuda.is_available():
-        with suppress(RuntimeError, ValueError):
-            distributed.destroy_process_group()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def _ended_by(error: BaseException) -> tuple[int, bool, str]:

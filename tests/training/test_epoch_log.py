@@ -32,9 +32,9 @@ def test_the_epoch_log_goes_back_to_the_checkpoint(tmp_path):
 
 def test_epochs_without_a_checkpoint_are_named_before_they_are_repeated(tmp_path, caplog):
     log = EpochLog(Rows(tmp_path / "epochs.jsonl", "run"), "dense", 0)
-    for epoch in (1, 2, 3):
-        log.append(row(epoch))
     with caplog.at_level(logging.WARNING, "effdl"):
+        for epoch in (1, 2, 3):
+            log.append(row(epoch))
         log.restore([row(1), row(2)])  # as a kill between a row and its checkpoint leaves it
         assert caplog.messages == []
         log.restore([])

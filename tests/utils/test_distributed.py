@@ -285,12 +285,12 @@ def test_torchrun_starts_one_run(effdl, monkeypatch):
 
 
 if __name__ == "__main__":
-    from effdl.utils.distributed import Followed
+    from effdl.utils.distributed import Followed, leave
 
     try:
         main(Path(sys.argv[1]))
     except Followed as error:
-        sys.exit(f"process {rank()} followed: {error}")
+        print(f"process {rank()} followed: {error}")
     except RunError as error:
         print(f"effdl: {error}")
-        sys.exit(1)
+    leave(1)
