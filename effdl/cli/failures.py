@@ -4,7 +4,6 @@ A mistake of the user is a message. An error in the user's own code is shown wit
 on. What is left is a bug of effdl, which is shown whole.
 """
 
-import logging.config
 import sys
 import sysconfig
 import traceback
@@ -54,7 +53,7 @@ def _message_of(error: BaseException) -> str | None:
         return first_line(error)
     if libraries & set(_LAUNCHERS):
         return f"the launcher gave up: {_named(error)}"
-    if _last_file(error) == logging.config.__file__:  # Hydra gives it the user's own settings
+    if Path(_last_file(error)).resolve() == _STANDARD_LIBRARY / "logging" / "config.py":  # what Hydra is given
         return f"hydra.job_logging, hydra.hydra_logging: {first_line(error)}"
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}: {error.msg}"

@@ -1,12 +1,11 @@
 """The command line: finds the command, which alone imports what it needs, and turns errors into messages."""
 
+import os
 import sys
 from importlib import import_module
 
 from effdl import __version__
-from effdl.cli.failures import say, tell
 from effdl.cli.streams import lenient_streams
-from effdl.utils.distributed import leave, world_size
 from effdl.utils.errors import UserError, nearest
 
 _HELP = """\
@@ -52,10 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
         code = _run(arguments)
         output.flush()
         if output.is_full:
+            from effdl.cli.failures import say
+
             say(f"standard output: {output.lost.strerror}: not everything could be shown")
             code = code or int(_command_of(arguments) in _SHOWING)
-    if world_size() > 1:
-        leave(code)
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # of torchrun
+        from effdl.utils.distributed import leave, world_size
+
+        if world_size() > 1:
+            leave(code)
     return code
 
 
@@ -66,6 +70,8 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
+        from effdl.cli.failures import tell
+
         return tell(error)
 
 

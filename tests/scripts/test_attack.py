@@ -257,4 +257,4 @@ def test_the_long_form(tmp_path):
     done, rows = attack("--list-failures", tmp_path / "failures")
     assert done.returncode in (0, 1), done.stderr
     assert rows, done.stderr
-    # assert done.returncode == 0, (tmp_path / "failures").read_text()
+    assert done.returncode == 0, (tmp_path / "failures").read_text()
