@@ -296,9 +296,10 @@ def split_of(keys: Iterable[str]) -> str | None:
     return "validation" if any(key.startswith(_VALIDATION) for key in keys) else None
 
 
-def compared(number: int, split: str | None) -> str:
+def compared(number: int, split: str | None, left_out: int = 0) -> str:
     """How many were compared, for people; by the test split only if there is no other, which is said."""
-    note = ": not all have a validation split" if split == "test" else ""
+    note = ": none was measured on a validation split" if split == "test" else ""
+    note += f", {left_out} not measured on it" if left_out else ""
     return f"{number} compared" + (f" on the {split} split{note}" if split else "")
 
 

@@ -5,7 +5,7 @@ share among them, so that a good result is seen with all the runs behind it. Sta
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from effdl.measure.metrics import COSTS, compared, deciding, metric, split_of
+from effdl.measure.metrics import COSTS, compared, deciding, metric, on_validation, split_of
 from effdl.measure.scores import reached
 from effdl.measure.units import percent, si
 from effdl.report.gather import Gathered, Run
@@ -118,14 +118,18 @@ def _sources(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
 def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str) -> dict | None:
     """The finished run whose row is best by a metric; the lowest is, if the metric does not say.
 
-    Accuracies are compared on the validation split if all runs have one. A course score counts from 90 % on.
-    ``share_of_energy`` is the winner's part of the energy of all runs, which `energy_kwh` has by folder; ``compared``
-    says of how many runs it is the best, and ``split`` on which split, or None.
+    Accuracies are compared on the validation split, of the runs that were measured on one; on the test split if none
+    was. A course score counts from 90 % on. ``share_of_energy`` is the winner's part of the energy of all runs, which
+    `energy_kwh` has by folder; ``compared`` says of how many runs it is the best, ``split`` on which split, or None,
+    and ``left_out`` how many runs have no such split.
     """
-    entered = [row for row in rows if row["status"] == DONE and row.get(best) is not None]
+    finished = [row for row in rows if row["status"] == DONE and row.get(best) is not None]
+    by_accuracy = best in ("top1", "course_score")
+    validated = [row for row in finished if by_accuracy and row.get(on_validation("top1")) is not None]
+    entered = validated or finished
     accuracy = deciding("top1", entered)
     by = accuracy if best == "top1" else best
-    many, split = len(entered), split_of([accuracy] if best in ("top1", "course_score") else [])
+    many, split = len(entered), split_of([accuracy] if by_accuracy else [])
     if best == "course_score":
         entered = [row for row in entered if reached(row.get(accuracy))]
     if not entered:
@@ -134,7 +138,14 @@ def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str)
     own, everything = energy_kwh[first["folder"]], _sum_known(energy_kwh.values())
     share = own / everything if own is not None and everything else None
     found = {"folder": first["folder"], "name": first["name"], "by": by, "value": first[by]}
-    return {**found, "compared": many, "split": split, "energy_kwh": own, "share_of_energy": share}
+    return {
+        **found,
+        "compared": many,
+        "left_out": len(finished) - many,
+        "split": split,
+        "energy_kwh": own,
+        "share_of_energy": share,
+    }
 
 
 def _seedless(run: Run) -> tuple:
@@ -171,7 +182,8 @@ def lines(sums: dict) -> list[str]:
         shown = metric(best["by"]).cell(best["value"])
         share = "" if best["share_of_energy"] is None else f", {percent(best['share_of_energy'])} of the energy"
         name = best["name"] if best["folder"] in best["name"] else f"{best['name']} ({best['folder']})"
-        found.append(f"best {best['by']}: {shown} by {name}{share} ({compared(best['compared'], best['split'])})")
+        how = compared(best["compared"], best["split"], best["left_out"])
+        found.append(f"best {best['by']}: {shown} by {name}{share} ({how})")
     return found
 
 

@@ -94,7 +94,10 @@ def test_the_validation_split_decides_if_all_runs_have_one(tmp_path):
     assert (best["compared"], best["split"]) == (2, "validation")
     found[0]["val_top1"] = 0.89  # below the course's line
     assert winner(found, spent, "course_score")["folder"] == "b"
-    assert winner([{**found[0], "val_top1": None}, found[1]], spent, "top1")["split"] == "test"
+    best = winner([{**found[0], "val_top1": None}, found[1]], spent, "top1")
+    assert (best["folder"], best["compared"], best["left_out"], best["split"]) == ("b", 1, 1, "validation")
+    best = winner([{**row, "val_top1": None} for row in found], spent, "top1")
+    assert (best["folder"], best["compared"], best["left_out"], best["split"]) == ("a", 2, 0, "test")
 
 
 def test_recorded_images_are_believed():
@@ -128,7 +131,9 @@ def test_lines(tmp_path):
         "cost: 2 h, 1.15 kWh, 26 g CO2eq (cpu estimated, gpu unavailable; 1 resumed runs, without what was cut off)"
     )
     assert text[3].startswith("best top1: 95.00 % by lr=0.1 seed=1")
-    assert text[3].endswith("b), 43.48 % of the energy (2 compared on the test split: not all have a validation split)")
+    assert text[3].endswith(
+        "b), 43.48 % of the energy (2 compared on the test split: none was measured on a validation split)"
+    )
 
 
 def test_lines_of_nothing_measured():

@@ -254,7 +254,7 @@ def test_without_a_validation_split_the_test_split_compares_which_is_said(effdl)
     code, output, _ = effdl("train", "-m", *options, PRUNE, *fixed)
     assert code == 0
     assert json.loads(Path("sweep/optimization.json").read_text())["choices"] == {"compared": 2, "split": "test"}
-    assert "2 compared on the test split: not all have a validation split" in " ".join(output.split())
+    assert "2 compared on the test split: none was measured on a validation split" in " ".join(output.split())
 
 
 def test_a_real_sweep(effdl):
