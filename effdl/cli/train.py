@@ -17,7 +17,7 @@ from effdl.config.compose import composed, settings
 from effdl.config.hydra_app import call_hydra
 from effdl.config.identity import fingerprint
 from effdl.config.instantiate import allow_code_of
-from effdl.config.overrides import parse, quote, resume_folder, value_of, variations
+from effdl.config.overrides import quote, resume_folder, value_of, variations
 from effdl.config.restored import restored
 from effdl.config.validation import check_targets
 from effdl.measure.energy import energy_meter
@@ -35,7 +35,6 @@ def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
     flags, args = parse_arguments(arguments)
     if args.help or args.hydra_help or args.cfg or args.info:
-        parse(args.overrides)
         if args.overrides or args.cfg or args.info:
             composed(next(variations(args.overrides)), args.config_dir)
         return call_hydra(flags, args.overrides, lambda config: None)

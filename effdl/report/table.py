@@ -25,12 +25,7 @@ def known_rows(stages: list[dict]) -> Iterator[tuple[str, list[str]]]:
     keys = dict.fromkeys(key for row in stages for key in row)
     own = [key for key in keys if not metric(key).at and key not in about]
     tested = accuracies(stages[0])
-    for key in [
-        *tested,
-        *map(on_validation, tested[:1]),
-        *ROWS,
-        *(key for key in own if key not in ("stage", "method")),
-    ]:
+    for key in [*tested, *map(on_validation, tested[:1]), *ROWS, *own]:
         shown, values = metric(key), [stage.get(key) for stage in stages]
         if any(value is not None for value in values):
             yield shown.label, list(map(shown.text, values))

@@ -64,7 +64,8 @@ def evaluate(
 
     found = answers(getattr(data, split))
     if split == "test":
-        found |= validated(found, answers(data.val) if data.val is not None else {})
+        validated = answers(data.val) if data.val is not None else {}
+        found |= {on_validation(key): validated.get(key) for key in found if key != "images"}
     return {
         **found,
         **count(model),
@@ -75,11 +76,6 @@ def evaluate(
         **throughput(model, shape, device=device, threads=threads),
         "layers": layers,
     }
-
-
-def validated(tested: dict, found: dict) -> dict:
-    """What the validation split says, under the keys that its row gets: one for each of those of the test split."""
-    return {on_validation(key): found.get(key) for key in tested if key != "images"}
 
 
 def _own_metrics(

@@ -32,8 +32,9 @@ def verify(folder: RunFolder) -> None:
     if folder.run["status"] == DONE:
         _verify_result(folder)
     elif folder.key is not None:
-        _verify_stages(folder, stages, epochs)
-        _verify_layers(folder, stages, layers)
+        _verify_numbers(stages, epochs, "epochs", folder.epochs_file)
+        _verify_order(folder, stages, epochs)
+        _verify_numbers(stages, layers, "layers", folder.layers_file)
 
 
 def _read_all(folder: RunFolder) -> tuple[list[dict], list[dict], list[dict]]:
@@ -62,28 +63,23 @@ def _verify_result(folder: RunFolder) -> None:
             raise UserError(f"{file} was changed, or is of another run: it is not what the results were made from")
 
 
-def _verify_stages(folder: RunFolder, stages: list[dict], epochs: list[dict]) -> None:
-    """Check that the epochs of all measured stages are there, and that all but the one trained last were measured."""
-    trained = Counter(row["stage"] for row in epochs)
+def _verify_numbers(stages: list[dict], rows: list[dict], what: str, file: Path) -> None:
+    """Check that the epochs, or the layers, of all measured stages are there, of which their rows say the number."""
+    found = Counter(row["stage"] for row in rows)
     for row in stages:
-        if row["epochs"] != trained[row["stage"]]:
-            lost = f"{trained[row['stage']]} epochs of stage {row['stage']} instead of {row['epochs']}"
-            raise UserError(f"{folder.epochs_file} is damaged: it has {lost}")
-    earlier = list(trained)[:-1]
+        if row[what] != found[row["stage"]]:
+            lost = f"{found[row['stage']]} {what} of stage {row['stage']} instead of {row[what]}"
+            raise UserError(f"{file} is damaged: it has {lost}")
+
+
+def _verify_order(folder: RunFolder, stages: list[dict], epochs: list[dict]) -> None:
+    """Check that all stages before the one that was trained last were measured."""
+    earlier = list(dict.fromkeys(row["stage"] for row in epochs))[:-1]
     if {row["stage"] for row in stages}.issuperset(earlier):
         return
     measured = {row["stage"] for row in folder.stages.read()}  # once more: a run that goes on may have got there
     if lost := [stage for stage in earlier if stage not in measured]:
         raise UserError(f"{folder.stages_file} is damaged: it has no row of stage {lost[0]}, which others followed")
-
-
-def _verify_layers(folder: RunFolder, stages: list[dict], layers: list[dict]) -> None:
-    """Check that the layers of all measured stages are there."""
-    found = Counter(row["stage"] for row in layers)
-    for row in stages:
-        if row["layers"] != found[row["stage"]]:
-            lost = f"{found[row['stage']]} layers of stage {row['stage']} instead of {row['layers']}"
-            raise UserError(f"{folder.layers_file} is damaged: it has {lost}")
 
 
 def verify_model(folder: RunFolder) -> None:
