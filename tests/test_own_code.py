@@ -78,6 +78,26 @@ def test_a_method_that_returns_no_model_is_named(mine):
     assert "every_other is no compression method: it returned None instead of a model" in output
 
 
+def test_a_method_that_loses_its_zeros_in_training_fails_its_run(mine):
+    code = """
+import torch
+from effdl.compression.method import compression_method
+
+@compression_method("mask")
+def unmasked(model, trainer, *, level: float | None, epochs: int | None):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.view(-1)[::2] = 0
+    return trainer.fit(model, epochs=1)
+"""
+    Path("mine/unmasked.py").write_text(code)
+    config = Path("mine/compression/every_other.yaml")
+    config.write_text(config.read_text().replace("halving.every_other", "unmasked.unmasked"))
+    code, output, _ = mine("train", "prune=0.5", "compression=[every_other]", *SMALL, "hydra.run.dir=a")
+    assert code == 1
+    assert "prune: a method of the kind mask leaves zeros: there were 0, there are 0" in output
+
+
 def test_a_distillation_loss(mine):
     assert (
         mine("train", "distill=self", "prune=0.5", "compression=[distance,magnitude]", *SMALL, "hydra.run.dir=a")[0]

@@ -25,12 +25,14 @@ DOES = {
 class Stage(NamedTuple):
     """A part of a run, after which the model is measured.
 
-    `name` is unique in the run, `method` is the key of the method under ``compression``, and `step` is the function.
+    `name` is unique in the run, `method` is the key of the method under ``compression``, `step` is the function and
+    `kind` what it does to a model, if it says so.
     """
 
     name: str
     method: str
     step: _Step
+    kind: Kind | None = None
 
 
 def train_fully(model: nn.Module, trainer: Trainer) -> nn.Module:
@@ -47,10 +49,12 @@ def stages_of(config: dict) -> list[Stage]:
     """The stages of a run: the first training, named ``dense``, and every compression step that is turned on."""
     stages = [Stage("dense", "train", train_fully)]
     for name, node in steps_on(config):
-        if kind_of(locate(node["_target_"])) != "distillation_loss":
+        kind = kind_of(locate(node["_target_"]))
+        if kind != "distillation_loss":
             stage = node.get("stage", name)
             before = sum(earlier.name.partition("-")[0] == stage for earlier in stages)
-            stages.append(Stage(f"{stage}-{before + 1}" if before else stage, name, instantiate(node)))
+            numbered = f"{stage}-{before + 1}" if before else stage
+            stages.append(Stage(numbered, name, instantiate(node), kind))
     return stages
 
 

@@ -1,4 +1,6 @@
-"""What a compression step brought must still hold after the steps that follow it."""
+"""What a compression step must bring by its kind, and what must still hold after the steps that follow it."""
+
+from effdl.compression.method import Kind
 
 
 def violations(before: list[dict], after: list[dict]) -> list[str]:
@@ -28,6 +30,28 @@ def violations(before: list[dict], after: list[dict]) -> list[str]:
     if sums["weights"][0] == sums["weights"][1] and sums["weights_nonzero"][1] > sums["weights_nonzero"][0]:
         problems.append("there are {1:,} non-zero weights, were {0:,}".format(*sums["weights_nonzero"]))
     return problems
+
+
+def unkept(kind: Kind | None, before: list[dict], after: list[dict]) -> str | None:
+    """What a step should have done by its kind and did not, in words; None if it did, or if its kind promises nothing.
+
+    A method that sets weights to zero without a mask, for instance, loses the zeros in its own fine-tuning.
+
+    Args:
+        before, after: as for `violations`.
+    """
+    zeros = [sum(row["weights"] - row["weights_nonzero"] for row in rows) for rows in (before, after)]
+    shapes, bits = (
+        [[tuple(row[key] for key in ("name", *keys)) for row in rows] for rows in (before, after)]
+        for keys in (("shape",), ("weight_bits", "activation_bits"))
+    )
+    if kind == "mask" and zeros[1] <= zeros[0]:
+        return f"a method of the kind mask leaves zeros: there were {zeros[0]:,}, there are {zeros[1]:,}"
+    if kind == "structure" and shapes[0] == shapes[1]:
+        return "a method of the kind structure changes the shapes of layers: all are as they were"
+    if kind in ("values", "conversion") and bits[0] == bits[1]:
+        return f"a method of the kind {kind} stores values in fewer bits: all are as they were"
+    return None
 
 
 def summary(rows: list[dict], dense: list[dict]) -> str:

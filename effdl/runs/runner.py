@@ -91,7 +91,7 @@ class Runner:
             log.info("%s: storing and measuring", stage.name)
             self.store(stage.name, model)
             costs = training_cost(self.folder, stage.name, self.meter)
-            row = {"stage": stage.name, "method": stage.method, **self.evaluate(stage.name), **costs}
+            row = {"stage": stage.name, "method": stage.method, **self.evaluate(stage), **costs}
             row["model_sha256"] = sha256_of(self.folder.model_file)
             self.folder.stages.append(row)
             log.info("%s: %s", stage.name, row)
@@ -103,7 +103,7 @@ class Runner:
         description = self.prepared.model_description(stage, plain) | run_mark(self.folder.key)
         storage.write(self.folder.model_file, plain.state_dict(), description, quant_grids(model))
 
-    def evaluate(self, stage: str) -> dict:
+    def evaluate(self, stage: Stage) -> dict:
         """All measures of the stored model, and what measuring cost."""
         config = self.prepared.config
         with self.meter.phase() as used:
@@ -118,7 +118,7 @@ class Runner:
             )
         check_loss(row)
         layers = row.pop("layers")
-        keep_layers(self.folder, stage, layers)
+        keep_layers(self.folder, stage.name, layers, stage.kind)
         if dense := recorded(self.folder, "dense"):
             row["speed"] = verdict(dense, row, {"cpu_flags": cpu_flags(), "layers": len(layers)})
         size_fp32 = 4 * self.prepared.parameters

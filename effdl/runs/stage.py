@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Iterable
 
+from effdl.compression.method import Kind
 from effdl.measure.energy import Energy, EnergyMeter
 from effdl.measure.metrics import COSTS
 from effdl.runs import invariants
@@ -28,11 +29,11 @@ def check_loss(row: dict) -> None:
         raise RunError(f"the loss on the test split is {row['loss']}: lower optimizer.lr, or set clip_norm or warm-up")
 
 
-def keep_layers(folder: RunFolder, stage: str, layers: list[dict]) -> None:
-    """Keep the rows of a stage's layers, and make sure that what earlier stages brought still holds.
+def keep_layers(folder: RunFolder, stage: str, layers: list[dict], kind: Kind | None = None) -> None:
+    """Keep the rows of a stage's layers, and make sure that the stage did what its kind says and undid nothing.
 
     Raises:
-        RunError: it does not: a method is at fault.
+        RunError: it did not: a method is at fault.
     """
     rows = [row for row in folder.layers.read() if row["stage"] != stage]
     folder.layers.write(rows + [{"stage": stage, **row} for row in layers])
@@ -42,6 +43,8 @@ def keep_layers(folder: RunFolder, stage: str, layers: list[dict]) -> None:
     of = {name: [row for row in rows if row["stage"] == name] for name in earlier}
     if problems := invariants.violations(of[earlier[-1]], layers):
         raise RunError(f"{stage} undid what {earlier[-1]} had brought: {'; '.join(problems[:3])}")
+    if problem := invariants.unkept(kind, of[earlier[-1]], layers):
+        raise RunError(f"{stage}: {problem}")
     for name in earlier[1:]:
         log.info("%s: %s still holds: %s", stage, name, invariants.summary(layers, of["dense"]))
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from effdl.measure.layers import per_layer
-from effdl.runs.invariants import summary, violations
+from effdl.runs.invariants import summary, unkept, violations
 
 
 def network():
@@ -57,3 +57,20 @@ def test_what_holds_in_words():
     assert (
         text == "7.69% of the weights zero, 32 bits a weight, 100.00% of the dense model's weights, 100.00% of its MACs"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept", "message"),
+    [
+        ("mask", {"weights_nonzero": 30}, "a method of the kind mask leaves zeros: there were 5, there are 5"),
+        ("structure", {"shape": [2, 1, 3, 3]}, "changes the shapes of layers: all are as they were"),
+        ("values", {"weight_bits": 4}, "the kind values stores values in fewer bits: all are as they were"),
+        ("conversion", {"activation_bits": 8}, "the kind conversion stores values in fewer bits: all are as they were"),
+    ],
+)
+def test_a_method_does_what_its_kind_says(kind, kept, message):
+    before = rows(zeroed(network(), 5))
+    assert message in unkept(kind, before, before)
+    assert unkept(kind, before, [{**before[0], **kept}, before[1]]) is None
+    assert unkept("training", before, before) is None
+    assert unkept(None, before, before) is None
