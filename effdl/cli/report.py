@@ -125,7 +125,7 @@ def _nothing(args: argparse.Namespace, found: Gathered) -> str:
 def _mentions_a_score(args: argparse.Namespace) -> bool:
     """Whether an option names a column that needs more files than run.json and result.json."""
     named = " ".join([args.columns or "", args.sort or "", *args.where])
-    return any(word in named for word in ("micronet", "dcase", "training_"))
+    return any(word in named for word in ("course", "micronet", "dcase", "training_"))
 
 
 def _choose(args: argparse.Namespace, everything: list[dict], runs: list[Run]) -> list[dict]:

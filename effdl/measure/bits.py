@@ -45,11 +45,32 @@ def activation_bits(model: nn.Module, input_shape: tuple[int, int, int]) -> dict
     return found
 
 
+def zero_points(model: nn.Module) -> int:
+    """Number of the quantizers of activations whose zero is another code than 0, which inference must know."""
+    return sum(int(m.zero_point != 0) for m in model.modules() if isinstance(m, ActivationQuantizer))
+
+
+def arithmetic_bits(kind: str, bits: int, float_bits: int) -> int:
+    """Width of the numbers by which a layer multiplies its inputs.
+
+    A codebook's indices are looked up, and its floats multiplied. 7-bit codes are those of 8-bit integers that leave
+    half of their range unused (`effdl.compression.quantize.int8`); others count as wide as they are.
+
+    Args:
+        kind, bits: of the weight in the stored file, see `storage.breakdown`.
+        float_bits: of the model's floating-point numbers.
+    """
+    if "palette" in kind:
+        return float_bits
+    return 8 if bits == 7 else bits
+
+
 def summary(rows: Iterable[dict], macs_nonzero: int, float_bits: int) -> dict:
     """``weight_bits``, ``activation_bits`` and ``bops`` of a model, from the rows of its layers (see `per_layer`).
 
     ``weight_bits`` is the mean over all weights, ``activation_bits`` the mean over the activations that enter layers
-    (None without layers), and ``bops`` the sum of non-zero MACs x bits of the weight x bits of the activation.
+    (None without layers), and ``bops`` the sum of non-zero MACs x `arithmetic_bits` of the weight x bits of the
+    activation.
 
     Args:
         rows: one for each weight.
@@ -62,6 +83,6 @@ def summary(rows: Iterable[dict], macs_nonzero: int, float_bits: int) -> dict:
     return {
         "weight_bits": sum(row["weights"] * row["weight_bits"] for row in rows) / weight_count if rows else None,
         "activation_bits": sum(row["inputs"] * row["activation_bits"] for row in rows) / activations if rows else None,
-        "bops": sum(row["macs_nonzero"] * row["weight_bits"] * row["activation_bits"] for row in rows)
+        "bops": sum(row["macs_nonzero"] * row["arithmetic_bits"] * row["activation_bits"] for row in rows)
         + (macs_nonzero - inside) * float_bits**2,
     }

@@ -2,10 +2,12 @@
 
 from torch import nn
 
-from effdl.measure.bits import activation_bits
-from effdl.measure.eval_mode import eval_mode
+from effdl.measure.bits import activation_bits, arithmetic_bits
+from effdl.measure.eval_mode import eval_mode, example_input
 from effdl.measure.macs import LayerMacs, trace
 from effdl.measure.size import distinct, parameters, sizes
+from effdl.nn.call_graph import CallGraph
+from effdl.nn.fold import foldable_norms
 from effdl.nn.layers import plain_type
 
 
@@ -15,8 +17,11 @@ def per_layer(model: nn.Module, input_shape: tuple[int, int, int], stored: dict[
     Keys: ``name``, ``type``, ``shape``, ``params`` and ``params_nonzero`` (weight and bias), ``weights`` and
     ``weights_nonzero`` (elements of the weight), ``weight_sparsity``, ``macs``, ``macs_nonzero``, ``share_of_params``
     (of the whole model, 0 to 1), ``weight_bits``, ``activation_bits`` and ``inputs`` (bits and number of the
-    activations that enter), ``size_bytes`` (of the weight in the file) and ``share_of_size``. Parameters shared by two
-    layers are counted in the first one, so that columns add up; attention products belong to no weight and to no row.
+    activations that enter), ``arithmetic_bits`` (width of the weight in the products), ``table`` (scales or codebook
+    values beside the weight), ``norm_params`` and ``folded_biases`` (parameters of the batch norm that folds into the
+    layer, 0 without one, and biases that the layer has then), ``size_bytes`` (of the weight in the file) and
+    ``share_of_size``. Parameters shared by two layers are counted in the first one, so that columns add up; attention
+    products belong to no weight and to no row.
 
     Args:
         stored: the result of `storage.breakdown`, how the file stores each tensor; None: as plain floats.
@@ -28,18 +33,41 @@ def per_layer(model: nn.Module, input_shape: tuple[int, int, int], stored: dict[
         first_uses = {
             (id(module), name) for module, name in distinct(a for layer in layers for a in _attributes(layer))
         }
-        return [_row(layer, params, first_uses) | _bits(layer, entering, stored) for layer in layers]
+        norms = _folding_norms(model, input_shape)
+        return [
+            _row(layer, params, first_uses)
+            | _bits(layer, entering, stored)
+            | _folded(layer, norms.get(layer.name), first_uses)
+            for layer in layers
+        ]
+
+
+def _folding_norms(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, nn.Module]:
+    """The batch norms that fold into the layers before them, by the layers' names."""
+    found = foldable_norms(CallGraph(model, example_input(model, (1, *input_shape))))
+    return {layer: model.get_submodule(norm) for layer, norm in found.items()}
+
+
+def _folded(layer: LayerMacs, norm: nn.Module | None, first_uses: set[tuple[int, str]]) -> dict:
+    """The columns of a weight's row about the batch norm that folds into the layer."""
+    if norm is not None:
+        return {"norm_params": sum(p.numel() for p in norm.parameters()), "folded_biases": norm.num_features}
+    biases, _ = sizes((m, name) for m, name in _attributes(layer)[1:] if (id(m), name) in first_uses)
+    return {"norm_params": 0, "folded_biases": biases}
 
 
 def _bits(layer: LayerMacs, entering: dict[str, tuple[int, int]], stored: dict[str, dict] | None) -> dict:
     """The columns of a weight's row about bits and bytes."""
     weight = getattr(layer.module, layer.attribute)
-    plain = {"bits": 8 * weight.dtype.itemsize, "bytes": weight.nbytes}
+    float_bits = 8 * weight.dtype.itemsize
+    plain = {"kind": "dense", "bits": float_bits, "table": 0, "bytes": weight.nbytes}
     kept = (stored or {}).get(f"{layer.name}.{layer.attribute}".lstrip("."), plain)
-    activations, inputs = entering.get(layer.name, (8 * weight.dtype.itemsize, 0))
+    activations, inputs = entering.get(layer.name, (float_bits, 0))
     total = sum(part["bytes"] for part in stored.values()) if stored else None
     return {
         "weight_bits": kept["bits"],
+        "arithmetic_bits": arithmetic_bits(kept["kind"], kept["bits"], float_bits),
+        "table": kept["table"],
         "activation_bits": activations,
         "inputs": inputs,
         "size_bytes": kept["bytes"],

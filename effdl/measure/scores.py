@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-_COURSE_WEIGHTS, _COURSE_MACS = 5.6e6, 2.8e8  # ResNet-18 on CIFAR-10 in half precision
-COURSE_LINE = 0.9  # top-1 that a model must reach on CIFAR-10
 _PUE_2018, _LBS_PER_KWH_2018 = 1.58, 0.954  # world average of data centres; average of the USA
 
 
@@ -25,62 +23,9 @@ CIFAR100 = Reference("CIFAR-100 (WideResNet-28-10)", 36.5e6, 10.49e9)
 IMAGENET = Reference("ImageNet (MobileNetV2-1.4)", 6.9e6, 1170e6)
 
 
-def course_score(
-    weights: float,
-    macs: float,
-    weight_bits: float,
-    activation_bits: float,
-    *,
-    structured: float = 0.0,
-    unstructured: float = 0.0,
-    structured_macs: float | None = None,
-) -> float:
-    """Score of the course "Efficient Deep Learning" (IMT Atlantique, lab 4); the lowest wins.
-
-    ``[1 - (p_s + p_u)] (q_w / 32) w / 5.6e6  +  (1 - p_s) (max(q_w, q_a) / 32) f / 2.8e8``
-
-    Args:
-        weights, macs: w and f, of the unpruned network.
-        weight_bits, activation_bits: q_w and q_a.
-        structured, unstructured: p_s and p_u, the fractions of the weights that are gone and that are zero.
-        structured_macs: p_s of the second term, if the MACs shrank by another fraction than the weights.
-    """
-    gone = structured if structured_macs is None else structured_macs
-    storage = (1 - (structured + unstructured)) * weight_bits / 32 * weights / _COURSE_WEIGHTS
-    operations = (1 - gone) * max(weight_bits, activation_bits) / 32 * macs / _COURSE_MACS
-    return storage + operations
-
-
-def reached(top1: float | None) -> bool | None:
-    """Whether a top-1 accuracy is what the course asks for; None if it is not known."""
-    return None if top1 is None else top1 >= COURSE_LINE
-
-
-def course_columns(row: dict, dense: dict | None) -> dict:
-    """The course score of a stage, from its row and that of the run's dense stage.
-
-    Structured pruning is what is gone from the model: 1 - params/params of the dense one, for the operations the same
-    of the MACs (one cannot stand for the other: half the channels are a quarter of the MACs). Unstructured pruning
-    are the zeros among what is left, as a fraction of the dense parameters. A factorization counts as structured.
-    ``course_reached`` says whether top-1 reaches 90 %, which the course asks for on CIFAR-10.
-    """
-    keys = ("params", "params_nonzero", "macs", "weight_bits", "activation_bits")
-    top1 = row.get("top1")
-    columns = dict.fromkeys(("course_p_s", "course_p_s_macs", "course_p_u", "course_score"))
-    if dense and not _missing(row, keys) and dense.get("params") and dense.get("macs"):
-        p_s, p_s_macs = 1 - row["params"] / dense["params"], 1 - row["macs"] / dense["macs"]
-        p_u = (row["params"] - row["params_nonzero"]) / dense["params"]
-        score = course_score(
-            dense["params"],
-            dense["macs"],
-            row["weight_bits"],
-            row["activation_bits"],
-            structured=p_s,
-            unstructured=p_u,
-            structured_macs=p_s_macs,
-        )
-        columns = {"course_p_s": p_s, "course_p_s_macs": p_s_macs, "course_p_u": p_u, "course_score": score}
-    return {**columns, "course_reached": reached(top1)}
+def counted_bits(layer: dict) -> float:
+    """Bits that a weight counts as, from its row of ``layers.jsonl``: 7-bit codes are 8-bit integers."""
+    return 8 if layer["weight_bits"] == 7 else layer["weight_bits"]
 
 
 def micronet_storage(tensors: Iterable[tuple[int, int, float]]) -> float:
@@ -110,26 +55,34 @@ def micronet_score(storage: float, operations: float, reference: Reference) -> f
 def micronet_columns(row: dict, layers: Sequence[dict], reference: Reference) -> dict:
     """The MicroNet score of a stage, from its row and its rows of ``layers.jsonl``.
 
-    - A model with nothing below 16 bits counts as 16-bit ("freebie"), its sums as 32-bit.
-    - Parameters outside the layers that are two per channel of the layers without bias are batch norms: each folds
-      into a bias. Others count as they are.
-    - A weight's MACs count where the weight is not zero; a layer's bias is the last of its additions.
-    - Activations, pooling, residual additions, scales and codebooks are not recorded and not counted.
+    "Any values needed for inference" are stored:
+
+    - weights with their `counted_bits`, and their scales or codebooks as floats;
+    - a batch norm that folds into the layer before it, as the layer's biases;
+    - all other parameters, those of other norms and the scales of activations among them, as floats; their zero points
+      as bytes.
+
+    Weights multiply with the width that they have in the arithmetic, where they are not zero: a codebook's are floats.
+    A layer's bias is the last of its additions. A model with nothing below 16 bits counts as 16-bit ("freebie"), its
+    sums as 32-bit. Activation functions, pooling and residual additions are not recorded and not counted. Runs of
+    earlier versions did not record tables and folded norms: there neither scales nor codebooks count, and batch norms
+    count as they are.
     """
-    if not layers or _missing(row, ("params", "macs")):
+    if not layers or missing(row, ("params", "macs")):
         return dict.fromkeys(("micronet_storage", "micronet_operations", "micronet_score", "micronet_reference"))
-    free = min(min(layer["weight_bits"], layer["activation_bits"]) for layer in layers) >= 16
+    free = min(min(counted_bits(layer), layer["activation_bits"]) for layer in layers) >= 16
     float_bits = 16 if free else 32
     tensors, products = [], []
     for layer in layers:
-        bits = min(layer["weight_bits"], float_bits)
-        tensors.append((layer["weights"], layer["weights_nonzero"], bits))
-        products.append((layer["macs_nonzero"], max(bits, min(layer["activation_bits"], float_bits))))
-    biases = sum(layer["params"] - layer["weights"] for layer in layers)
-    outside = row["params"] - sum(layer["params"] for layer in layers)
-    normed = sum(layer["shape"][0] for layer in layers if layer["params"] == layer["weights"])
-    others = biases + (normed if outside == 2 * normed else outside)
-    tensors.append((others, others, float_bits))
+        bits, entering = (min(b, float_bits) for b in (counted_bits(layer), layer["activation_bits"]))
+        if layer["params"]:  # those of a tensor that several layers share are the first one's
+            tensors.append((layer["weights"], layer["weights_nonzero"], bits))
+        products.append((layer["macs_nonzero"], max(min(layer.get("arithmetic_bits", bits), float_bits), entering)))
+    folded = sum(layer["params"] + layer.get("norm_params", 0) for layer in layers)
+    biases = sum(layer.get("folded_biases", max(layer["params"] - layer["weights"], 0)) for layer in layers)
+    floats = biases + sum(layer.get("table", 0) for layer in layers) + row["params"] - folded
+    tensors.append((floats, floats, float_bits))
+    tensors.append((row.get("zero_points", 0), row.get("zero_points", 0), 8))
     products.append((row["macs"] - sum(layer["macs"] for layer in layers), float_bits))  # of two activations
     storage, operations = micronet_storage(tensors), micronet_operations(products)
     return {
@@ -153,8 +106,8 @@ def dcase_columns(row: dict, layers: Sequence[dict], management: Sequence[str]) 
         management: methods applied so far: the challenge's "complexity management".
     """
     size = None
-    if layers and not _missing(row, ("params_nonzero",)):
-        weights = [(layer["weights_nonzero"], layer["weight_bits"]) for layer in layers]
+    if layers and not missing(row, ("params_nonzero",)):
+        weights = [(layer["weights_nonzero"], counted_bits(layer)) for layer in layers]
         float_bits = 16 if all(bits == 16 for _, bits in weights) else 32
         size = model_kb([*weights, (row["params_nonzero"] - sum(nonzero for nonzero, _ in weights), float_bits)])
     return {"dcase_size_kb": size, "dcase_complexity_management": ", ".join(management) or "-"}
@@ -211,6 +164,6 @@ def training_cost_columns(duration_s: float | None, energy_kwh: float | None, ha
     return {f"training_{key}": value for key, value in cost._asdict().items()}
 
 
-def _missing(row: dict, keys: Iterable[str]) -> bool:
+def missing(row: dict, keys: Iterable[str]) -> bool:
     """Whether a value of any of the keys was not measured."""
     return any(row.get(key) is None for key in keys)

@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 
 from effdl.measure.eval_mode import eval_mode
 from effdl.nn.layers import weights
+from effdl.nn.mask import Mask
 
 
 def count(model: nn.Module) -> dict:
@@ -28,6 +29,18 @@ def count(model: nn.Module) -> dict:
         "sparsity": 1 - params_nonzero / params if params else None,
         "weight_sparsity": 1 - weight_nonzero / weight_params if weight_params else None,
     }
+
+
+def pruned(model: nn.Module) -> int:
+    """Number of parameters that masks hold at zero: what pruning made zero, not what rounding did."""
+    return sum(_masked(module, name) for module, name in parameters(model))
+
+
+def _masked(module: nn.Module, name: str) -> int:
+    """Number of elements of a parameter that a mask sets to zero."""
+    steps = module.parametrizations[name] if parametrize.is_parametrized(module, name) else ()
+    keeps = [step.keep for step in steps if isinstance(step, Mask)]
+    return int(torch.stack(keeps).all(dim=0).logical_not().sum()) if keeps else 0
 
 
 def file_bytes(path: str | Path) -> int:

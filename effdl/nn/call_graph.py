@@ -51,7 +51,7 @@ class CallGraph:
         names = {module: name for name, module in leaves(model)}
         # The autograd graph tells which operations read a tensor; the images require a gradient, so that all are in it.
         with forward_hooks(names, note_input, before=True), forward_hooks(names, note_output), torch.enable_grad():
-            output = model(images.detach().clone().requires_grad_())
+            output = model(images.detach().requires_grad_().clone())  # a copy, which may be changed in place
         self.output = _value_of(output)
         readers = _count_readers(output)
         self.calls = [Call(names[m], m, into, out, ndim, readers[node]) for m, into, out, ndim, node in records]

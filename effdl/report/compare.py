@@ -11,6 +11,7 @@ from effdl.measure.units import TEXT
 
 # The columns that say which run and stage a row is of, by key: their headings.
 _ABOUT = {"name": "run"} | {key: key for key in ("folder", "status", "stage", "method", "seed", "n")}
+_ABOUT |= {"compared_with": "compared with"}
 # What `--columns`, `--sort` and `--where` call a key; any other key of a row or config is allowed too.
 SHORT = {key: key for key in _ABOUT} | ALIASES
 
@@ -20,8 +21,8 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "last": (*_HEAD, *_METRICS, "energy", "co2", "time"),
     "all": (*_HEAD, *_METRICS, "stage_energy", "stage_co2", "stage_time"),
     "course": (
-        *(*_HEAD, "top1", "course_reached", "course_p_s", "course_p_s_macs", "course_p_u", "bits", "activation_bits"),
-        *("course",),
+        *(*_HEAD, "top1", "course_reached", "course_p_s", "course_p_s_macs", "course_p_u", "course_zeros"),
+        *("course_weight_bits", "bits", "activation_bits", "course", "course_score_one_p_s"),
     ),
     "micronet": (*_HEAD, "top1", "micronet_storage", "micronet_operations", "micronet", "micronet_reference"),
     "dcase": (

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from effdl.config.identity import essential
 from effdl.measure.metrics import COSTS
-from effdl.measure.scores import course_columns
 from effdl.report.naming import LISTS, differing_keys, names, settings
 from effdl.runs.folder import DONE, RUNNING, RunFolder
 from effdl.runs.verify import verify
 from effdl.utils.errors import UserError
 from effdl.utils.processes import is_alive
 
+_TEACHER = "teacher"  # the stage of another model
 _KILLED = "killed"  # run.json says "running", but its process is gone
 
 
@@ -41,6 +41,12 @@ class Run:
     def settings(self) -> dict[str, object]:
         """The config as a name tells it: ``model._target_`` is ``model``, and steps that are off are left out."""
         return settings(self.run["config"])
+
+    def model_stages(self, stage: str | None) -> list[dict]:
+        """The rows of the stages of one model, the run's or its teacher, up to this one; none if there is no such."""
+        rows = [row for row in self.stages if (row["stage"] == _TEACHER) == (stage == _TEACHER)]
+        names = [row["stage"] for row in rows]
+        return rows[: names.index(stage) + 1] if stage in names else []
 
     @property
     def status(self) -> str:
@@ -111,8 +117,9 @@ def rows(runs: list[Run]) -> list[dict]:
 
     Keys: those of the stage's row in ``stages.jsonl``, and ``folder``, ``name`` (what distinguishes the run),
     ``run`` (number, from 1), ``status``, ``seed``, ``dense`` (whether it is the run's first training), ``config`` (the
-    dotted keys that differ among the runs), ``top1_change`` (to the run's dense stage, None for that itself),
-    ``total_duration_s``, ``total_energy_kwh``, ``total_co2eq_g`` (of the whole run), and the course score's columns.
+    dotted keys that differ among the runs), ``compared_with`` (the first stage of the same model: ``dense``, or
+    ``teacher`` for the teacher itself), ``top1_change`` (to that stage, None for itself), and ``total_duration_s``,
+    ``total_energy_kwh``, ``total_co2eq_g`` (of the whole run).
     """
     differing = differing_keys([run.config for run in runs])
     labels = _distinct(names([run.settings for run in runs]), [run.path for run in runs])
@@ -127,12 +134,11 @@ def rows(runs: list[Run]) -> list[dict]:
             "config": {key: run.config[key] for key in differing if key in run.config},
             **{f"total_{key}": run.total.get(key) for key in COSTS},
         }
-        dense = next((row for row in run.stages if row["stage"] == "dense"), None)
         for row in run.stages or [{"stage": None, "method": None}]:
-            is_dense = row["stage"] == "dense"
-            change = None if is_dense or row["stage"] == "teacher" else _difference(row, dense)
-            scores = course_columns(row, dense)
-            found.append({**head, **row, **head, "dense": is_dense, "top1_change": change, **scores})
+            base = next(iter(run.model_stages(row["stage"])), None)
+            change = None if base is None or base["stage"] == row["stage"] else _difference(row, base)
+            compared = {"compared_with": base and base["stage"], "top1_change": change}
+            found.append({**head, **row, **head, "dense": row["stage"] == "dense", **compared})
     return found
 
 
@@ -142,7 +148,7 @@ def _distinct(labels: list[str], paths: list[Path]) -> list[str]:
     return [name if times[name] == 1 else f"{name} ({path})" for name, path in zip(labels, paths, strict=True)]
 
 
-def _difference(row: dict, dense: dict | None) -> float | None:
-    """Top-1 minus that of the dense stage."""
-    values = (row.get("top1"), (dense or {}).get("top1"))
+def _difference(row: dict, base: dict) -> float | None:
+    """Top-1 minus that of another stage."""
+    values = (row.get("top1"), base.get("top1"))
     return None if None in values else values[0] - values[1]

@@ -1,5 +1,6 @@
 """The score columns of gathered rows: what `effdl.measure.scores` makes of a run's files. Standard library only."""
 
+from effdl.measure.course import course_columns, pruned_params
 from effdl.measure.metrics import metric
 from effdl.measure.scores import (
     CIFAR100,
@@ -18,15 +19,17 @@ SCORES = ("course", "micronet", "dcase", "training_cost")
 
 
 def scored(rows: list[dict], runs: list[Run]) -> list[dict]:
-    """The rows of `gather.rows` with the columns ``micronet_...``, ``dcase_...`` and ``training_...``."""
+    """The rows of `gather.rows` with the columns of all scores: ``course_...``, ``micronet_...`` and so on."""
     layers = {number: _layers_of(run) for number, run in enumerate(runs, start=1)}
     found = []
     for row in rows:
         run = runs[row["run"] - 1]
-        own = layers[row["run"]].get(row["stage"], [])
+        own, stages = layers[row["run"]].get(row["stage"], []), run.model_stages(row["stage"])
+        dataset, pruned = run.settings.get("dataset"), pruned_params(stages)
         found.append(
             {
                 **row,
+                **course_columns(row, next(iter(stages), None), own, pruned=pruned, dataset=dataset),
                 **micronet_columns(row, own, _reference(run)),
                 **dcase_columns(row, own, _methods_until(run, row["stage"])),
                 **training_cost_columns(row["total_duration_s"], row["total_energy_kwh"], _hardware(run)),
@@ -56,11 +59,7 @@ def _reference(run: Run) -> Reference:
 
 def _methods_until(run: Run, stage: str | None) -> list[str]:
     """The methods applied up to a stage."""
-    stages = [row["stage"] for row in run.stages]
-    if stage not in stages:
-        return []
-    applied = run.stages[: stages.index(stage) + 1]
-    return [row["method"] for row in applied if row["stage"] not in ("dense", "teacher")]
+    return [row["method"] for row in run.model_stages(stage)[1:]]
 
 
 def _hardware(run: Run) -> str | None:

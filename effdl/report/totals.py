@@ -5,8 +5,8 @@ share among them, so that a good result is seen with all the runs behind it. Sta
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from effdl.measure.course import COURSE_LINE
 from effdl.measure.metrics import COSTS, compared, deciding, metric, on_validation, split_of
-from effdl.measure.scores import reached
 from effdl.measure.units import percent, si
 from effdl.report.gather import Gathered, Run
 from effdl.report.naming import differing_keys
@@ -131,7 +131,7 @@ def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str)
     by = accuracy if best == "top1" else best
     many, split = len(entered), split_of([accuracy] if by_accuracy else [])
     if best == "course_score":
-        entered = [row for row in entered if reached(row.get(accuracy))]
+        entered = [row for row in entered if (row.get(accuracy) or 0) >= COURSE_LINE]
     if not entered:
         return None
     first = min(entered, key=lambda row: metric(by).cost(row[by]))

@@ -15,7 +15,7 @@ from effdl.data.loader import normalized_batches
 from effdl.data.source import Images
 from effdl.deploy.latency import deployed_latency
 from effdl.measure.accuracy import accuracy
-from effdl.measure.bits import summary
+from effdl.measure.bits import summary, zero_points
 from effdl.measure.eval_mode import eval_mode
 from effdl.measure.latency import throughput
 from effdl.measure.layers import per_layer
@@ -69,6 +69,7 @@ def evaluate(
     return {
         **found,
         **count(model),
+        "zero_points": zero_points(model),
         **operations,
         **summary(layers, operations["macs_nonzero"], float_bits),
         "size_bytes": file_bytes(path),

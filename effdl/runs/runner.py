@@ -11,6 +11,7 @@ from effdl.config.instantiate import instantiate
 from effdl.deploy.speedup import verdict
 from effdl.measure.energy import EnergyMeter
 from effdl.measure.metrics import COSTS
+from effdl.measure.size import pruned
 from effdl.models import storage
 from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
 from effdl.runs.evaluate import evaluate
@@ -92,6 +93,7 @@ class Runner:
             self.store(stage.name, model)
             costs = training_cost(self.folder, stage.name, self.meter)
             row = {"stage": stage.name, "method": stage.method, **self.evaluate(stage), **costs}
+            row["params_pruned"] = pruned(model)
             row["model_sha256"] = sha256_of(self.folder.model_file)
             self.folder.stages.append(row)
             log.info("%s: %s", stage.name, row)
@@ -121,7 +123,7 @@ class Runner:
         keep_layers(self.folder, stage.name, layers, stage.kind)
         if dense := recorded(self.folder, "dense"):
             row["speed"] = verdict(dense, row, {"cpu_flags": cpu_flags(), "layers": len(layers)})
-        size_fp32 = 4 * self.prepared.parameters
+        size_fp32 = 4 * (row["params"] if stage.name == "teacher" else self.prepared.parameters)
         sizes = {"size_fp32_bytes": size_fp32, "compression_ratio": size_fp32 / row["size_bytes"]}
         return row | sizes | evaluation_cost(used) | {"layers": len(layers)}
 

@@ -122,7 +122,7 @@ def test_group_and_where(report, outputs):
 @pytest.mark.parametrize(
     ("scores", "headings"),
     [
-        ("course", ("90 %", "structured", "unstructured", "course score")),
+        ("course", ("counted bits", "structured", "unstructured", "course score")),
         ("micronet", ("32-bit params", "operations", "CIFAR-100 (WideResNet-28-10)")),
         ("dcase", ("non-zero", "size, KB", "complexity management", "magnitude", "mean rank")),
         ("training_cost", ("hardware", "power, W", "hours", "kWh x PUE", "CO2e, lbs")),

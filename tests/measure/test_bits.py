@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from effdl.measure.bits import activation_bits, summary
+from effdl.measure.bits import activation_bits, arithmetic_bits, summary, zero_points
 from effdl.measure.layers import per_layer
 from effdl.nn.quantizers import ActivationQuantizer
 
@@ -44,11 +44,12 @@ def test_the_hooks_are_gone_and_the_mode_is_kept():
 
 def test_means_and_bit_operations():
     rows = [
-        {"weights": 10, "weight_bits": 8, "inputs": 100, "activation_bits": 8, "macs_nonzero": 1000},
+        {"weights": 10, "weight_bits": 7, "inputs": 100, "activation_bits": 8, "macs_nonzero": 1000},
         {"weights": 30, "weight_bits": 4, "inputs": 300, "activation_bits": 32, "macs_nonzero": 50},
     ]
+    rows = [{**row, "arithmetic_bits": bits} for row, bits in zip(rows, (8, 4), strict=True)]
     found = summary(rows, 1060, 32)
-    assert found["weight_bits"] == (10 * 8 + 30 * 4) / 40
+    assert found["weight_bits"] == (10 * 7 + 30 * 4) / 40
     assert found["activation_bits"] == (100 * 8 + 300 * 32) / 400
     assert found["bops"] == 1000 * 64 + 50 * 4 * 32 + 10 * 32 * 32
 
@@ -66,5 +67,28 @@ def test_a_model_without_weights_has_none():
 
 def test_bits_and_bytes_are_those_of_the_file():
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
-    (row,) = per_layer(model, (1, 4, 4), {"1.weight": {"bits": 4, "bytes": 20}, "1.bias": {"bits": 32, "bytes": 60}})
+    stored = {"1.weight": {"kind": "sparse palette", "bits": 4, "table": 9, "bytes": 20}, "1.bias": {"bytes": 60}}
+    (row,) = per_layer(model, (1, 4, 4), stored)
+    assert (row["arithmetic_bits"], row["table"]) == (32, 9)
     assert (row["weight_bits"], row["size_bytes"], row["share_of_size"]) == (4, 20, pytest.approx(0.25))
+
+
+@pytest.mark.parametrize(("kind", "bits", "width"), [
+    ("dense", 32, 32), ("dense", 16, 16), ("dense palette", 4, 32), ("sparse palette", 1, 32),
+    ("dense grid", 7, 8), ("sparse grid", 2, 2), ("dense grid", 1, 1),
+])  # fmt: skip
+def test_a_codebook_is_multiplied_as_floats(kind, bits, width):
+    assert arithmetic_bits(kind, bits, bits if kind == "dense" else 32) == width
+
+
+def test_bit_operations_of_a_codebook_by_hand():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    stored = {"1.weight": {"kind": "dense palette", "bits": 4, "table": 16, "bytes": 20}}
+    assert summary(per_layer(model, (1, 4, 4), stored), 32, 32)["bops"] == 32 * 32 * 32
+
+
+def test_zero_points_are_those_that_are_not_zero():
+    model = nn.Sequential(ActivationQuantizer(8, signed=False), nn.ReLU(), ActivationQuantizer(8, signed=False))
+    assert zero_points(model) == 0
+    model[2].zero_point.fill_(128)
+    assert zero_points(model) == 1

@@ -36,10 +36,14 @@ def test_rows():
         "macs_nonzero": 81 * 36,
         "share_of_params": 112 / 1552,
         "weight_bits": 32,
+        "arithmetic_bits": 32,
+        "table": 0,
         "activation_bits": 32,
         "inputs": 192,
         "size_bytes": 432,
         "share_of_size": None,
+        "norm_params": 0,
+        "folded_biases": 4,
     }
     assert (second["name"], second["type"], second["params"], second["macs"]) == ("3", "Linear", 1440, 1440)
 
@@ -88,3 +92,11 @@ def test_attention_rows():
     ]
     assert [row["macs"] for row in rows] == [192 * 5, 64 * 5, 128 * 5, 128 * 5]
     assert [row["params"] for row in rows] == [192 + 24, 64 + 8, 128 + 16, 128 + 8]
+
+
+def test_norms_that_fold_are_those_that_only_read_the_layer():
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.BatchNorm2d(3), nn.Flatten())
+    model.extend([nn.Linear(108, 5, bias=False), nn.BatchNorm1d(5, affine=False)])
+    first, last = per_layer(model, (1, 8, 8))
+    assert (first["norm_params"], first["folded_biases"]) == (6, 3)
+    assert (last["norm_params"], last["folded_biases"]) == (0, 5)

@@ -4,15 +4,15 @@ import subprocess
 import sys
 
 import pytest
+from torch import nn
 
+from effdl.measure.bits import zero_points
 from effdl.measure.layers import per_layer
 from effdl.measure.macs import macs
 from effdl.measure.scores import (
     CIFAR100,
     IMAGENET,
     average_ranks,
-    course_columns,
-    course_score,
     dcase_columns,
     micronet_columns,
     micronet_operations,
@@ -24,24 +24,7 @@ from effdl.measure.scores import (
 )
 from effdl.measure.size import count
 from effdl.models.resnet import resnet
-
-# A dense row and what became of it: half of the parameters and a quarter of the MACs left, half of those zero.
-DENSE = {
-    "top1": 0.95,
-    "params": 1000,
-    "params_nonzero": 1000,
-    "macs": 40_000,
-    "weight_bits": 32.0,
-    "activation_bits": 32.0,
-}
-SMALL = {
-    "top1": 0.899,
-    "params": 500,
-    "params_nonzero": 250,
-    "macs": 10_000,
-    "weight_bits": 4.0,
-    "activation_bits": 8.0,
-}
+from effdl.nn.quantizers import ActivationQuantizer
 
 
 @pytest.mark.parametrize(
@@ -62,35 +45,6 @@ def test_training_cost_of_a_run_has_its_mean_power():
     unknown = training_cost_columns(3600, None, "CPU")
     assert unknown["training_hardware"] == "CPU"
     assert [unknown[f"training_{key}"] for key in ("power_w", "hours", "kwh_pue", "co2e_lbs")] == [None] * 4
-
-
-def test_course_score_of_the_reference_is_two():
-    """ResNet-18 of the course: 11.17 M weights and 0.56 G MACs, in half precision."""
-    assert course_score(2 * 5.6e6, 2 * 2.8e8, 16, 16) == 2
-    assert course_score(11_173_962, 555_422_720, 16, 16) == pytest.approx(0.997675 + 0.991826, abs=1e-5)
-
-
-def test_course_score_by_hand():
-    """w = 5.6e6, f = 2.8e8: (1 - 0.2 - 0.3) 8/32 + (1 - 0.2) 16/32 = 0.125 + 0.4."""
-    assert course_score(5.6e6, 2.8e8, 8, 16, structured=0.2, unstructured=0.3) == pytest.approx(0.525)
-    assert course_score(5.6e6, 2.8e8, 16, 8, structured=0.2, unstructured=0.3) == pytest.approx(0.25 + 0.4)
-
-
-def test_course_columns_come_from_the_dense_row():
-    columns = course_columns(SMALL, DENSE)
-    assert (columns["course_p_s"], columns["course_p_s_macs"], columns["course_p_u"]) == (0.5, 0.75, 0.25)
-    # What is left, counted directly: 250 weights of 4 bits; 10,000 MACs of 8 bits.
-    assert columns["course_score"] == pytest.approx(250 * 4 / 32 / 5.6e6 + 10_000 * 8 / 32 / 2.8e8)
-    assert columns["course_reached"] is False
-    assert course_columns({**SMALL, "top1": 0.9}, DENSE)["course_reached"] is True
-    assert course_columns(DENSE, DENSE)["course_p_u"] == 0
-
-
-@pytest.mark.parametrize("key", ["params", "params_nonzero", "macs", "weight_bits", "activation_bits"])
-def test_course_score_is_none_where_an_input_is(key):
-    assert course_columns({**SMALL, key: None}, DENSE)["course_score"] is None
-    assert course_columns(SMALL, None)["course_score"] is None
-    assert course_columns({**SMALL, "top1": None}, DENSE)["course_reached"] is None
 
 
 @pytest.mark.parametrize(("bits", "score"), [(32, 2.0), (16, 1.25)])
@@ -118,7 +72,7 @@ def test_micronet_operations_agree_with_the_challenges_counter():
 
 
 def micronet_row(model, shape):
-    return {**count(model), **macs(model, shape)}, per_layer(model, shape)
+    return {**count(model), **macs(model, shape), "zero_points": zero_points(model)}, per_layer(model, shape)
 
 
 def test_micronet_columns_of_a_network_fold_its_batch_norms():
@@ -132,6 +86,39 @@ def test_micronet_columns_of_a_network_fold_its_batch_norms():
     assert columns["micronet_operations"] == row["macs"] * (16 + 32) / 32
     expected = columns["micronet_storage"] / 36.5e6 + columns["micronet_operations"] / 10.49e9
     assert columns["micronet_score"] == pytest.approx(expected)
+
+
+def test_micronet_columns_fold_batch_norms_beside_quantizers_of_activations():
+    """Counted by hand: 8-bit weights, a bias for each channel, one scale each, an 8-bit zero point."""
+    signed, unsigned = ActivationQuantizer(8, signed=True), ActivationQuantizer(8, signed=False)
+    signed.zero_point.fill_(3)
+    conv, norm, last = nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.Linear(4 * 36, 2)
+    model = nn.Sequential(signed, conv, norm, nn.ReLU(), unsigned, nn.Flatten(), last)
+    row = {**count(model), **macs(model, (1, 8, 8)), "zero_points": zero_points(model)}
+    file = {"kind": "dense grid", "bits": 8, "bytes": 0}
+    stored = {"1.weight": {**file, "table": 4}, "6.weight": {**file, "table": 1}}
+    layers = per_layer(model, (1, 8, 8), {**stored, "": {"bytes": 1}})
+    columns = micronet_columns(row, layers, CIFAR100)
+    weights, biases, scales = 36 + 288, 4 + 2, (4 + 1) + 2  # of weights, and of activations
+    assert columns["micronet_storage"] == weights * 8 / 32 + biases + scales + 8 / 32
+    assert columns["micronet_operations"] == (36 * 36 + 288) * (8 + 32) / 32
+
+
+def test_micronet_columns_count_a_codebook_and_multiply_its_floats():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    row = {**count(model), **macs(model, (1, 8, 8))}
+    stored = {"1.weight": {"kind": "dense palette", "bits": 4, "table": 16, "bytes": 9}, "": {"bytes": 1}}
+    columns = micronet_columns(row, per_layer(model, (1, 8, 8), stored), CIFAR100)
+    assert columns["micronet_storage"] == 640 * 4 / 32 + 16 + 10
+    assert columns["micronet_operations"] == 640 * (32 + 32) / 32
+
+
+def test_micronet_counts_seven_bits_as_eight_and_a_shared_weight_once():
+    layer = {"shape": [4, 8], "weights": 32, "weights_nonzero": 32, "macs": 32, "macs_nonzero": 32}
+    layer |= {"weight_bits": 7, "activation_bits": 8}
+    columns = micronet_columns({"params": 36, "macs": 64}, [{**layer, "params": 36}, {**layer, "params": 0}], CIFAR100)
+    assert columns["micronet_storage"] == 32 * 8 / 32 + 4
+    assert columns["micronet_operations"] == 64 * (8 + 32) / 32
 
 
 def test_micronet_columns_lose_the_free_16_bits_when_anything_has_fewer():
@@ -160,6 +147,9 @@ def test_dcase_columns():
     columns = dcase_columns({"params_nonzero": 1000}, [layer], ["magnitude", "int8"])
     assert columns["dcase_size_kb"] == (800 * 8 + 200 * 32) / 8 / 1024
     assert columns["dcase_complexity_management"] == "magnitude, int8"
+    assert dcase_columns({"params_nonzero": 1000}, [{**layer, "weight_bits": 7}], [])["dcase_size_kb"] == pytest.approx(
+        (800 * 8 + 200 * 32) / 8 / 1024
+    )
     half = dcase_columns({"params_nonzero": 1000}, [{**layer, "weight_bits": 16}], [])
     assert half == {"dcase_size_kb": 1000 * 16 / 8 / 1024, "dcase_complexity_management": "-"}
     assert dcase_columns({"params_nonzero": 1000}, [], [])["dcase_size_kb"] is None
@@ -178,5 +168,5 @@ def test_average_ranks_leave_out_what_was_not_measured():
 
 
 def test_scores_need_no_torch():
-    code = "import sys, effdl.measure.scores; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, effdl.measure.course; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -3,7 +3,9 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from effdl.measure.size import count, file_bytes
+from effdl.measure.size import count, file_bytes, pruned
+from effdl.nn import mask as masks
+from effdl.nn.quantizers import WeightQuantizer
 
 
 class Mask(nn.Module):
@@ -89,3 +91,17 @@ def test_file_bytes(tmp_path):
     assert file_bytes(tmp_path / "model") == 1234
     with pytest.raises(FileNotFoundError):
         file_bytes(tmp_path / "none")
+
+
+def test_what_masks_hold_at_zero_was_pruned_what_rounding_made_zero_was_not():
+    """Two masks on one weight, a quantizer after them."""
+    first, second, third = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+    keep = torch.ones(4, 4, dtype=torch.bool)
+    keep[0] = False
+    parametrize.register_parametrization(first, "weight", masks.Mask(keep))
+    parametrize.register_parametrization(first, "weight", masks.Mask(keep.T.clone()))
+    parametrize.register_parametrization(first, "weight", WeightQuantizer(2, torch.tensor(1e3), learn=False))
+    parametrize.register_parametrization(third, "weight", WeightQuantizer(2, torch.tensor(1e3), learn=False))
+    model = nn.Sequential(first, second, third)
+    assert pruned(model) == 4 + 4 - 1
+    assert count(model)["params"] - count(model)["params_nonzero"] >= 16 + 8

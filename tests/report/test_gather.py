@@ -118,8 +118,7 @@ def test_rows_of_a_chain(tmp_path):
     assert [row["top1_change"] for row in (teacher, dense, last)] == [None, None, 0.875 - 0.9]
     assert (last["method"], last["seed"], last["status"], last["run"]) == ("magnitude", 0, "done", 1)
     assert (last["energy_kwh"], last["total_energy_kwh"], last["total_co2eq_g"]) == (0.1, 0.5, 2.0)
-    assert last["course_p_u"] == 0.5
-    assert last["course_score"] == pytest.approx(50 / 5.6e6 + 90 / 2.8e8)
+    assert [row["compared_with"] for row in (teacher, dense, last)] == ["teacher", "dense", "dense"]
     assert last["folder"] == str(tmp_path / "run")
     assert last["config"] == {}  # nothing differs from itself
 
@@ -131,7 +130,7 @@ def test_an_unfinished_run_has_what_it_measured(tmp_path):
     first, second = rows(gather([tmp_path]).runs)
     assert (first["stage"], first["status"], first["total_energy_kwh"]) == ("dense", "failed", None)
     assert (second["stage"], second["method"], second["top1_change"]) == (None, None, None)
-    assert second["course_score"] is None
+    assert second["compared_with"] is None
 
 
 def test_a_run_whose_process_is_gone_was_killed(tmp_path):

@@ -65,3 +65,18 @@ def test_ranks_among_the_rows():
         pytest.approx((2 + 2 + 1) / 3),
         None,
     ]
+
+
+def test_the_course_score_comes_from_the_stages_of_the_same_model(tmp_path):
+    """Of 36 parameters 24 were pruned and 2 more are zero after rounding; the teacher is 10 times as large."""
+    one = run(tmp_path / "a", [{**LAYER, "stage": "quantize", "weight_bits": 7, "activation_bits": 8}], "cifar10")
+    dense, prune, quantize = one.stages
+    teacher = {**dense, "stage": "teacher", "params": 360, "params_nonzero": 360, "macs": 320, "top1": 0.95}
+    quantize |= {"weight_bits": 7, "activation_bits": 8, "params_nonzero": 10, "top1": 0.89}
+    one.stages = [teacher, dense, prune, quantize]
+    teacher, dense, prune, quantize = scored(rows([one]), [one])
+    assert (teacher["course_p_s"], teacher["course_score"]) == (0, 360 / 5.6e6 + 320 / 2.8e8)
+    assert (dense["course_p_u"], prune["course_p_u"]) == (0, 24 / 36)
+    assert (quantize["course_p_u"], quantize["course_zeros"]) == (24 / 36, 2 / 36)
+    assert quantize["course_score"] == pytest.approx((12 * 8 / 32) / 5.6e6 + 32 * 8 / 32 / 2.8e8)
+    assert [row["course_reached"] for row in (teacher, dense, quantize)] == [True, None, False]

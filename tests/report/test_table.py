@@ -73,7 +73,9 @@ def test_the_table_can_be_printed():
 def test_layers():
     model = mlp(1, 8, 10, hidden=[16])
     names = [name for name, _ in model.named_parameters()]
-    stored = {name: {"bits": 32, "bytes": 100 * (1 + index)} for index, name in enumerate(names)}
+    stored = {
+        name: {"kind": "dense", "bits": 32, "table": 0, "bytes": 100 * (1 + index)} for index, name in enumerate(names)
+    }
     table = layers_table(per_layer(model, (1, 8, 8), stored))
     assert table.row_count == 2
     assert [list(column.cells) for column in table.columns[1:9]] == [

@@ -15,10 +15,10 @@ from torch.nn.utils import parametrize
 
 from effdl.compression.method import compression_method
 from effdl.compression.quantize.calibrate import Calibration, calibrate
-from effdl.compression.quantize.fold import fold, foldable_norms
 from effdl.compression.quantize.qdq_placement import LAYERS, QuantizedLayer, insert_quantizers, quantizable
 from effdl.config.types import Count, Positive
 from effdl.nn.call_graph import CallGraph
+from effdl.nn.fold import fold, foldable_norms
 from effdl.nn.layers import plain_type
 from effdl.nn.quantizers import (
     ActivationQuantizer,

@@ -82,7 +82,8 @@ def breakdown(path: str | Path) -> dict[str, dict]:
 
     Returns:
         By tensor name, ``kind`` ("dense" or "sparse", followed by "grid" or "palette" if it applies), ``bits`` (per
-        stored value, before entropy coding) and ``bytes``; under "" the header and the index (without bits).
+        stored value, before entropy coding), ``table`` (number of scales, or of a palette's values) and ``bytes``;
+        under "" the header and the index (without bits).
         The bytes add up to the file's length: tensors share streams, and each stream's coded length is divided among
         them by the information they put in, where a byte counts -log2 of its frequency in the decoded stream.
 
@@ -90,7 +91,10 @@ def breakdown(path: str | Path) -> dict[str, dict]:
         UserError: as `read`.
     """
     with _stored(path) as file:
-        rows = {name: {"kind": entry.kind, "bits": entry.bits, "bytes": 0} for name, entry in file.tensors.items()}
+        rows = {
+            name: {"kind": entry.kind, "bits": entry.bits, "table": entry.table, "bytes": 0}
+            for name, entry in file.tensors.items()
+        }
         parts = _parts(file)
         for stream, coded in file.coded.items():
             users = [name for name in parts if stream in parts[name]]
@@ -100,7 +104,7 @@ def breakdown(path: str | Path) -> dict[str, dict]:
             for name, part in zip(users, _divide(coded, shares), strict=True):
                 rows[name]["bytes"] += part
         rest = Path(path).stat().st_size - sum(file.coded.values())
-    return {**rows, "": {"kind": "header", "bits": None, "bytes": rest}}
+    return {**rows, "": {"kind": "header", "bits": None, "table": 0, "bytes": rest}}
 
 
 @contextmanager

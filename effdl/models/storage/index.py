@@ -56,6 +56,11 @@ class Entry:
             return self.grid[0]
         return palette_bits(self.palette) if self.palette else 8 * self.dtype.itemsize
 
+    @property
+    def table(self) -> int:
+        """Number of the scales or of the codebook's values that are stored beside the codes or indices."""
+        return math.prod(self.grid[2]) if self.grid else self.palette or 0
+
     def parts(self, stored: int) -> dict[str, int]:
         """The bytes, if any, that the tensor takes of each stream when so many of its elements are stored."""
         if self.grid:

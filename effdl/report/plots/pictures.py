@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from effdl.measure.scores import COURSE_LINE
+from effdl.measure.course import COURSE_LINE
 from effdl.report.plots.axis import axis
 from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import marks
@@ -73,7 +73,7 @@ def _against(found: list[Point], styles: dict, key: str) -> bytes:
     figure = new_figure(8, height(len({point.kind for point in shown})))
     axes = figure.subplots()
     best = scatter(axes, shown, styles, key, _ACCURACY)
-    if key == "course_score":
+    if key == "course_score" and any(row.get("course_reached") is not None for point in shown for row in point.rows):
         _target_line(axes)
     _legend(figure, shown, styles)
     figure.draw_without_rendering()  # makes the layout, which then stays: the names have to know where they are
@@ -92,7 +92,7 @@ def _target_line(axes: Axes) -> None:
         axes.text(
             0.99,
             asked,
-            "asked for on CIFAR-10",
+            "asked for by the course",
             transform=axes.get_yaxis_transform(),
             ha="right",
             va="bottom",

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from effdl.compression.quantize.fold import fold, foldable_norms
 from effdl.compression.quantize.int8 import check_quantizable
 from effdl.data.loader import normalized_batches
 from effdl.models.mlp import mlp
 from effdl.nn.call_graph import CallGraph
+from effdl.nn.fold import fold, foldable_norms
 from effdl.nn.layers import weights
 from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
 from effdl.nn.quantizers import ActivationQuantizer

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from effdl.compression.quantize.fold import foldable_norms
 from effdl.compression.quantize.qdq_placement import insert_quantizers
 from effdl.models.convnet import convnet
 from effdl.models.densenet import densenet
@@ -20,6 +19,7 @@ from effdl.models.torchvision import torchvision
 from effdl.models.vgg import vgg
 from effdl.models.vit import vit
 from effdl.nn.call_graph import CallGraph
+from effdl.nn.fold import foldable_norms
 from effdl.nn.quantizers import ActivationQuantizer
 
 FAMILIES = {

@@ -17,6 +17,7 @@ from effdl.report.plots.points import labels, points
 from effdl.report.plots.pruning import pruning, with_rate
 from effdl.report.plots.scatter import name_points, scatter
 from effdl.report.plots.trainings import trainings
+from effdl.report.scoring import scored
 
 PANELS = ["accuracy_params", "accuracy_size", "accuracy_macs", "accuracy_latency", "accuracy_energy"]
 
@@ -255,9 +256,9 @@ def test_real_runs(effdl, tmp_path):
         code, _, error = effdl("train", *arguments)
         assert code == 0, error
     found = gather([Path("runs")])
-    written = pictures(rows_of(found.runs), Path("pictures"))
+    written = pictures(scored(rows_of(found.runs), found.runs), Path("pictures"))
     assert names(written) == sorted(
-        f"{name}.png" for name in [*PANELS, "accuracy_course", "overview", "pruning", "training"]
+        f"{name}.png" for name in [*PANELS, "accuracy_course", "accuracy_micronet", "overview", "pruning", "training"]
     )
     from effdl.report.plots.points import with_energy_so_far
 

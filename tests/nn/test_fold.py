@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval, fuse_linear_bn_eval, parametrize
 
-from effdl.compression.quantize.fold import fold, foldable_norms
 from effdl.models.densenet import densenet
 from effdl.models.mobilenetv2 import mobilenetv2
 from effdl.models.resnet import resnet
 from effdl.nn.call_graph import CallGraph
+from effdl.nn.fold import fold, foldable_norms
 from effdl.nn.mask import Mask
 
 
