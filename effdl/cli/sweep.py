@@ -5,8 +5,8 @@ from argparse import Namespace
 from rich.console import Console
 
 from effdl.cli.failures import tell
-from effdl.config.compose import composed, settings
-from effdl.config.overrides import resume_folder, swept, variations
+from effdl.config.compose import settings, variants
+from effdl.config.overrides import resume_folder, swept
 from effdl.runs.folder import DONE, STOPPED
 from effdl.sweep.folder import SKIPPED, jobs_of
 from effdl.sweep.front import show_front
@@ -16,7 +16,7 @@ from effdl.sweep.table import summary, sweep_table
 from effdl.utils.errors import RunError, UserError
 
 
-def sweep(flags: list[str], args: Namespace, console: Console) -> int:
+def sweep(args: Namespace, console: Console) -> int:
     """Run every job of a sweep that is not done; 0 if all are done then.
 
     Raises:
@@ -24,7 +24,7 @@ def sweep(flags: list[str], args: Namespace, console: Console) -> int:
     """
     if folder := resume_folder(args.overrides):
         raise UserError(f"resume={folder} names one run: with -m, allowed is resume=true, in the folder of the sweep")
-    first = composed(next(variations(args.overrides)), args.config_dir)
+    _, first = next(variants(args.overrides, args.config_dir))
     resume = bool(settings(first)["resume"])
     place, new = sweep_folder(first, args, resume)
     if resume and new:
@@ -38,7 +38,7 @@ def sweep(flags: list[str], args: Namespace, console: Console) -> int:
     total = number_of_jobs(several, first)
     with SweepProgress(console, jobs_file, total, keys):
         try:
-            code = launch(place, jobs_file, copies, flags, args)
+            code = launch(place, jobs_file, copies, args.overrides)
         except RunError as error:
             code = tell(error)
     rows = jobs_of(jobs_file)

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     if launched():
         return together(lambda: _single(flags, args, console))
     if args.multirun:
-        return sweep(flags, args, console)
+        return sweep(args, console)
     return _single(flags, args, console)
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 
@@ -96,23 +96,35 @@ def settings(config: DictConfig) -> dict:
     return active(plain)
 
 
-def variants(overrides: list[str], config_dir: str | None, configs: Path | None = None) -> Iterator[DictConfig]:
-    """The configs of `variations`; one that differs from the first in a plain value is not composed anew.
+def variants(
+    overrides: list[str], config_dir: str | None, configs: Path | None = None
+) -> Iterator[tuple[list[str], DictConfig]]:
+    """The `variations` of a sweep: what is swept, and the config; none is composed anew for another plain value.
 
     Raises:
-        UserError: see `composed`.
+        UserError: see `composed`; names the job.
     """
-    lists = variations(overrides)
-    first = next(lists)
-    base = composed(first, config_dir, configs)
-    plain = plain_keys(base)
-    yield base
-    for other in lists:
-        changed = next(text for text, before in zip(other, first, strict=True) if text != before)
-        if changed.partition("=")[0] in plain:
-            yield with_values(base, parse([changed]))
-        else:
-            yield composed(other, config_dir, configs)
+    several = [override.is_sweep_override() for override in parse(overrides)]
+    base, plain, config = [], set(), DictConfig({})
+    for job in variations(overrides):
+        label = [text for text, is_swept in zip(job, several, strict=True) if is_swept]
+        changed = [text for text, before in zip(job, base, strict=True) if text != before] if base else []
+        if len(changed) == 1 and changed[0].partition("=")[0] in plain:
+            yield label, with_values(config, parse(changed))
+            continue
+        with naming_job(label):
+            config = composed(job, config_dir, configs)
+        base, plain = job, plain_keys(config)
+        yield label, config
+
+
+@contextmanager
+def naming_job(label: list[str]) -> Iterator[None]:
+    """Let a mistake (UserError) in the ``with`` block say in which job of a sweep it is."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{error} (in the job {' '.join(label)})" if label else str(error)) from error
 
 
 def plain_keys(config: DictConfig) -> set[str]:

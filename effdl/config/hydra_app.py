@@ -11,12 +11,14 @@ from typing import Any
 
 import hydra
 from hydra import version
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError
 
@@ -50,15 +52,15 @@ _hide_base_files()
 
 
 @contextmanager
-def search_path(config_dir: str | None, configs: Path) -> Iterator[None]:
-    """Let `compose` find config files and, after them, the user's own, as `hydra.main` will."""
+def search_path(config_dir: str | None, configs: Path) -> Iterator[Hydra]:
+    """Let `compose` find config files and, after them, the user's own, as `hydra.main` will; gives the app."""
     version.setbase("1.3")
     path = create_config_search_path(str(configs))
     if config_dir:
         path.prepend("command-line", f"file://{Path(config_dir).resolve()}", SearchPathQuery(provider="schema"))
-    Hydra.create_main_hydra2(task_name="train", config_search_path=path)
+    app = Hydra.create_main_hydra2(task_name="train", config_search_path=path)
     try:
-        yield
+        yield app
     finally:
         GlobalHydra.instance().clear()
 
@@ -113,11 +115,8 @@ def _errors_as_they_are() -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def call_hydra(flags: list[str], overrides: list[str], job: Callable, configs: Path | None = None) -> int:
-    """Let Hydra do its part: output folders, sweeps, ``--help``, ``--cfg``, ``--info``.
-
-    Args:
-        configs: the folder to compose from; None: the shipped configs.
+def call_hydra(flags: list[str], overrides: list[str], job: Callable) -> int:
+    """Let Hydra do its part: output folders, ``--help``, ``--cfg``, ``--info``.
 
     Raises:
         Exception: whatever is wrong in what Hydra is given, or in a job.
@@ -125,9 +124,37 @@ def call_hydra(flags: list[str], overrides: list[str], job: Callable, configs: P
     before, sys.argv = sys.argv, ["effdl", *flags, *overrides]
     try:
         with _errors_as_they_are():
-            hydra.main(version_base="1.3", config_path=str(configs or config_folder()), config_name="train")(job)()
+            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(job)()
     except SystemExit as stop:  # after --help
         return int(stop.code or 0)
     finally:
         sys.argv = before
+    return 0
+
+
+def call_sweeper(first: list[str], tasks: list[str], job: Callable, config_dir: str | None, configs: Path) -> int:
+    """Let Hydra's sweeper and launcher run the jobs of a sweep; returns the exit code.
+
+    Hydra itself sets them up by a config without the swept values, in which a key may not fit that fits every job
+    (``dataset=mnist,cifar10 dataset.root=DIR``). Here it is the first job's.
+
+    Args:
+        first: overrides of the first job, Hydra's own with them.
+        tasks: those that are not Hydra's, with their swept values.
+        configs: the folder to compose from.
+
+    Raises:
+        Exception: whatever is wrong in what Hydra is given, or in a job.
+    """
+    with search_path(config_dir, configs) as app, _errors_as_they_are():
+        config = app.compose_config("train", [*first, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN, True)
+        config.hydra.overrides.task = tasks
+        context = HydraContext(config_loader=app.config_loader, callbacks=Callbacks(config))
+        context.callbacks.on_multirun_start(config=config, config_name="train")
+        sweeper = Plugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=job)
+        try:
+            sweeper.sweep(arguments=tasks)
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        context.callbacks.on_multirun_end(config=config, config_name="train")
     return 0

@@ -15,6 +15,7 @@ from effdl.config.options import config_folder
 from effdl.config.schema import GROUPS
 from effdl.utils.errors import UserError, first_line
 
+_CHOOSING = (*GROUPS, "experiment")  # what choose files, in which keys are
 _CODE_KEYS = ("_target_", "_partial_", "_recursive_", "_convert_", "_args_")
 _UNREADABLE = re.compile(r"=.*[^\w.,:/+=\[\]{}$'\"-]")  # characters that a text of Hydra's grammar may not have
 _STRUCTURE = set("'\"[]{}$\\\n")
@@ -100,7 +101,9 @@ def swept(overrides: list[str]) -> list[Override]:
 
 
 def variations(overrides: list[str]) -> Iterator[list[str]]:
-    """The first job of a sweep, then for every swept key each of its other values: all values, not all combinations.
+    """Every combination of the swept options of groups, which decide what keys there are, the first job's first.
+
+    Behind each come its variations: for every other swept key each of its other values, not all combinations of them.
 
     Raises:
         UserError: see `_check_sweeps`.
@@ -108,11 +111,14 @@ def variations(overrides: list[str]) -> Iterator[list[str]]:
     parsed = parse(overrides)
     _check_sweeps(parsed)
     choices = [list(itertools.islice(values_of(override), 1000)) for override in parsed]
-    first = [values[0] for values in choices]
-    yield first
-    for position, values in enumerate(choices):
-        for value in values[1:]:
-            yield [*first[:position], value, *first[position + 1 :]]
+    chosen = [override.key_or_group in _CHOOSING for override in parsed]
+    for job in itertools.product(
+        *(values if group else values[:1] for values, group in zip(choices, chosen, strict=True))
+    ):
+        yield [*job]
+        for position, values in enumerate(choices):
+            for value in [] if chosen[position] else values[1:]:
+                yield [*job[:position], value, *job[position + 1 :]]
 
 
 def values_of(override: Override) -> Iterator[str]:
@@ -176,6 +182,8 @@ def _check_sweeps(overrides: list[Override]) -> None:
     keys = [override.get_key_element().lstrip("+~") for override in overrides]
     for position, override in enumerate(overrides):
         if override.is_sweep_override():
+            if override.is_hydra_override():
+                raise UserError(f"{override.input_line}: what is Hydra's is the same for all jobs (allowed: one value)")
             if keys[position] in keys[position + 1 :]:
                 raise UserError(f"{override.input_line}: {keys[position]} is given again behind it")
             if not override.is_interval_sweep():

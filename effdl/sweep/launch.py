@@ -10,10 +10,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from effdl.config.compose import settings, variants
-from effdl.config.hydra_app import call_hydra, register
+from effdl.config.compose import naming_job, settings, variants
+from effdl.config.hydra_app import call_sweeper, register
 from effdl.config.options import config_folder
-from effdl.config.overrides import parse, quote, value_of, values_of, without
+from effdl.config.overrides import parse, quote, value_of, values_of, variations, without
 from effdl.config.validation import check_targets
 from effdl.measure.energy import energy_meter
 from effdl.sweep.folder import JOBS_FILE, Sweep, find, identity
@@ -23,14 +23,14 @@ from effdl.utils.errors import BrokeOff, RunError, UserError
 
 
 def check_sweep(first: DictConfig, args: Namespace, *folders: Path) -> None:
-    """Check what the sweeper is asked and every value of every swept key, with the meter starting behind the imports.
+    """Check what the sweeper is asked and the `variants`, with the meter starting behind the imports.
 
     Args:
         first: config of the first job.
         folders: of the configs, the shipped ones last.
 
     Raises:
-        UserError: names the key, its value and what is allowed.
+        UserError: names the key, its value, what is allowed, and the job.
     """
     # Not imported before Hydra has looked for its plugins, since that loads the classes that these are made of.
     from effdl.sweep.grid_sweeper import GridSweeper
@@ -39,13 +39,18 @@ def check_sweep(first: DictConfig, args: Namespace, *folders: Path) -> None:
     register(GridSweeper)
     *own, configs = folders
     config_dir = str(own[0]) if own else None
-    plain = [settings(config) for config in variants(args.overrides, config_dir, configs)]
+    jobs, plain = [], []
+    for label, config in variants(args.overrides, config_dir, configs):
+        with naming_job(label):
+            plain.append(settings(config))
+        jobs.append(label)
     check_sweeper_options(first.hydra.sweeper, parse(args.overrides), plain)
     _check_launcher(first.hydra.launcher)
     _check_folder_name(first.hydra.sweep)
     energy_meter(plain[0])
-    for config in plain:
-        check_targets(config)
+    for label, config in zip(jobs, plain, strict=True):
+        with naming_job(label):
+            check_targets(config)
 
 
 def _check_launcher(launcher: DictConfig) -> None:
@@ -85,14 +90,14 @@ def config_folders(sweep: Sweep, args: Namespace, resume: bool) -> list[Path]:
     return copies or folders
 
 
-def launch(sweep: Sweep, jobs_file: Path, copies: list[Path], flags: list[str], args: Namespace) -> int:
+def launch(sweep: Sweep, jobs_file: Path, copies: list[Path], overrides: list[str]) -> int:
     """Let Hydra's sweeper and launcher run the jobs; returns the exit code.
 
     Raises:
         RunError: the launcher gave up.
     """
     *own, configs = copies
-    flags = [*_without_config_dir(flags), *(["--config-dir", str(own[0])] if own else [])]
+    tasks = [override.input_line for override in parse(overrides) if not override.is_hydra_override()]
     # These overrides tell every job where it is, in whichever process and folder it runs.
     places = [
         f"hydra.sweep.dir={quote(sweep.path.absolute())}",
@@ -100,7 +105,7 @@ def launch(sweep: Sweep, jobs_file: Path, copies: list[Path], flags: list[str], 
         "hydra.output_subdir=null",  # a job writes nothing before it owns its folder
     ]
     try:
-        return call_hydra(flags, [*args.overrides, *places], job, configs)
+        return call_sweeper([*next(variations(overrides)), *places], tasks, job, str(own[0]) if own else None, configs)
     except KeyboardInterrupt:
         return 130
     except (UserError, RunError):
@@ -122,13 +127,3 @@ def command(args: Namespace, path: Path) -> str:
     named = [] if value_of(own, "hydra.sweep.dir") is not None else [f"hydra.sweep.dir={path}"]
     config_dir = ["--config-dir", args.config_dir] if args.config_dir else []
     return shlex.join(["effdl", "train", "-m", *config_dir, *own, *named, "resume=true"])
-
-
-def _without_config_dir(flags: list[str]) -> list[str]:
-    """The flags without ``--config-dir DIR``."""
-    kept, skip = [], False
-    for flag in flags:
-        if not skip and not flag.startswith(("--config-dir", "-cd")):
-            kept.append(flag)
-        skip = flag in ("--config-dir", "-cd")
-    return kept

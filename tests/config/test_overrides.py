@@ -111,6 +111,20 @@ def test_all_values_and_not_all_combinations():
     ]
 
 
+def test_all_combinations_of_options_as_they_decide_what_keys_there_are():
+    assert list(variations(["model=mlp,lenet5", "seed=1,2", "dataset=digits,mnist"]))[:3] == [
+        ["model=mlp", "seed=1", "dataset=digits"],
+        ["model=mlp", "seed=2", "dataset=digits"],
+        ["model=mlp", "seed=1", "dataset=mnist"],
+    ]
+    assert len(list(variations(["model=mlp,lenet5", "seed=1,2,3", "dataset=digits,mnist"]))) == 2 * 2 * 3
+
+
+def test_what_is_hydras_is_not_swept():
+    with pytest.raises(UserError, match=r"hydra.launcher.n_jobs=1,2: what is Hydra's is the same for all jobs"):
+        list(variations(["hydra.launcher.n_jobs=1,2"]))
+
+
 def test_an_option_twice_in_a_list_is_refused():
     check_lists(parse(["compression=[magnitude,int8]", "topk=[1,1]"]))
     with pytest.raises(UserError, match="an option can be in the list once"):

@@ -15,8 +15,9 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from effdl.config.compose import composed
-from effdl.config.hydra_app import call_hydra, register
-from effdl.config.overrides import parse
+from effdl.config.hydra_app import call_sweeper, register
+from effdl.config.options import config_folder
+from effdl.config.overrides import parse, variations
 from effdl.sweep.front import show_front
 from effdl.sweep.optuna_sweeper import OptunaSweeper, check_sweeper_options, distribution, trial_pruner
 from effdl.utils.errors import TrialPruned, UserError
@@ -51,7 +52,9 @@ def launch(job, *overrides, folder="sweep"):
     register(OptunaSweeper)
     places = [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=${hydra.job.num}"]
     fixed = ["hydra/sweeper=optuna", "model=mlp", *places, "hydra.sweeper.startup=4"]
-    code = call_hydra(["-m"], [*fixed, *overrides], job)
+    first = next(variations([*fixed, *overrides]))
+    tasks = [override.input_line for override in parse([*fixed, *overrides]) if not override.is_hydra_override()]
+    code = call_sweeper(first, tasks, job, None, config_folder())
     file = Path(folder) / "optimization.json"
     return code, json.loads(file.read_text()) if file.exists() else None
 

@@ -241,6 +241,39 @@ def test_values_and_options_of_groups_may_be_swept_together(effdl):
     )
 
 
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_key_may_be_one_of_the_swept_options_only(effdl, launcher):
+    """The default optimizer, which a config without what is swept has, has no such key."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    arguments = ("optimizer=adam,adamw", "optimizer.beta1=0.8", f"hydra/launcher={launcher}")
+    code, output, error = effdl("train", "-m", *QUICK, *arguments)
+    assert (code, error) == (0, ""), output
+    found = [run["config"]["optimizer"] for run in runs().values()]
+    assert {(one["option"], one["beta1"]) for one in found} == {("adam", 0.8), ("adamw", 0.8)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("model=mlp,resnet model.hidden=[8]", "effdl: model.hidden is not a key"),
+        ("model=resnet,mlp model.depth=20", "effdl: model.depth is not a key"),
+        ("optimizer=sgd,adamw model=mlp,vit optimizer.momentum=0.5", "effdl: optimizer.momentum is not a key"),
+        ("model=mlp,torchvision dropout=0,0.1", "effdl: dropout=0.1 has no effect"),
+    ],
+)
+def test_a_job_that_does_not_fit_is_named_before_any_starts(effdl, arguments, said):
+    code, _, error = effdl("train", "-m", *QUICK[1:], *arguments.split())
+    assert code == 2
+    assert error.startswith(said)
+    assert error.count("\n") == 1
+    assert not list(Path.cwd().iterdir())
+
+
+def test_the_job_that_does_not_fit_is_named_by_all_that_is_swept(effdl):
+    error = effdl("train", "-m", *QUICK[1:], "model=mlp,torchvision", "dropout=0,0.1", "seed=3,4")[2]
+    assert error.rstrip().endswith("(in the job model=torchvision dropout=0.1 seed=3)")
+
+
 def ended(folder: Path) -> int:
     """How many runs are done."""
     return len(list(folder.glob("sweep/*/result.json")))
