@@ -14,6 +14,8 @@ from effdl.utils.errors import UserError
 
 # Keys that change neither the data nor the arithmetic: two runs that differ only here are the same experiment.
 INCIDENTAL = ("resume", "dataset.root", "dataset.download", "logger", "metric")
+# Keys that came later, with the value that stands for what effdl did before: with it they are as if they were not there.
+ADDED = {"model.activation": "relu"}
 SINGLE = {
     "dataset": "dataset",
     "model": "model",
@@ -98,14 +100,18 @@ def flatten(config: dict, prefix: str = "") -> dict[str, object]:
 
 
 def essential(config: dict) -> dict[str, object]:
-    """The flattened config by options, without its incidental keys."""
+    """The flattened config by options, without its incidental keys, nor those that came later and change nothing."""
     flat = flatten(by_option(config)).items()
-    return {key: value for key, value in flat if not any(f"{key}.".startswith(f"{name}.") for name in INCIDENTAL)}
+    return {key: value for key, value in flat if not _is_incidental(key) and (key, value) not in ADDED.items()}
 
 
 def fingerprint(config: dict) -> str:
     """SHA-256 of the essential config: equal for two runs of the same experiment. Order counts (steps are a list)."""
     return hashlib.sha256(json.dumps(essential(config)).encode()).hexdigest()
+
+
+def _is_incidental(key: str) -> bool:
+    return any(f"{key}.".startswith(f"{name}.") for name in INCIDENTAL)
 
 
 def _converted(config: dict, convert) -> dict:

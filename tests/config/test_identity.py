@@ -151,6 +151,15 @@ def test_a_fingerprint_is_for_ever():
     assert fingerprint(config) == "8ff0298cdd4e9c37503aaa8fb244f5f7f832e846af23c537cbb6185b96a7546d"
 
 
+def test_a_key_that_came_later_counts_only_with_another_value():
+    before = {"model": {"option": "mlp", "width": 1.0}}
+    config = {"model": {"option": "mlp", "activation": "relu", "width": 1.0}}
+    assert essential(config) == essential(before)
+    assert fingerprint(config) == fingerprint(before)
+    config["model"]["activation"] = "tanh"
+    assert essential(config) == {"model.option": "mlp", "model.activation": "tanh", "model.width": 1.0}
+
+
 def test_every_shipped_file_is_an_option():
     for group in GROUPS:
         assert set(shipped_code(group)) == {file.stem for file in (config_folder() / group).glob("*.yaml")}

@@ -151,7 +151,8 @@ def test_an_option_of_ones_own_may_take_over_a_base_file(tmp_path):
 def test_no_option_has_become_another_experiment():
     """The names of runs' folders and `resume` depend on values and order of keys: a change here orphans runs.
 
-    Where a default is meant to change, write the new start of the fingerprint into the file.
+    A new key belongs into `identity.ADDED`. Where a default is meant to change, write the new start of the fingerprint
+    into the file.
     """
     known = json.loads(Path(__file__).with_name("fingerprints.json").read_text())
     assert {key: fingerprint(config(*key.split()))[:8] for key in known} == known

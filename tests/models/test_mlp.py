@@ -1,5 +1,7 @@
+import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from effdl.models.mlp import mlp
 
@@ -42,3 +44,14 @@ def test_batch_norm_comes_before_each_relu_and_changes_nothing_else():
     ):
         assert torch.equal(a.weight, b.weight)
         assert torch.equal(a.bias, b.bias)
+
+
+@pytest.mark.parametrize(
+    ("activation", "function"),
+    [("relu", F.relu), ("gelu", F.gelu), ("silu", F.silu), ("tanh", torch.tanh), ("sigmoid", torch.sigmoid)],
+)
+def test_the_activation_follows_every_hidden_layer(activation, function):
+    model, images = mlp(1, 4, 3, hidden=[6, 5], activation=activation).eval(), torch.randn(2, 1, 4, 4)
+    first, second, last = (layer for layer in model if isinstance(layer, nn.Linear))
+    expected = last(function(second(function(first(images.flatten(1))))))
+    assert torch.equal(model(images), expected)
