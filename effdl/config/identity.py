@@ -14,7 +14,7 @@ from effdl.utils.errors import UserError
 
 # Keys that change neither the data nor the arithmetic: two runs that differ only here are the same experiment.
 INCIDENTAL = ("resume", "dataset.root", "dataset.download", "logger", "metric")
-# Keys that came later, with the value that stands for what effdl did before: with it they are as if they were not there.
+# Keys that came later, with the value for what effdl did before: with it they are as if they were not there.
 ADDED = {"model.activation": "relu"}
 SINGLE = {
     "dataset": "dataset",

@@ -223,7 +223,7 @@ def test_every_compression_method_is_off_by_default_and_on_by_its_level(option):
     ((name, node),) = steps_on(on)
     kind = kind_of(locate(node["_target_"]))
     assert (name, kind in get_args(Kind)) == (option, True)
-    assert [method for _, method, _ in stages_of(on)] == ["train", *([option] if kind != "distillation_loss" else [])]
+    assert [stage.method for stage in stages_of(on)] == ["train", *([option] if kind != "distillation_loss" else [])]
     assert len(distillation_losses_of(on)) == (kind == "distillation_loss")
 
 

@@ -295,7 +295,7 @@ def test_nearest(word, hint):
 
 def test_keywords_are_those_after_the_star():
     assert keywords(locate("effdl.models.torchvision.torchvision")).keys() == {"name"}  # `pretrained` is for `build`
-    assert keywords(locate("effdl.models.mlp.mlp")).keys() == {"hidden", "width", "dropout", "batchnorm"}
+    assert keywords(locate("effdl.models.mlp.mlp")).keys() == {"hidden", "width", "activation", "dropout", "batchnorm"}
 
 
 def test_instantiate_calls_or_binds():
