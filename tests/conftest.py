@@ -40,6 +40,7 @@ def effdl(tmp_path, monkeypatch, capfd):
     from effdl.cli.main import main
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(logging.root, "handlers", logging.root.handlers[:])  # Hydra's --info leaves one
 

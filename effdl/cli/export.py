@@ -6,7 +6,6 @@ import re
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.table import Table
 
 from effdl.cli.arguments import folder_parser, opened, parse_pairs, parsed
 from effdl.cli.terminal import terminal
@@ -16,6 +15,7 @@ from effdl.measure.metrics import metric
 from effdl.utils.errors import UserError, nearest
 from effdl.utils.files import write_json
 from effdl.utils.shapes import read_shaped
+from effdl.utils.table import Column, Table
 
 _EXAMPLES = """\
 KEY=VALUE:
@@ -122,15 +122,14 @@ def _cells(found: dict, key: str) -> tuple[str, str]:
 
 def _show(found: dict, title: str, console: Console) -> None:
     """The table of an export."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("test split, every image")
-    table.add_column("export", justify="right")
-    table.add_column("PyTorch", justify="right")
-    for key in _ROWS:
-        table.add_row(metric(key).label, *_cells(found, key))
-    if found.get("arithmetic"):
-        table.add_row("arithmetic", found["arithmetic"], "")
-    console.print(table)
+    columns = [
+        Column("test split, every image", wraps=True),
+        Column("export", right=True),
+        Column("PyTorch", right=True),
+    ]
+    rows = [(metric(key).label, *_cells(found, key)) for key in _ROWS]
+    rows += [("arithmetic", found["arithmetic"], "")] if found.get("arithmetic") else []
+    console.print(Table(columns, rows, title, constants=False))
     console.print(f"top1 = {found['top1']!r}", highlight=False)
     if "verdict" in found:
         console.print(f"against the dense model: {found['verdict']}", highlight=False, soft_wrap=True)

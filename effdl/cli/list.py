@@ -1,11 +1,10 @@
 """``effdl list``: what the groups offer, each option with the first line of its file."""
 
-from rich.table import Table
-
 from effdl.cli.arguments import command_parser, named, parsed
-from effdl.cli.terminal import Terminal
+from effdl.cli.terminal import terminal
 from effdl.config.options import config_folder, description, option_files, own_folder
 from effdl.utils.errors import UserError, nearest
+from effdl.utils.table import Column, Table
 
 # What people type, and the group it means.
 _GROUPS = {
@@ -38,7 +37,7 @@ def main(arguments: list[str]) -> int:
     if args.group is not None and args.group not in names:
         raise UserError(f"{args.group!r} is not a group{nearest(args.group, names)} (allowed: {', '.join(_GROUPS)})")
     folders = [config_folder(), *([own_folder(args.config_dir)] if args.config_dir else [])]
-    console = Terminal()
+    console = terminal()
     for group in [names[args.group]] if args.group else _GROUPS.values():
         if found := option_files(group, *folders):
             console.print(_table(group, {name: description(file) for name, file in found.items()}))
@@ -47,7 +46,4 @@ def main(arguments: list[str]) -> int:
 
 def _table(group: str, found: dict[str, str]) -> Table:
     """One group."""
-    shown = Table(title=f"{group}=", title_justify="left", title_style="bold", box=None, show_header=False)
-    for name, text in found.items():
-        shown.add_row(f"  {name}", text)
-    return shown
+    return Table([Column(""), Column("", wraps=True)], list(found.items()), f"{group}=", constants=False)

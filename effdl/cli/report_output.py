@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from effdl.cli.terminal import Terminal, terminal
+from effdl.cli.terminal import UNLIMITED, Terminal, terminal
 from effdl.measure.units import TEXT
-from effdl.report.compare import SCORE_COLUMNS, VIEWS, cells, column, fitting, known_columns, table
+from effdl.report.compare import SCORE_COLUMNS, VIEWS, cells, column, known_columns, table
 from effdl.report.formats import to_csv, to_json, to_latex, to_markdown
 from effdl.report.gather import Gathered
 from effdl.report.select import Lookup
@@ -59,18 +59,13 @@ def _show_table(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, ti
     columns = [column(key) for key in _keys_of(args, lookup)]
     if not args.columns:
         columns = known_columns(chosen, columns, lookup)
-    texts = cells(chosen, columns, lookup)
-    on_terminal = sys.stdout.isatty() and not args.output
-    console = Terminal(width=None if on_terminal else 10_000)
-    if on_terminal and not args.columns:
-        kept = fitting(columns, texts, console.width)
-        left_out = [shown.heading for shown in columns if shown not in kept]
-        title += f" (no room for {', '.join(left_out)}; --columns chooses)" if left_out else ""
-        columns, texts = kept, cells(chosen, kept, lookup)
-    shown = table(columns, texts, title)
+    sorted_by = lookup.resolve(args.sort.removeprefix("-")) if args.sort else None
+    staying = [shown.key for shown in columns if args.columns or shown.key == sorted_by]
+    shown = table(columns, cells(chosen, columns, lookup), title, staying=staying, constants=not args.columns)
     if not args.output:
-        console.print(shown)
+        terminal().print(shown)
         return
+    console = Terminal(width=UNLIMITED)
     with console.capture() as capture:
         console.print(shown)
     _deliver(args.output, capture.get())

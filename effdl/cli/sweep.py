@@ -12,7 +12,7 @@ from effdl.sweep.folder import SKIPPED, jobs_of
 from effdl.sweep.front import show_front
 from effdl.sweep.launch import check_sweep, command, config_folders, launch, number_of_jobs, sweep_folder
 from effdl.sweep.progress import SweepProgress
-from effdl.sweep.table import summary, sweep_table
+from effdl.sweep.table import reasons, summary, sweep_table
 from effdl.utils.errors import RunError, UserError
 
 
@@ -43,7 +43,9 @@ def sweep(args: Namespace, console: Console) -> int:
             code = tell(error)
     rows = jobs_of(jobs_file)
     if rows:
-        console.print(sweep_table(rows, keys))
+        console.print(sweep_table(rows, keys, str(place.path)))
+    for line in reasons(rows):
+        console.print(line, highlight=False, soft_wrap=True)
     console.print(summary(rows, total), highlight=False, soft_wrap=True)
     show_front(place.path, console)
     if code == 0 and all(row.get("status") in (DONE, SKIPPED, STOPPED) for row in rows):

@@ -1,5 +1,6 @@
 """The terminal as commands see it: what they print comes from files and people, and is shown, not obeyed."""
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +10,8 @@ from rich.segment import Segment
 from rich.text import Text
 
 from effdl.utils.text import visible
+
+UNLIMITED = 10_000  # the width of what is no terminal
 
 
 class Terminal(Console):
@@ -28,6 +31,6 @@ class Terminal(Console):
 
 
 def terminal(*, stderr: bool = False, quiet: bool = False) -> Terminal:
-    """Where commands print: as wide as the terminal, 120 columns elsewhere."""
-    on_terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Terminal(width=None if on_terminal else 120, stderr=stderr, quiet=quiet)
+    """Where commands print: as wide as COLUMNS says, else as the terminal; in files and pipes nothing is cut."""
+    known = "COLUMNS" in os.environ or (sys.stderr if stderr else sys.stdout).isatty()
+    return Terminal(width=None if known else UNLIMITED, stderr=stderr, quiet=quiet)

@@ -217,6 +217,22 @@ METRICS: dict[str, Metric] = {entry.key: entry for entry in _ENTRIES}
 # What every epoch and stage costs, and a run in total.
 COSTS = tuple(key for key, entry in METRICS.items() if {*EPOCH, *STAGE, *TOTAL} <= set(entry.at))
 _VALIDATION = "val_"
+# What a table keeps that has no room for all columns: the later, the longer; what is not named here leaves first.
+KEPT = (
+    *("co2eq_g", "total_co2eq_g", "params_nonzero", "params", "val_loss", "macs_nonzero", "compression_ratio"),
+    *("duration_s", "total_duration_s", "energy_kwh", "total_energy_kwh", "macs", "latency_ms", "val_top1"),
+    *("activation_bits", "course_p_s_macs", "course_p_s", "course_p_u", "weight_bits", "weight_sparsity", "loss"),
+    *("top1_change", "course_reached", "layer_share_of_size", "layer_size_bytes", "size_bytes"),
+    *(
+        "training_hours",
+        "training_co2e_lbs",
+        "training_kwh_pue",
+        "dcase_rank",
+        "micronet_score",
+        "course_score",
+        "top1",
+    ),
+)
 # Prefixes of keys: what they say of a metric, and its entry with the prefix.
 FAMILIES: dict[str, tuple[str, Callable[[Metric], Metric]]] = {
     _VALIDATION: (

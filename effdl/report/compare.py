@@ -1,13 +1,12 @@
-"""The comparison of runs as a table for people: which columns there are, and which of them fit."""
+"""The comparison of runs as a table for people: which columns there are, and what is in their cells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-
-from rich import box
-from rich.table import Table
 
 from effdl.measure.metrics import ALIASES, Metric, metric
 from effdl.measure.units import TEXT
+from effdl.report.table import metric_column
+from effdl.utils.table import ALWAYS, Table
 
 # The columns that say which run and stage a row is of, by key: their headings.
 _ABOUT = {"name": "run"} | {key: key for key in ("folder", "status", "stage", "method", "seed", "n")}
@@ -35,21 +34,6 @@ VIEWS: dict[str, tuple[str, ...]] = {
     ),
 }
 SCORE_COLUMNS = ("course", "course_reached", "micronet", "dcase", "training_kwh_pue", "training_co2e_lbs")
-_DISPENSABLE = (
-    "co2",
-    "stage_co2",
-    "val_top1",
-    "params",
-    "time",
-    "stage_time",
-    "ratio",
-    "macs",
-    "latency",
-    "energy",
-    "stage_energy",
-)
-_GAP = 3  # between columns: two blanks of padding, one of the box
-_NAME_WIDTH = 24  # a name may break into lines no shorter than this
 
 
 def column(name: str) -> Metric:
@@ -59,11 +43,13 @@ def column(name: str) -> Metric:
 
 
 def cell(row: dict, shown: Metric, value: object) -> str:
-    """A value with its standard deviation, if it varies."""
+    """A value with its standard deviation, if it varies: ``90.00 ± 1.00 %``."""
     deviation = row.get(f"{shown.key}_std")
     try:
-        spread = f" ± {shown.cell(deviation).lstrip('+')}" if deviation else ""
-        return shown.cell(value) + spread
+        text, spread = shown.cell(value), shown.cell(deviation).lstrip("+") if deviation else ""
+        unit = text[text.rindex(" ") :] if " " in text else ""
+        text = text.removesuffix(unit) if spread.endswith(unit) else text
+        return f"{text} ± {spread}" if spread else shown.cell(value)
     except (TypeError, ValueError):  # a damaged file's: shown, not hidden
         return str(value)
 
@@ -80,24 +66,24 @@ def known_columns(
     return [shown for shown in columns if any(lookup(row, shown.key) is not None for row in rows)]
 
 
-def fitting(columns: list[Metric], texts: list[list[str]], width: int) -> list[Metric]:
-    """The columns that a terminal of `width` has room for: those of `_DISPENSABLE` are left out in turn."""
-    wide = {shown: max(len(shown.heading), *(len(line[i]) for line in texts)) for i, shown in enumerate(columns)}
-    wide = {shown: min(w, _NAME_WIDTH) if shown.key == "name" else w for shown, w in wide.items()}
-    kept = list(columns)
-    for name in _DISPENSABLE:
-        if sum(wide[shown] + _GAP for shown in kept) < width:
-            break
-        kept = [shown for shown in kept if shown != column(name)]
-    return kept
+def table(
+    columns: Sequence[Metric],
+    texts: Sequence[Sequence[str]],
+    title: str,
+    *,
+    staying: Collection[str] = (),
+    constants: bool = True,
+) -> Table:
+    """The table.
 
-
-def table(columns: Sequence[Metric], texts: Sequence[Sequence[str]], title: str) -> Table:
-    """The rich table; only names break into lines."""
-    found = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False, padding=(0, 2, 0, 0))
-    for shown in columns:
-        side = "left" if shown.unit is TEXT else "right"
-        found.add_column(shown.heading, justify=side, no_wrap=shown.key != "name", overflow="fold")
-    for line in texts:
-        found.add_row(*line)
-    return found
+    Args:
+        staying: keys of columns that stay whatever the width.
+        constants: whether what is the same in all rows is told in the title.
+    """
+    staying = {*staying, *_ABOUT}
+    shown = [
+        replace(metric_column(entry), wanted=ALWAYS) if entry.key in staying else metric_column(entry)
+        for entry in columns
+    ]
+    more = "--columns A,B or a wider terminal shows them"
+    return Table(shown, texts, title, constants=constants, more=more)

@@ -49,6 +49,11 @@ class Run:
         return rows[: names.index(stage) + 1] if stage in names else []
 
     @property
+    def overridden(self) -> set[str]:
+        """The keys that were typed for the run, such as those that its sweep varies."""
+        return {text.partition("=")[0].lstrip("+~") for text in self.run.get("overrides") or []}
+
+    @property
     def status(self) -> str:
         """done, running, interrupted, failed, stopped, or ``killed``."""
         status = self.run["status"]
@@ -122,7 +127,7 @@ def rows(runs: list[Run]) -> list[dict]:
     ``total_energy_kwh``, ``total_co2eq_g`` (of the whole run).
     """
     differing = differing_keys([run.config for run in runs])
-    labels = _distinct(names([run.settings for run in runs]), [run.path for run in runs])
+    labels = _distinct(named(runs), [run.path for run in runs])
     found = []
     for number, (run, name) in enumerate(zip(runs, labels, strict=True), start=1):
         head = {
@@ -140,6 +145,12 @@ def rows(runs: list[Run]) -> list[dict]:
             compared = {"compared_with": base and base["stage"], "top1_change": change}
             found.append({**head, **row, **head, "dense": row["stage"] == "dense", **compared})
     return found
+
+
+def named(runs: list[Run], without: tuple[str, ...] = ()) -> list[str]:
+    """A name for each run, see `effdl.report.naming.names`."""
+    swept = set().union(*(run.overridden for run in runs))
+    return names([run.settings for run in runs], without, swept)
 
 
 def _distinct(labels: list[str], paths: list[Path]) -> list[str]:

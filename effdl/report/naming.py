@@ -1,6 +1,7 @@
 """What distinguishes runs: which keys of their configs differ, and a short name for each. Pure functions."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from effdl.config.identity import essential, flatten
 from effdl.measure.units import typed
@@ -54,15 +55,17 @@ def _is_on(node: object) -> bool:
     return isinstance(node, dict) and node.get("level") is not None
 
 
-def names(runs: list[dict[str, object]], without: tuple[str, ...] = ()) -> list[str]:
+def names(runs: list[dict[str, object]], without: tuple[str, ...] = (), swept: Iterable[str] = ()) -> list[str]:
     """A name for the `settings` of each run: what tells it from the others, else its model and data set.
 
-    `_LEADING` settings are named wherever they differ, so that the names of a table are alike; others as needed.
+    `_LEADING` and swept settings are named wherever they differ, so that the names of a table are alike; others as
+    needed.
 
     Args:
         without: keys left out of the names.
+        swept: keys that somebody varied on purpose.
     """
-    told = distinctions(runs, without, always=_LEADING)
+    told = distinctions(runs, without, always=(*_LEADING, *swept))
     return [name or _label(run) for run, name in zip(runs, told, strict=True)]
 
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 from statistics import mean, stdev
 
 from effdl.measure.units import typed
-from effdl.report.gather import Run
-from effdl.report.naming import names
+from effdl.report.gather import Run, named
 from effdl.utils.errors import UserError, nearest
 
 _COMPARISONS: dict[str, Callable] = {
@@ -116,7 +115,7 @@ def group(rows: list[dict], runs: list[Run]) -> list[dict]:
     the number of rows. A number that one of them lacks, and a text that differs among them, is None; ``folders`` has
     their folders, and ``run``, ``folder`` and ``config`` are the first one's.
     """
-    labels = names([run.settings for run in runs], without=("seed",))
+    labels = named(runs, without=("seed",))
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         config = runs[row["run"] - 1].config

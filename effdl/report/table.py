@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from rich import box
-from rich.table import Table
-
-from effdl.measure.metrics import METRICS, STAGE, accuracies, layer_metric, metric, on_validation
-from effdl.measure.units import percent
+from effdl.measure.metrics import KEPT, METRICS, STAGE, Metric, accuracies, layer_metric, metric, on_validation
+from effdl.measure.units import TEXT, percent
+from effdl.utils.table import ALWAYS, Column, Table
 
 # The rows of a run's table, below the accuracies.
 ROWS = [key for key, entry in METRICS.items() if {*STAGE} <= {*entry.at} and not (entry.detail or accuracies([key]))]
@@ -14,6 +12,13 @@ _LAYER_COLUMNS = (
     *("params", "params_nonzero", "weight_sparsity", "weight_bits", "activation_bits", "macs", "macs_nonzero"),
     *("size_bytes", "share_of_size"),
 )
+
+
+def metric_column(shown: Metric) -> Column:
+    """The column of a metric."""
+    is_text = shown.unit is TEXT
+    wanted = KEPT.index(shown.key) + 1 if shown.key in KEPT else 0
+    return Column(shown.heading, right=not is_text, wraps=is_text, wanted=ALWAYS if shown.key == KEPT[-1] else wanted)
 
 
 def known_rows(stages: list[dict]) -> Iterator[tuple[str, list[str]]]:
@@ -33,26 +38,19 @@ def known_rows(stages: list[dict]) -> Iterator[tuple[str, list[str]]]:
 
 def stages_table(stages: list[dict], title: str, split: str = "test") -> Table:
     """One column per stage, dense first; an unknown value is a dash, a row without values is left out."""
-    table = Table(title=title, title_justify="left")
-    table.add_column(f"{split} split")
-    for stage in stages:
-        table.add_column(stage["stage"], justify="right")
-    for label, cells in known_rows(stages):
-        table.add_row(label, *cells)
-    return table
+    columns = [Column(f"{split} split", wraps=True), *(Column(stage["stage"], right=True) for stage in stages)]
+    return Table(columns, [(label, *cells) for label, cells in known_rows(stages)], title, constants=False)
 
 
 def layers_table(rows: list[dict]) -> Table:
     """One row per weight layer."""
-    table = Table(title="Layers", title_justify="left", box=box.SIMPLE, pad_edge=False)
-    for column in ("layer", "type", "shape"):
-        table.add_column(column, no_wrap=True)
-    for key in _LAYER_COLUMNS:
-        table.add_column(layer_metric(key).heading, justify="right")
+    shown = [layer_metric(key) for key in _LAYER_COLUMNS]
+    columns = [Column("layer", wraps=True), Column("type"), Column("shape"), *map(metric_column, shown)]
+    texts = []
     for row in rows:
-        cells = [layer_metric(key).text(row[key]) for key in _LAYER_COLUMNS]
-        table.add_row(row["name"], row["type"], "x".join(map(str, row["shape"])), *cells)
-    return table
+        numbers = (entry.text(row[key]) for key, entry in zip(_LAYER_COLUMNS, shown, strict=True))
+        texts.append([row["name"], row["type"], "x".join(map(str, row["shape"])), *numbers])
+    return Table(columns, texts, "Layers")
 
 
 def sensitivity_table(rows: list[dict], baseline: float, amounts: dict[str, float], title: str) -> Table:
@@ -63,17 +61,13 @@ def sensitivity_table(rows: list[dict], baseline: float, amounts: dict[str, floa
         baseline: top-1 of the unchanged model.
         amounts: by layer, what can be pruned of it.
     """
-    table = Table(
-        title=f"{title} ({percent(baseline)} unchanged)", title_justify="left", box=box.SIMPLE, pad_edge=False
-    )
-    table.add_column("layer", no_wrap=True)
-    columns = list(dict.fromkeys((row["change"], row["level"]) for row in rows))
-    for change, level in columns:
-        table.add_column(f"-{100 * level:g} %" if change == "prune" else f"{level:g} bits", justify="right")
-    if amounts:
-        table.add_column("can lose", justify="right")
+    changes = list(dict.fromkeys((row["change"], row["level"]) for row in rows))
+    headings = [f"-{100 * level:g}%" if change == "prune" else f"{level:g} bits" for change, level in changes]
+    headings += ["can lose"] if amounts else []
     found = {(row["layer"], row["change"], row["level"]): row["top1"] for row in rows}
+    texts = []
     for layer in dict.fromkeys(row["layer"] for row in rows):
-        cells = [f"{100 * found[layer, *column]:.1f}" for column in columns]
-        table.add_row(layer, *cells, *([f"{100 * amounts[layer]:g} %"] if amounts else []))
-    return table
+        cells = [f"{100 * found[layer, *change]:.1f}" for change in changes]
+        texts.append([layer, *cells, *([f"{100 * amounts[layer]:g} %"] if amounts else [])])
+    columns = [Column("layer", wraps=True), *(Column(heading, right=True) for heading in headings)]
+    return Table(columns, texts, f"{title} ({percent(baseline)} unchanged)", constants=False)

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from effdl.measure.metrics import compared
 from effdl.report.plots.axis import axis
+from effdl.utils.table import Column, Table
 
 FOUND, PICTURE = "optimization.json", "pareto.png"  # in a sweep's folder
 
@@ -29,19 +29,15 @@ def front_table(found: dict) -> Table:
     several = len(found["objectives"]) > 1
     chosen = found.get("choices")  # sweeps of earlier versions do not say
     counts += f"; {compared(chosen['compared'], chosen['split'])}" if chosen else ""
-    table = Table(
-        title=f"{'Pareto front' if several else 'best trial'} of {len(trials)} trials ({counts})", title_justify="left"
-    )
     scales = [axis(name, [trials[n]["values"][name] for n in found["best"]]) for name in found["objectives"]]
-    table.add_column("trial", justify="right")
-    for scale in scales:
-        table.add_column(scale.label, justify="right")
-    table.add_column("overrides", overflow="fold")
+    columns = [Column(heading, right=True) for heading in ("trial", *(scale.label for scale in scales))]
+    rows = []
     for number in found["best"]:
         row = trials[number]
         values = [f"{row['values'][name] * scale.scale:.4g}" for name, scale in zip(row["values"], scales, strict=True)]
-        table.add_row(str(number), *values, " ".join(row["overrides"]))
-    return table
+        rows.append([str(number), *values, " ".join(row["overrides"])])
+    title = f"{'Pareto front' if several else 'best trial'} of {len(trials)} trials ({counts})"
+    return Table([*columns, Column("overrides", wraps=True)], rows, title, constants=False)
 
 
 def front_picture(found: dict, title: str) -> bytes:

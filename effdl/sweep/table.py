@@ -1,12 +1,15 @@
 """How the jobs of a sweep ended, as a table."""
 
-from rich.table import Table
+from pathlib import Path
+
 from rich.text import Text
 
 from effdl.measure.metrics import accuracies, metric, on_validation
 from effdl.measure.units import UNKNOWN
+from effdl.report.table import metric_column
 from effdl.runs.folder import DONE, FAILED, INTERRUPTED, STOPPED
 from effdl.sweep.folder import SKIPPED
+from effdl.utils.table import Column, Table
 
 ACCURACY = "top1"
 _VALIDATED = on_validation(ACCURACY)
@@ -32,23 +35,34 @@ def accuracy(row: dict) -> str:
     return ("" if key == ACCURACY else f"{metric(key).label} ") + metric(key).text(row[key])
 
 
-def sweep_table(jobs: list[dict], keys: list[str]) -> Table:
-    """One row per job; `keys` are those that are swept."""
-    table = Table(title="Sweep", title_justify="left")
-    table.add_column("job", justify="right")
-    table.add_column("with", overflow="fold")
-    table.add_column("status")
-    validated = any((job.get("row") or {}).get(_VALIDATED) is not None for job in jobs)
-    columns = (*([_VALIDATED] if validated else []), *_COLUMNS)
-    for key in (ACCURACY, *columns):
-        table.add_column(metric(key).heading, justify="right")
-    table.add_column("reason, or folder", overflow="fold")
-    for job in sorted(jobs, key=lambda job: job["job"]):
-        row, status = job.get("row") or {}, status_of(job)
-        cells = [accuracy(row) if row else UNKNOWN, *(metric(key).text(row.get(key)) for key in columns)]
-        end = job["folder"].rpartition("/")[2] if status in (DONE, SKIPPED) else job.get("reason") or UNKNOWN
-        table.add_row(str(job["job"]), label(job, keys), Text(status, STYLES.get(status, "")), *cells, end)
-    return table
+def sweep_table(jobs: list[dict], keys: list[str], folder: str) -> Table:
+    """One row per job.
+
+    Args:
+        keys: those that are swept.
+        folder: the sweep's.
+    """
+    jobs = sorted(jobs, key=lambda job: job["job"])
+    rows = [job.get("row") or {} for job in jobs]
+    validated = any(row.get(_VALIDATED) is not None for row in rows)
+    measured = [metric(key) for key in (*([_VALIDATED] if validated else []), *_COLUMNS)]
+    columns = [
+        *(Column("job", right=True), Column("with", wraps=True), Column("status")),
+        *map(metric_column, (metric(ACCURACY), *measured)),
+        Column("folder", wraps=True, wanted=0),
+    ]
+    texts = []
+    for job, row in zip(jobs, rows, strict=True):
+        status = Text(status_of(job), STYLES.get(status_of(job), ""))
+        cells = [accuracy(row) if row else UNKNOWN, *(entry.text(row.get(entry.key)) for entry in measured)]
+        texts.append([str(job["job"]), label(job, keys), status, *cells, Path(job["folder"]).name])
+    return Table(columns, texts, f"{len(jobs)} jobs", more=f"effdl report {folder} shows more")
+
+
+def reasons(jobs: list[dict]) -> list[str]:
+    """Why jobs did not end as they should, a line each."""
+    jobs = sorted(jobs, key=lambda job: job["job"])
+    return [f"job {job['job']} {status_of(job)}: {job['reason']}" for job in jobs if job.get("reason")]
 
 
 def spent(key: str, rows: list[dict]) -> str:

@@ -55,8 +55,8 @@ def test_the_table_and_the_totals(report, outputs):
     assert len(lines) == 3
     for line, name in zip(lines, ("dense", "seed0", "seed1"), strict=True):
         assert f"{100 * results(outputs)[name]['stages'][-1]['top1']:.2f} %" in line
-    assert "prune=0.5 seed=0" in lines[1]
-    assert "mlp on digits" in lines[0]
+    assert "prune=0.5 hidden=[16] seed=0" in lines[1]
+    assert "hidden=[8]" in lines[0]
     assert "skipped" in err
     assert "run.json is damaged" in err
     assert str(outputs / "damaged") in err
@@ -116,7 +116,7 @@ def test_group_and_where(report, outputs):
     assert (row["n"], row["top1"]) == (2, pytest.approx((a + b) / 2))
     assert row["top1_std"] == pytest.approx(abs(a - b) / 2**0.5)
     text = report("--group", "--where", "prune=0.5", "--columns", "name,n,top1")[1]
-    assert f"{50 * (a + b):.2f} %" in text
+    assert f"{50 * (a + b):.2f} ± " in text
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,12 @@ def test_names_are_as_short_as_can_be():
     assert names([{"x.deep": True}, {"x.deep": False}]) == ["deep=true", "deep=false"]
 
 
+def test_what_a_sweep_varies_is_told_of_all_its_runs():
+    runs = [{"prune": 0.5, "lr": 1, "a": 1}, {"prune": 0.5, "lr": 2, "a": 2}, {"prune": 0.9, "lr": 1, "a": 3}]
+    assert names(runs, swept=["lr", "elsewhere"]) == ["prune=0.5 lr=1", "prune=0.5 lr=2", "prune=0.9 lr=1"]
+    assert names(runs)[2] == "prune=0.9"
+
+
 def test_few_settings_tell_runs_apart():
     runs = [
         {"model": model, "model.depth": depth, "optimizer.lr": lr, "a.b.epochs": lr}

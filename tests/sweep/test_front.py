@@ -25,7 +25,7 @@ def test_the_table_shows_the_front_in_units_for_people():
         console.print(front_table(TWO))
     text = capture.get()
     assert "Pareto front of 4 trials (3 complete, 1 fail)" in text
-    rows = [line.replace("│", " ").split() for line in text.splitlines() if "prune=" in line]
+    rows = [line.split() for line in text.splitlines() if "prune=" in line]
     assert rows == [["1", "80", "20", "prune=0.1"], ["0", "90", "90", "prune=0.0"]]
     assert "top-1 accuracy (%)" in text
     assert "size on disk (KB)" in text

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from effdl.sweep.progress import SweepProgress, duration, where
-from effdl.sweep.table import accuracy, label, summary, sweep_table
+from effdl.sweep.table import accuracy, label, reasons, summary, sweep_table
 from effdl.utils.rows import Rows
 
 MEASURED = {
@@ -34,15 +34,15 @@ JOBS = [
 ]
 
 
-def shown(renderable) -> str:
-    console = Console(width=140, file=io.StringIO(), markup=False)
+def shown(renderable, width=140) -> str:
+    console = Console(width=width, file=io.StringIO(), markup=False)
     console.print(renderable)
     return console.file.getvalue()
 
 
 def test_the_table_has_a_row_per_job_in_order():
-    lines = [line.split("│")[1:-1] for line in shown(sweep_table(JOBS, ["prune"])).splitlines() if line.startswith("│")]
-    cells = [[cell.strip() for cell in line] for line in lines]
+    table = sweep_table(JOBS, ["prune"], "sweep")
+    cells = [list(map(str, row)) for row in table.rows]
     assert [row[:3] for row in cells] == [
         ["1", "prune=0.1", "done"],
         ["2", "prune=0.2", "failed"],
@@ -50,7 +50,21 @@ def test_the_table_has_a_row_per_job_in_order():
         ["4", "prune=0.4", "cut off"],
     ]
     assert cells[0][3:] == ["97.50 %", "12.3 KB", "50.2 k", "2.0 s", "1 mWh", "run1"]
-    assert cells[1][3:] == ["-", "-", "-", "-", "-", "the loss is nan"]
+    assert cells[1][3:] == ["-", "-", "-", "-", "-", "run2"]
+    assert reasons(JOBS) == ["job 2 failed: the loss is nan"]
+
+
+def test_at_80_columns_names_of_five_keys_take_few_lines():
+    """They were shredded over four to seven lines each."""
+    keys = ["model", "prune", "optimizer.lr", "compression.magnitude.schedule", "seed"]
+    values = ["mlp", "0.9", "0.012345", "cubic", "3"]
+    overrides = [f"{key}={value}" for key, value in zip(keys, values, strict=True)]
+    jobs = [job(i, "done", row={**MEASURED, "top1": i / 12}, overrides=overrides) for i in range(12)]
+    text = shown(sweep_table(jobs, keys, "sweep"), width=80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert len(text.splitlines()) <= 12 * 3 + 6
+    assert all(text.count(override) == 12 for override in overrides)
+    assert "the same in all: status done" in text
 
 
 def test_another_accuracy_than_top_1_says_so():

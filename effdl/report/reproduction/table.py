@@ -1,11 +1,11 @@
 """The table of a reproduction: reported, measured, difference, verdict."""
 
-from rich import box
-from rich.table import Table
+from rich.text import Text
 
 from effdl.measure.metrics import metric
 from effdl.measure.units import UNKNOWN
 from effdl.report.reproduction.claims import FAILS, NO_RUN
+from effdl.utils.table import Column, Table
 
 
 def shown(value: float | None, key: str, signed: bool = False) -> str:
@@ -19,28 +19,26 @@ def shown(value: float | None, key: str, signed: bool = False) -> str:
 
 def reproduction_table(rows: list[dict], title: str) -> Table:
     """One row per reported value; those that do not hold are red."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
-    for column in ("with", "stage", "value"):
-        table.add_column(column, overflow="fold")
-    for column in ("reported", "measured", "difference", "tolerance", "paper"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    if not any(row["with"] for row in rows):
-        table.columns[0].width = 0
-    for row in rows:
-        key, relative = row["metric"], row["relative_to"] is not None
-        tolerance = row["tolerance"]
-        by_paper = row["reported"] == row["paper"] and row["source"] == row["paper_source"]
-        table.add_row(
-            " ".join(row["with"]),
-            row["stage"],
-            f"{key} - {row['relative_to']}" if relative else key,
-            UNKNOWN if by_paper and tolerance is None else shown(row["reported"], key, relative),
-            shown(row["measured"], key, relative),
-            shown(row["difference"], key, True),
-            UNKNOWN if tolerance is None else shown(tolerance, key, True).replace("+", "±"),
-            shown(row["paper"], key, relative),
-            row["verdict"],
-            style="red" if row["verdict"] in (FAILS, NO_RUN) else None,
-        )
-    return table
+    names = ("with", "stage", "value") if any(row["with"] for row in rows) else ("stage", "value")
+    numbers = ("reported", "measured", "difference", "tolerance", "paper")
+    columns = [*(Column(name, wraps=True) for name in names), *(Column(name, right=True) for name in numbers)]
+    texts = [_cells(row)[-len(names) - len(numbers) - 1 :] for row in rows]
+    return Table([*columns, Column("verdict")], texts, title)
+
+
+def _cells(row: dict) -> list[str | Text]:
+    """The cells of a reported value."""
+    key, relative, tolerance = row["metric"], row["relative_to"] is not None, row["tolerance"]
+    by_paper = row["reported"] == row["paper"] and row["source"] == row["paper_source"]
+    cells = [
+        " ".join(row["with"]),
+        row["stage"],
+        f"{key} - {row['relative_to']}" if relative else key,
+        UNKNOWN if by_paper and tolerance is None else shown(row["reported"], key, relative),
+        shown(row["measured"], key, relative),
+        shown(row["difference"], key, True),
+        UNKNOWN if tolerance is None else shown(tolerance, key, True).replace("+", "±"),
+        shown(row["paper"], key, relative),
+        row["verdict"],
+    ]
+    return [Text(cell, "red") for cell in cells] if row["verdict"] in (FAILS, NO_RUN) else cells

@@ -1,0 +1,25 @@
+"""Texts in lines."""
+
+import pytest
+from rich.cells import cell_len
+
+from effdl.utils.wrap import wrapped
+
+
+def test_lines_break_at_blanks():
+    assert wrapped("model=mlp prune=0.5 seed=0", 20) == ["model=mlp prune=0.5", "seed=0"]
+    assert wrapped("", 5) == [""]
+    assert wrapped("abc", 3) == ["abc"]
+
+
+def test_a_longer_word_breaks_behind_punctuation():
+    assert wrapped("a optimizer.weight_decay=1e-05", 14) == ["a", "optimizer.", "weight_decay="[:14], "1e-05"]
+    assert wrapped("/data/some/folder", 12) == ["/data/some/", "folder"]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 7, 20])
+def test_no_line_is_wider_and_nothing_is_lost(width):
+    text = "compression=[magnitude,filters] lr=0.00012345 x" + "y" * 50
+    found = wrapped(text, width)
+    assert max(map(cell_len, found)) <= width
+    assert "".join(found).replace(" ", "") == text.replace(" ", "")
