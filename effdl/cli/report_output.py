@@ -23,7 +23,7 @@ def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: lis
     else:
         _deliver(args.output, _as_file(args, chosen, lookup, kept, sums, found))
     console = terminal(stderr=args.format != "table")
-    for line in lines(sums):
+    for line in [*_repetitions(chosen), *lines(sums)]:
         console.print(line, highlight=False, soft_wrap=True)
     if args.plots:
         from effdl.report.plots.pictures import pictures  # matplotlib takes long to import
@@ -34,6 +34,15 @@ def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: lis
     if args.html:
         _deliver(args.html, _as_page(args, kept, sums))
         console.print(f"page: {args.html}", highlight=False, soft_wrap=True)
+
+
+def _repetitions(chosen: list[dict]) -> list[str]:
+    """Which runs of the groups were left out, since another has their config and seed."""
+    left_out = list(dict.fromkeys(folder for row in chosen for folder in row.get("repeated", [])))
+    if not left_out:
+        return []
+    named = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+    return [f"n counts seeds; left out, as a later run has the same config and seed: {named}"]
 
 
 def _as_page(args: argparse.Namespace, kept: list[dict], sums: dict) -> str:

@@ -8,6 +8,7 @@ from statistics import mean, stdev
 
 from effdl.measure.units import typed
 from effdl.report.gather import Run, named
+from effdl.runs.folder import DONE
 from effdl.utils.errors import UserError, nearest
 
 _COMPARISONS: dict[str, Callable] = {
@@ -112,8 +113,9 @@ def group(rows: list[dict], runs: list[Run]) -> list[dict]:
     """One row for all seeds of a config and stage.
 
     A number becomes its mean over the seeds, ``KEY_std`` its sample standard deviation (None for one seed) and ``n``
-    the number of rows. A number that one of them lacks, and a text that differs among them, is None; ``folders`` has
-    their folders, and ``run``, ``folder`` and ``config`` are the first one's.
+    the number of seeds. A number that one of them lacks, and a text that differs among them, is None; ``folders`` has
+    their folders, and ``run``, ``folder`` and ``config`` are the first one's. Runs of one seed are one sample: the last
+    one that is done (else the last that began) counts, and ``repeated`` has the folders of the others.
     """
     labels = named(runs, without=("seed",))
     groups: dict[tuple, list[dict]] = {}
@@ -121,13 +123,15 @@ def group(rows: list[dict], runs: list[Run]) -> list[dict]:
         config = runs[row["run"] - 1].config
         same = frozenset((key, repr(value)) for key, value in config.items() if key != "seed")
         groups.setdefault((same, row["stage"]), []).append(row)
-    return [{**_averaged(members), "name": labels[members[0]["run"] - 1]} for members in groups.values()]
+    return [{**_averaged(members, runs), "name": labels[members[0]["run"] - 1]} for members in groups.values()]
 
 
-def _averaged(rows: list[dict]) -> dict:
-    """The one row that stands for several."""
-    first = rows[0]
-    found: dict = {"n": len(rows), "folders": [row["folder"] for row in rows]}
+def _averaged(rows: list[dict], runs: list[Run]) -> dict:
+    """The one row that stands for those of several seeds."""
+    everything, rows = rows, _one_per_seed(rows, runs)
+    first, folders = rows[0], [row["folder"] for row in rows]
+    repeated = [row["folder"] for row in everything if row["folder"] not in folders]
+    found: dict = {"n": len(rows), "folders": folders, "repeated": repeated}
     for key in dict.fromkeys(key for row in rows for key in row):
         values = [row.get(key) for row in rows]
         if key in ("run", "folder", "config", "name"):
@@ -140,6 +144,17 @@ def _averaged(rows: list[dict]) -> dict:
         else:
             found[key] = values[0] if _same(values) else None
     return found
+
+
+def _one_per_seed(rows: list[dict], runs: list[Run]) -> list[dict]:
+    """Of the rows of each seed the last one that is done, else the last that began."""
+
+    def order(row: dict) -> tuple:
+        run = runs[row["run"] - 1].run
+        return row["status"] == DONE, run.get("started", "")
+
+    last = {row["seed"]: row for row in sorted(rows, key=order)}
+    return [row for row in rows if row is last[row["seed"]]]
 
 
 def _is_number(value: object) -> bool:

@@ -104,6 +104,21 @@ def test_group_over_seeds():
     assert three["folders"] == [f"runs/0.1/{seed}" for seed in range(3)]
 
 
+def test_runs_of_one_seed_are_one_sample():
+    """The last one that is done counts, whatever its folder is called."""
+    again, late, new = run(0.7), run(0.9), run(0.8, seed=1)
+    for folder, started, repeat in (("b", "2026-01-02", again), ("a", "2026-01-03", late)):
+        repeat.path, repeat.run["started"] = Path(folder), started
+    runs, found, _ = gathered(run(0.6), again, late, new)
+    (one,) = group(found, runs)
+    assert (one["n"], one["top1"]) == (2, pytest.approx(0.85))
+    assert one["top1_std"] == pytest.approx(math.sqrt(2 * 0.05**2))
+    assert (one["folders"], one["repeated"]) == (["a", "runs/0.1/1"], ["runs/0.1/0", "b"])
+    late.run["status"] = "failed"
+    (one,) = group(last_stages(rows(runs)), runs)
+    assert (one["top1"], one["repeated"]) == (pytest.approx(0.75), ["runs/0.1/0", "a"])
+
+
 def test_group_keeps_stages_apart():
     runs = [run(0.8), run(0.9, seed=1)]
     assert [(row["stage"], row["n"]) for row in group(rows(runs), runs)] == [("dense", 2), ("prune", 2)]
