@@ -1,48 +1,10 @@
-"""Number of bits of the activations that enter each layer, and the bit operations that follow from them."""
+"""Number of bits of a model's weights and activations, and the bit operations that follow from them."""
 
 from collections.abc import Iterable
 
-import torch
 from torch import nn
 
-from effdl.measure.eval_mode import eval_mode, example_input
-from effdl.nn.hooks import forward_hooks
-from effdl.nn.layers import weights
 from effdl.nn.quantizers import ActivationQuantizer
-
-# Modules whose outputs are values of their inputs, or zero.
-_PASSING = (nn.Identity, nn.Flatten, nn.Dropout, nn.ReLU, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
-
-
-def activation_bits(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, tuple[int, int]]:
-    """Bits and number of the activations that enter each layer with weights, by the layer's name.
-
-    Activations that come from a quantizer, with only modules of `_PASSING` in between, have its number of bits, others
-    that of their floating-point format.
-    """
-    known: dict[int, int] = {}
-    found: dict[str, tuple[int, int]] = {}
-    alive = []  # keeps tensors alive: the id of a freed tensor may be reused
-    names = {module: name for name, module, _ in weights(model)}
-
-    def bits_of(tensor: torch.Tensor) -> int:
-        return known.get(id(tensor), 8 * tensor.dtype.itemsize)
-
-    def note(module: nn.Module, arguments: tuple, output) -> None:
-        entering = arguments[0] if arguments and isinstance(arguments[0], torch.Tensor) else None
-        if module in names and entering is not None:
-            found[names[module]] = (bits_of(entering), entering.numel())
-        if not isinstance(output, torch.Tensor):
-            return
-        alive.append(output)
-        if isinstance(module, ActivationQuantizer):
-            known[id(output)] = module.bits
-        elif isinstance(module, _PASSING) and entering is not None:
-            known[id(output)] = bits_of(entering)
-
-    with eval_mode(model), forward_hooks(model.modules(), note):
-        model(example_input(model, (1, *input_shape)))
-    return found
 
 
 def zero_points(model: nn.Module) -> int:

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from effdl.measure.bits import activation_bits, arithmetic_bits
+from effdl.measure.bits import arithmetic_bits
 from effdl.measure.eval_mode import eval_mode, example_input
 from effdl.measure.macs import LayerMacs, trace
 from effdl.measure.size import distinct, parameters, sizes
@@ -16,18 +16,17 @@ def per_layer(model: nn.Module, input_shape: tuple[int, int, int], stored: dict[
 
     Keys: ``name``, ``type``, ``shape``, ``params`` and ``params_nonzero`` (weight and bias), ``weights`` and
     ``weights_nonzero`` (elements of the weight), ``weight_sparsity``, ``macs``, ``macs_nonzero``, ``share_of_params``
-    (of the whole model, 0 to 1), ``weight_bits``, ``activation_bits`` and ``inputs`` (bits and number of the
-    activations that enter), ``arithmetic_bits`` (width of the weight in the products), ``table`` (scales or codebook
-    values beside the weight), ``norm_params`` and ``folded_biases`` (parameters of the batch norm that folds into the
-    layer, 0 without one, and biases that the layer has then), ``size_bytes`` (of the weight in the file) and
-    ``share_of_size``. Parameters shared by two layers are counted in the first one, so that columns add up; attention
-    products belong to no weight and to no row.
+    (of the whole model, 0 to 1), ``weight_bits``, ``activation_bits`` and ``inputs`` (mean bits and number of the
+    activations that it is multiplied with), ``arithmetic_bits`` (width of the weight in the products), ``table``
+    (scales or codebook values beside the weight), ``norm_params`` and ``folded_biases`` (parameters of the batch norm
+    that folds into the layer, 0 without one, and biases that the layer has then), ``size_bytes`` (of the weight in the
+    file) and ``share_of_size``. Parameters shared by two layers are counted in the first one, so that columns add up;
+    products of activations belong to no weight and to no row.
 
     Args:
         stored: the result of `storage.breakdown`, how the file stores each tensor; None: as plain floats.
     """
     _, layers = trace(model, input_shape)
-    entering = activation_bits(model, input_shape)
     with eval_mode(model):
         params, _ = sizes(parameters(model))
         first_uses = {
@@ -35,9 +34,7 @@ def per_layer(model: nn.Module, input_shape: tuple[int, int, int], stored: dict[
         }
         norms = _folding_norms(model, input_shape)
         return [
-            _row(layer, params, first_uses)
-            | _bits(layer, entering, stored)
-            | _folded(layer, norms.get(layer.name), first_uses)
+            _row(layer, params, first_uses) | _bits(layer, stored) | _folded(layer, norms.get(layer.name), first_uses)
             for layer in layers
         ]
 
@@ -56,23 +53,28 @@ def _folded(layer: LayerMacs, norm: nn.Module | None, first_uses: set[tuple[int,
     return {"norm_params": 0, "folded_biases": biases}
 
 
-def _bits(layer: LayerMacs, entering: dict[str, tuple[int, int]], stored: dict[str, dict] | None) -> dict:
+def _bits(layer: LayerMacs, stored: dict[str, dict] | None) -> dict:
     """The columns of a weight's row about bits and bytes."""
     weight = getattr(layer.module, layer.attribute)
     float_bits = 8 * weight.dtype.itemsize
     plain = {"kind": "dense", "bits": float_bits, "table": 0, "bytes": weight.nbytes}
     kept = (stored or {}).get(f"{layer.name}.{layer.attribute}".lstrip("."), plain)
-    activations, inputs = entering.get(layer.name, (float_bits, 0))
     total = sum(part["bytes"] for part in stored.values()) if stored else None
+    arithmetic = arithmetic_bits(kept["kind"], kept["bits"], float_bits)
     return {
         "weight_bits": kept["bits"],
-        "arithmetic_bits": arithmetic_bits(kept["kind"], kept["bits"], float_bits),
+        "arithmetic_bits": float_bits if layer.use.changed else arithmetic,  # codes become floats
         "table": kept["table"],
-        "activation_bits": activations,
-        "inputs": inputs,
+        "activation_bits": _mean(layer.use.input_bits, layer.use.inputs) if layer.use.inputs else float_bits,
+        "inputs": layer.use.inputs,
         "size_bytes": kept["bytes"],
         "share_of_size": kept["bytes"] / total if total else None,
     }
+
+
+def _mean(total: int, count: int) -> float:
+    """A mean, as an integer where it is one."""
+    return total / count if total % count else total // count
 
 
 def _attributes(layer: LayerMacs) -> list[tuple[nn.Module, str]]:
@@ -95,7 +97,7 @@ def _row(layer: LayerMacs, model_params: int, first_uses: set[tuple[int, str]]) 
         "weights": weight_params,
         "weights_nonzero": weight_nonzero,
         "weight_sparsity": 1 - weight_nonzero / weight_params if weight_params else None,
-        "macs": layer.macs,
-        "macs_nonzero": layer.macs_nonzero,
+        "macs": layer.use.macs,
+        "macs_nonzero": layer.use.macs_nonzero,
         "share_of_params": params / model_params if model_params else None,
     }

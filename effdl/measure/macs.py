@@ -1,5 +1,6 @@
 """Multiply-accumulates (MACs) of one inference, counted on the operations that are executed."""
 
+import logging
 from dataclasses import dataclass
 
 import torch
@@ -8,57 +9,54 @@ from torch.nn.utils import parametrize
 
 from effdl.measure.eval_mode import eval_mode, example_input
 from effdl.nn.layers import weights
-from effdl.nn.weight_uses import Positions, count_positions, uses
+from effdl.nn.weight_uses import Products, Use, count_products
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
 class LayerMacs:
-    """One weight tensor and the multiply-accumulates it takes part in."""
+    """One weight tensor and what one inference does with it."""
 
     name: str
     module: nn.Module
     attribute: str
-    macs: int
-    macs_nonzero: int
+    use: Use
 
 
 def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> dict:
     """``macs`` and ``macs_nonzero`` of one input (C, H, W), exact integers.
 
-    ``macs`` includes the products of attention; ``macs_nonzero`` leaves out those whose weight is zero. Padding counts
-    as input. The mode of the model, its hooks and the state of the random generators are the same afterwards.
+    ``macs`` includes the products of attention; ``macs_nonzero`` leaves out those whose weight is zero when it is
+    multiplied. Padding counts as input. Operations on weights that cannot be counted are named in the log. The mode of
+    the model, its hooks and the state of the random generators are the same afterwards.
     """
     total, layers = trace(model, input_shape)
-    return {"macs": total, "macs_nonzero": total - sum(layer.macs - layer.macs_nonzero for layer in layers)}
+    if total.uncounted:
+        named = ", ".join(f"{name} ({operation})" for name, operation in total.uncounted.items())
+        log.warning("MACs: products of these parameters are not counted: %s", named)
+    if changed := [layer.name for layer in layers if layer.use.changed]:
+        log.warning(
+            "MACs: the forward pass changes the weights of %d of %d layers before it multiplies them (%s, ...), so that"
+            " zeros stored there do not all save multiplications; counted is what is multiplied",
+            len(changed),
+            len(layers),
+            changed[0],
+        )
+    return {"macs": total.macs, "macs_nonzero": total.macs_nonzero}
 
 
-def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, list[LayerMacs]]:
+def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Products, list[LayerMacs]]:
     """The MACs of the whole model for one input (C, H, W), and of each weight in the order of `nn.layers.weights`."""
     x = example_input(model, (1, *input_shape))
     with eval_mode(model), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         _compute_parametrizations(model)
-        total, positions = count_positions(model, x)
-        layers = [
-            LayerMacs(name, module, attribute, *_weight_macs(module, attribute, positions.get((module, attribute))))
-            for name, module, attribute in weights(model)
-        ]
+        total = count_products(model, x)
+    layers = [
+        LayerMacs(name, module, attribute, total.uses.get((module, attribute), Use()))
+        for name, module, attribute in weights(model)
+    ]
     return total, layers
-
-
-def _weight_macs(module: nn.Module, attribute: str, positions: list[Positions] | None) -> tuple[int, int]:
-    """MACs of a weight tensor and those of its non-zero elements.
-
-    Args:
-        positions: of each of the equal parts of the tensor (see `count_positions`); None if it was not used.
-    """
-    if positions is None:
-        return 0, 0
-    counts = [uses(module, part) for part in positions]
-    parts = getattr(module, attribute).chunk(len(counts))
-    return (
-        sum(n * part.numel() for n, part in zip(counts, parts, strict=True)),
-        sum(n * int(torch.count_nonzero(part)) for n, part in zip(counts, parts, strict=True)),
-    )
 
 
 def _compute_parametrizations(model: nn.Module) -> None:

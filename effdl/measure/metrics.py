@@ -109,7 +109,7 @@ _ENTRIES = (
            short="zeros", alias="zeros"),
     Metric("macs", "MACs", u.MACS, MIN, STAGE + LAYER, "multiply-accumulates for one image",
            long="multiply-accumulates", alias="macs"),
-    Metric("macs_nonzero", "MACs non-zero", u.MACS, MIN, STAGE + LAYER, "multiply-accumulates whose weight is not zero",
+    Metric("macs_nonzero", "MACs non-zero", u.MACS, MIN, STAGE + LAYER, "those by weights that are not zero then",
            long="non-zero multiply-accumulates"),
     Metric("weight_bits", "bits per weight", u.BITS, MIN, STAGE + LAYER, "mean bits of a stored weight",
            short="bits", alias="bits"),

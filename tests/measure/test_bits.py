@@ -3,10 +3,15 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from effdl.measure.bits import activation_bits, arithmetic_bits, summary, zero_points
+from effdl.measure.bits import arithmetic_bits, summary, zero_points
 from effdl.measure.layers import per_layer
 from effdl.nn.quantizers import ActivationQuantizer
+
+
+def activation_bits(model, input_shape):
+    return {row["name"]: (row["activation_bits"], row["inputs"]) for row in per_layer(model, input_shape)}
 
 
 def test_bits_come_from_the_quantizer_before_the_layer():
@@ -30,9 +35,46 @@ def test_an_average_or_a_sum_of_integers_is_a_float_again():
     assert activation_bits(model, (1, 8, 8)) == {"2": (32, 16)}
 
 
+def test_codes_that_the_forward_pass_changes_are_multiplied_as_floats():
+    class Centered(nn.Linear):
+        def forward(self, x):
+            return F.linear(x, self.weight - self.weight.mean())
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 4), Centered(4, 2))
+    with torch.no_grad():
+        model[2].weight[0] = 0
+    code = {"kind": "codes", "bits": 4, "table": 1, "bytes": 8}
+    rows = per_layer(model, (1, 4, 4), {"1.weight": code, "2.weight": code})
+    assert [(row["weight_bits"], row["arithmetic_bits"]) for row in rows] == [(4, 4), (4, 32)]
+
+
 def test_half_precision_has_16_bits():
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).to(torch.bfloat16)
     assert activation_bits(model, (1, 4, 4)) == {"1": (16, 16)}
+
+
+def test_windows_of_quantized_activations_keep_their_bits_and_changed_ones_do_not():
+    class Windows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.quantizer, self.first, self.second = (
+                ActivationQuantizer(4, signed=True),
+                nn.Linear(4, 4),
+                nn.Linear(4, 4),
+            )
+
+        def forward(self, x):  # as in a Swin transformer: weights are read, not called
+            x = torch.roll(F.pad(self.quantizer(x), (0, 0, 0, 0, 0, 1)), 1, dims=2).permute(0, 2, 1, 3).reshape(-1, 4)
+            first = F.linear(x, self.first.weight)
+            return first.sum() + F.linear(x.mul_(2), self.second.weight).sum()
+
+    assert activation_bits(Windows(), (1, 3, 4)) == {"first": (4, 24), "second": (32, 24)}
+
+
+def test_a_layer_that_is_used_twice_has_the_mean_of_its_bits():
+    layer = nn.Linear(4, 4)
+    model = nn.Sequential(layer, ActivationQuantizer(4, signed=True), layer)
+    assert activation_bits(model, (1, 2, 4)) == {"0": (18, 16)}
 
 
 def test_the_hooks_are_gone_and_the_mode_is_kept():

@@ -147,3 +147,25 @@ def test_model_is_left_as_it_was():
     assert torch.equal(state, torch.get_rng_state())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_transformed_weights_and_what_is_not_counted_are_named(caplog):
+    deform_conv2d = pytest.importorskip("torchvision.ops").deform_conv2d
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.standardized, self.deformed = nn.Conv2d(1, 4, 3, bias=False), nn.Parameter(torch.ones(2, 4, 3, 3))
+
+        def forward(self, x):
+            weight = self.standardized.weight
+            x = F.conv2d(x, weight - weight.mean((1, 2, 3), keepdim=True))
+            return deform_conv2d(x, torch.zeros(1, 18, 4, 4), self.deformed)
+
+    model = Own()
+    with torch.no_grad():
+        model.standardized.weight[:, :, 1:] = 0
+    assert macs(model, (1, 8, 8)) == {"macs": 36 * 36, "macs_nonzero": 36 * 36}
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first == "MACs: products of these parameters are not counted: deformed (torchvision.deform_conv2d.default)"
+    assert "changes the weights of 1 of 1 layers before it multiplies them (standardized, ...)" in second

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from effdl.nn.weight_uses import Positions
+from effdl.compression.factorize.positions import Positions
 
 _SWEEPS = 5  # iterations of higher-order orthogonal iteration, which starts near its fixed point
 

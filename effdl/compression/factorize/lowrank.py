@@ -5,10 +5,10 @@ from typing import Literal
 from torch import nn
 
 from effdl.compression.factorize.factors import Factors, svd, tucker
+from effdl.compression.factorize.positions import Positions
 from effdl.compression.factorize.replace import FactorsOf, Rule, check_factorizable, factorized
 from effdl.compression.method import compression_method
 from effdl.config.types import Count, Fraction, Natural, Positive
-from effdl.nn.weight_uses import Positions
 from effdl.training.trainer import Trainer
 
 _Method = Literal["svd", "tucker"]

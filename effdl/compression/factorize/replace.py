@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from effdl.compression.factorize.factors import Factors
-from effdl.compression.factorize.positions import trace
+from effdl.compression.factorize.positions import Positions, trace
 from effdl.compression.factorize.ranks import allocate, by_energy, by_ratio, fixed, lost
 from effdl.nn.layers import excluded
-from effdl.nn.weight_uses import Positions
 from effdl.utils.errors import UserError
 
 log = logging.getLogger(__name__)

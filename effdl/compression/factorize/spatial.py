@@ -3,10 +3,10 @@
 from torch import nn
 
 from effdl.compression.factorize import factors
+from effdl.compression.factorize.positions import Positions
 from effdl.compression.factorize.replace import Rule, check_factorizable, factorized
 from effdl.compression.method import compression_method
 from effdl.config.types import Count, Fraction, Natural, Positive
-from effdl.nn.weight_uses import Positions
 from effdl.training.trainer import Trainer
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from effdl.compression.prune.dependency import LAYERS, Group, Side
-from effdl.nn.weight_uses import count_positions, uses
+from effdl.nn.weight_uses import count_products
 
 Target = Literal["filters", "params", "macs"]
 _OUTPUTS = ("out_channels", "out_features", "num_features", "num_parameters")  # of convolutions, linear layers, norms
@@ -63,13 +63,9 @@ def costs(model: nn.Module, images: Tensor, target: Target, groups: list[Group])
     if target == "params":
         parts = {module: _part(module, _weights(module), _parameters(module) - _weights(module)) for module in modules}
         return _Costs(_parameters(model), parts)
-    total, positions = count_positions(model, images)
-    macs = {
-        module: _weights(module) * uses(module, of)
-        for (module, name), (of, *_) in positions.items()
-        if name == "weight"
-    }
-    return _Costs(total, {module: _part(module, macs.get(module, 0), 0) for module in modules})
+    products = count_products(model, images)
+    macs = {module: use.macs for (module, name), use in products.uses.items() if name == "weight"}
+    return _Costs(products.macs, {module: _part(module, macs.get(module, 0), 0) for module in modules})
 
 
 def _part(module: nn.Module, product: int, linear: int) -> _Part:

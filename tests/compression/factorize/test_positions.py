@@ -5,12 +5,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from effdl.compression.factorize.positions import trace
+from effdl.compression.factorize.positions import Positions, trace
 from effdl.measure.macs import macs
 from effdl.models.mobilenetv2 import mobilenetv2
 from effdl.models.resnet import resnet
 from effdl.models.vit import vit
-from effdl.nn.weight_uses import Positions
 
 
 def test_positions_are_pixels_or_rows():
@@ -29,6 +28,18 @@ def test_the_total_is_that_of_the_measure(make):
     model = make(3, 16, 10).eval()
     total, _ = trace(model, (3, 16, 16))
     assert total == macs(model, (3, 16, 16))["macs"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "positions"),
+    [
+        (nn.Conv2d(6, 4, 3, stride=(2, 1)), (6, 9, 8), Positions(72, 4 * 8, 4 * 6)),
+        (nn.Conv2d(6, 4, 3, padding=1), (6, 5, 5), Positions(25, 25, 25)),
+        (nn.Linear(10, 7), (2, 3, 10), Positions(6, 0, 6)),
+    ],
+)
+def test_positions_by_hand(layer, shape, positions):
+    assert trace(layer.eval(), shape) == (layer.weight.numel() * positions.outputs, {layer: positions})
 
 
 class Twice(nn.Module):
