@@ -3,20 +3,27 @@
 import json
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from effdl.measure.metrics import metric
+from effdl.measure.metrics import metric, on_validation
+from effdl.measure.units import UNKNOWN
+from effdl.report.table import metric_column
 from effdl.runs.folder import FAILED
 from effdl.sweep.folder import SKIPPED, jobs_of
 from effdl.sweep.table import ACCURACY, STYLES, accuracy, label, spent, status_of
+from effdl.utils.table import ALWAYS, Column, Table
 
 _INTERVAL_S = 0.5
+_BAR = 40  # the widest bar
+_LOSS, _VALIDATED = metric("loss"), metric(on_validation(ACCURACY))
 
 
 class SweepProgress:
@@ -31,10 +38,6 @@ class SweepProgress:
     def __init__(self, console: Console, jobs_file: Path, total: int | None, keys: list[str]):
         self.console, self.file, self.total, self.keys = console, jobs_file, total, keys
         self.began, self.shown, self.over = perf_counter(), set(), threading.Event()
-        self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[text]}")
-        )
-        self.task = self.bar.add_task("sweep", total=total, text="")
         self.live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -67,7 +70,7 @@ class SweepProgress:
                 self.console.print(line, highlight=False, soft_wrap=True)
 
     def _picture(self, jobs: list[dict]) -> Group:
-        """The bar, and a line for every running job."""
+        """How many jobs have ended and what that cost, the bar, and a table of the running jobs."""
         ended = [job for job in jobs if "status" in job]
         ran = [job for job in ended if job["status"] != SKIPPED]
         rows = [job["row"] for job in ran if job.get("row")]
@@ -79,9 +82,23 @@ class SweepProgress:
         if ran and self.total:
             left = (perf_counter() - self.began) / len(ran) * (self.total - len(ended))
             text += f", {duration(left)} left"
-        self.bar.update(self.task, completed=len(ended), text=text)
+        bar = Padding(ProgressBar(self.total, len(ended), width=min(_BAR, self.console.width)), expand=False)  # a line
         running = [job for job in jobs if "status" not in job]
-        return Group(self.bar, *(Text(f"  {label(job, self.keys)}: {where(Path(job['folder']))}") for job in running))
+        return Group(Text(text), bar, *([running_table(running, self.keys)] if running else []))
+
+
+def running_table(jobs: list[dict], keys: list[str]) -> Table:
+    """The last epoch of every running job; `keys` are those that are swept."""
+    columns = [
+        *(Column("running", wraps=True), Column("stage"), Column("epoch", right=True, wanted=ALWAYS - 1)),
+        *(metric_column(_LOSS), replace(metric_column(_VALIDATED), wanted=ALWAYS)),
+    ]
+    texts = []
+    for job in jobs:
+        row = last_epoch(Path(job["folder"]))
+        cells = [entry.text(row.get(entry.key)) for entry in (_LOSS, _VALIDATED)]
+        texts.append([label(job, keys), row.get("stage", "starting"), str(row.get("epoch", UNKNOWN)), *cells])
+    return Table(columns, texts, constants=False, more="no room")
 
 
 def _ending(job: dict, name: str, number: int, total: int | None) -> Text:
@@ -93,15 +110,12 @@ def _ending(job: dict, name: str, number: int, total: int | None) -> Text:
     return text.append(f": {job['reason']}" if job.get("reason") else "")
 
 
-def where(folder: Path) -> str:
-    """The last epoch of a run that goes on."""
-    with suppress(OSError, ValueError, IndexError):
-        with (folder / "epochs.jsonl").open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - 4096))
-            row = json.loads(file.read().splitlines()[-1])
-        known, shown = row.get(f"val_{ACCURACY}", row[ACCURACY]), metric(ACCURACY)
-        return f"{row['stage']}, epoch {row['epoch']}, loss {row['loss']:.3f}, {shown.label} {shown.text(known)}"
-    return "starting"
+def last_epoch(folder: Path) -> dict:
+    """The last row of a run's ``epochs.jsonl``; empty if it has none yet."""
+    with suppress(OSError, ValueError, IndexError), (folder / "epochs.jsonl").open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - 4096))
+        return json.loads(file.read().splitlines()[-1])
+    return {}
 
 
 def duration(seconds: float) -> str:

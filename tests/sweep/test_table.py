@@ -2,11 +2,12 @@
 
 import io
 import json
-from pathlib import Path
+import re
 
+import pytest
 from rich.console import Console
 
-from effdl.sweep.progress import SweepProgress, duration, where
+from effdl.sweep.progress import SweepProgress, duration, last_epoch, running_table
 from effdl.sweep.table import accuracy, label, reasons, summary, sweep_table
 from effdl.utils.rows import Rows
 
@@ -99,22 +100,34 @@ def test_each_ended_job_is_told_once(tmp_path):
     ]
 
 
-def test_a_terminal_shows_the_running_jobs_the_energy_and_the_time_left(tmp_path):
-    console = Console(file=io.StringIO(), width=120, force_terminal=True, markup=False)
-    progress = SweepProgress(console, tmp_path / "jobs.jsonl", 6, ["prune"])
-    running = job(4, folder=str(tmp_path))
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_terminal_shows_the_running_jobs_the_energy_and_the_time_left(tmp_path, width):
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system="standard", markup=False)
+    keys = ["prune", "optimizer.lr", "compression.magnitude.schedule"]
+    progress = SweepProgress(console, tmp_path / "jobs.jsonl", 600, keys)
+    overrides = ["prune=0.4", "optimizer.lr=0.012345", "compression.magnitude.schedule=cubic"]
+    running = job(4, folder=str(tmp_path), overrides=overrides)
     (tmp_path / "epochs.jsonl").write_text(
         json.dumps({"stage": "dense", "epoch": 3, "loss": 0.5, "top1": 0.8, "val_top1": 0.75}) + "\n"
     )
     progress.began -= 100
-    text = shown(progress._picture([*JOBS[:3], running]))
-    assert "3/6 jobs, 1 failed, 1 mWh so far, 0:02:30 left" in text  # two jobs in 100 s, three to go
-    assert "prune=0.4: dense, epoch 3, loss 0.500, top-1 75.00 %" in text
+    console.print(progress._picture([*JOBS[:3], running]))
+    text = re.sub(r"\x1b\[[\d;]*m", "", console.file.getvalue())
+    assert max(map(len, text.splitlines())) <= width
+    first, bar, *table = text.splitlines()
+    assert first.startswith("3/600 jobs, 1 failed, 1 mWh so far, 8:1")  # two jobs in 100 s, 597 to go
+    assert first.endswith(" left")
+    assert set(bar.strip()) <= {"━", "╸", "╺"}
+    headings = "\n".join(table).split("─")[0].split()
+    assert sorted(headings) == sorted(["running", "stage", "epoch", *(["loss"] if width > 60 else []), "val", "top-1"])
+    assert all(word in "\n".join(table) for word in (*overrides[:2], "dense", "75.00 %"))
+    assert "schedule=cubic" in "".join("".join(table).split())
 
 
 def test_a_run_without_an_epoch_is_starting(tmp_path):
-    assert where(tmp_path) == "starting"
-    assert where(Path("/nowhere")) == "starting"
+    assert last_epoch(tmp_path) == {}
+    text = shown(running_table([job(4, folder="/nowhere")], ["prune"]))
+    assert text.splitlines()[2].split() == ["prune=0.4", "starting", "-", "-", "-"]
 
 
 def test_durations():
