@@ -212,6 +212,7 @@ def test_models_stand_alone():
             "blocks",
             "scaling",
             "surgery",
+            "adapt",
             "weights",
             "build",
             "names",

@@ -13,6 +13,7 @@ from effdl.config.naming import option_name
 from effdl.config.schema import SHARED
 from effdl.config.types import Border, Count, Fraction, Natural, Seed
 from effdl.config.validation import check_call
+from effdl.data.inputs import Inputs
 from effdl.data.source import Images, Source
 from effdl.data.split import stratified_folds, stratified_holdout, stratified_subset
 from effdl.data.statistics import channel_statistics, fingerprint
@@ -47,6 +48,24 @@ class Data:
     def input_shape(self) -> tuple[int, int, int]:
         """Shape (C, H, W) of an image."""
         return self.channels, self.image_size, self.image_size
+
+    @property
+    def inputs(self) -> Inputs:
+        """What a model that is trained on these data is given, and what it answers."""
+        return Inputs(self.classes, self.channels, self.image_size, self.mean, self.std, self.test.centre)
+
+    def normalized_for(self, inputs: Inputs) -> "Data":
+        """The same data with the normalization of a model."""
+        return replace(self, mean=inputs.mean, std=inputs.std)
+
+    def numbered_for(self, inputs: Inputs) -> "Data":
+        """The same data with the labels of a model that has the same classes in another order."""
+        if inputs.classes == self.classes:
+            return self
+        order = torch.tensor(inputs.order_of(self.classes))
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        splits = {name: split and Images(split.images, order[split.labels]) for name, split in splits.items()}
+        return replace(self, **splits, classes=inputs.classes)
 
 
 def load(config: dict) -> Data:
@@ -105,7 +124,7 @@ def split_source(
         train=train,
         val=held,
         test=source.test,
-        classes=source.classes,
+        classes=tuple(map(str, source.classes)),
         channels=train.channels,
         image_size=train.image_size,
         mean=mean,

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from effdl.data.build import Data
+from effdl.data.inputs import Inputs
 from effdl.data.source import Images
 from effdl.data.streamed import StreamedImages
 from effdl.utils.data_parallel import gather, share
@@ -100,6 +101,13 @@ def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
     """``(images - mean) / std`` per channel as float32; images (N, C, H, W), uint8 or float, all in 0..255 units."""
     scale, shift = _scale_and_shift(tuple(mean), tuple(std), images.device)
     return (images * scale).add_(shift)  # two passes: one that also converts to float, one in place
+
+
+def normalize_again(images: Tensor, before: Inputs, after: Inputs) -> Tensor:
+    """Images that were normalized for one model, float (N, C, H, W), as another one is given them."""
+    mean = tuple((new - old) / std for new, old, std in zip(after.mean, before.mean, before.std, strict=True))
+    std = tuple(new / old for new, old in zip(after.std, before.std, strict=True))
+    return normalize(images, mean, std)
 
 
 def normalized_batches(

@@ -31,6 +31,11 @@ class Images:
         """Height and width in pixels."""
         return self.images.image_size if isinstance(self.images, StreamedImages) else self.images.shape[-1]
 
+    @property
+    def centre(self) -> float:
+        """Side of the centre square that is kept of an image, as part of its shorter side."""
+        return self.images.centre if isinstance(self.images, StreamedImages) else 1.0
+
     def select(self, indices: Tensor) -> "Images":
         """The images at ``indices`` (int64), in that order."""
         return Images(self.images[indices], self.labels[indices])

@@ -1,7 +1,6 @@
 """Build a model from its config, and check that it takes the images of the data set."""
 
 import inspect
-import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -15,20 +14,17 @@ from effdl.config.naming import option_name
 from effdl.config.schema import SHARED, SUPPLIED
 from effdl.config.validation import check_call
 from effdl.models.outline import nbytes, outline
-from effdl.models.weights import load_weights
 from effdl.utils.errors import UserError
 from effdl.utils.hardware import memory_bytes
-
-log = logging.getLogger(__name__)
 
 
 def build(config: dict, channels: int, image_size: int, classes: int, *, trusted: bool = True) -> nn.Module:
     """The model of a config's node for (N, channels, image_size, image_size) images and (N, classes) logits.
 
     Args:
-        config: the function or class, its keys, and ``weights``: None, "pretrained" (models of other libraries) or a
-            path (see `load_weights`). A function is given those of ``channels``, ``image_size`` and ``classes`` that
-            it has parameters for.
+        config: the function or class, its keys, and ``weights``: "pretrained" for models of other libraries. (Those
+            of a file are loaded by `load_weights`, not here.) A function is given those of ``channels``,
+            ``image_size`` and ``classes`` that it has parameters for.
         trusted: False for configs that come out of a file: only families of this package are made, and no weights
             are loaded.
 
@@ -54,9 +50,6 @@ def build(config: dict, channels: int, image_size: int, classes: int, *, trusted
         model = make()
     except OSError as error:  # pretrained weights come over the network
         raise UserError(f"model.weights={weights}: cannot be fetched: {error}") from error
-    if weights not in (None, "pretrained"):
-        for message in load_weights(model, weights):
-            log.info(message)
     dry_run(model, family_name(config), channels, image_size, classes)
     return model
 

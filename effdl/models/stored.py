@@ -10,6 +10,7 @@ from effdl.config.annotations import conforms, describe
 from effdl.config.identity import is_shipped, node_by_target
 from effdl.config.naming import option_name
 from effdl.config.types import Count, Pixels
+from effdl.data.inputs import Inputs, inputs_of
 from effdl.models import storage
 from effdl.models.build import dry_run, family_name, maker
 from effdl.models.outline import fill, missing, outline
@@ -56,6 +57,15 @@ def read_description(path: str | Path) -> dict:
         return _checked(file.model) if "config" in file.model else file.model
 
 
+def read_inputs(path: str | Path) -> Inputs | None:
+    """The images and classes of the model in a stored file (or that of a run folder); None if the file does not say.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    return inputs_of(read_description(path))
+
+
 def _file(path: str | Path) -> Path:
     path = Path(path)
     return path / _MODEL_FILE if path.is_dir() else path
@@ -70,6 +80,7 @@ def _checked(model: dict) -> dict:
     for key, annotation in _DESCRIPTION.items():
         if not conforms(model.get(key), annotation):
             raise ValueError(f"its {key} is not {describe(annotation)}")
+    inputs_of(model)
     return model
 
 

@@ -1,37 +1,73 @@
 """Initialize a model with the weights of another run."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
+from effdl.data.inputs import Inputs, inputs_of
 from effdl.models.storage import opened
 from effdl.models.storage.index import Entry
 from effdl.models.surgery import last_layer
 from effdl.utils.errors import UserError
 
 
-def load_weights(model: nn.Module, source: str) -> list[str]:
-    """Copy into ``model`` the tensors of ``source``: a run folder, its model file, or any .safetensors state dict.
+@dataclass(frozen=True)
+class _Loaded:
+    """What a model was given of a file.
 
-    Returns messages for the log. A last layer for another number of classes keeps its initial weights. Raises
-    UserError if ``source`` does not exist, or differs from the model in any other tensor; nothing is decoded then.
+    Args:
+        count, total: number of tensors that were loaded, and of those that the model has.
+        anew: names of those that keep their initial values.
+        inputs: what the weights were trained on; None if the file does not say.
+    """
+
+    count: int
+    total: int
+    anew: list[str]
+    inputs: Inputs | None
+
+    def __str__(self) -> str:
+        kept = f"initialised anew: {', '.join(self.anew)}" if self.anew else "none initialised anew"
+        return f"{self.count} of {self.total} tensors loaded, {kept}"
+
+
+def load_weights(model: nn.Module, source: str, classes: tuple[str, ...], key: str = "model.weights") -> _Loaded:
+    """Copy into a model the tensors of a run folder, its model file, or any .safetensors state dict.
+
+    A last layer for other classes keeps its initial weights.
+
+    Args:
+        classes: names of those that the model is to tell apart.
+        key: for messages.
+
+    Raises:
+        UserError: there is no such file, or it differs from the model in any other tensor; nothing is decoded then.
     """
     path = Path(source)
     if path.is_dir():
         path = path / "model.safetensors"
     if not path.is_file():
-        raise UserError(f"model.weights={source}: no such file: {path} (allowed: a run folder or a .safetensors file)")
+        raise UserError(f"{key}={source}: no such file: {path} (allowed: a run folder or a .safetensors file)")
     with opened(path) as file:
-        problems = _mismatches(model.state_dict(), file.tensors)
+        inputs = inputs_of(file.model)
+        wanted = model.state_dict()
+        problems = _mismatches(wanted, file.tensors)
         head, _ = last_layer(model)
-        foreign = [text for key, text in problems.items() if key.rpartition(".")[0] != head]
+        foreign = [text for name, text in problems.items() if not _is_of(name, head)]
         if foreign:
             more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
-            raise UserError(f"model.weights={source}: does not fit the model: {'; '.join(foreign[:3])}{more}")
-        state = {key: tensor for key, tensor in file.state().items() if key not in problems}
+            raise UserError(f"{key}={source}: does not fit the model: {'; '.join(foreign[:3])}{more}")
+        if problems or (inputs and set(inputs.classes) != set(classes)):
+            problems |= {name: "of other classes" for name in wanted if _is_of(name, head)}
+        state = {name: tensor for name, tensor in file.state().items() if name not in problems}
         model.load_state_dict(state, strict=False)
-    kept = [f"last layer left as initialised: {'; '.join(problems.values())}"] if problems else []
-    return [f"weights loaded from {path}", *kept]
+    return _Loaded(len(state), len(wanted), [name for name in wanted if name in problems], inputs)
+
+
+def _is_of(name: str, layer: str) -> bool:
+    """Whether a tensor is a parameter of a layer."""
+    return name.rpartition(".")[0] == layer
 
 
 def _mismatches(wanted: dict[str, Tensor], found: dict[str, Entry | Tensor]) -> dict[str, str]:

@@ -15,9 +15,9 @@ from effdl.config.identity import node_by_option
 from effdl.config.instantiate import instantiate, locate
 from effdl.config.naming import option_name
 from effdl.data.build import Data, load
-from effdl.models.build import build, dry_run
-from effdl.models.stored import load_model, read_description
+from effdl.models.build import build
 from effdl.models.structure import changes
+from effdl.runs.teachers import initialized, teachers_of
 from effdl.training.device import Device, select_device
 from effdl.training.recipe import Recipe
 from effdl.utils.data_parallel import check_shares
@@ -36,6 +36,7 @@ class PreparedRun:
     model: nn.Module
     teachers: dict[str, nn.Module] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)  # what was typed
+    notes: list[str] = field(default_factory=list)  # what the model and the teachers began with, a line each
     parameters: int = field(init=False)  # of the model before any step
 
     def __post_init__(self) -> None:
@@ -59,6 +60,7 @@ class PreparedRun:
             "image_size": self.data.image_size,
             "classes": len(self.data.classes),
             "structure": changes(model, _untrained(config, self.data)),
+            "inputs": self.data.inputs.described(),
         }
 
     def describe(self) -> str:
@@ -88,11 +90,11 @@ def prepare_run(config: dict, overrides: list[str] | None = None) -> PreparedRun
     check_during(config)
     check_shares(config["batch_size"], len(data.train))
     torch.manual_seed(derive_seed(config["seed"], "model"))
-    model = build(config["model"], data.channels, data.image_size, len(data.classes))
+    model, data, notes = initialized(config["model"], data)
     _check_single_images(model, config["batch_size"], data)
-    teachers = _teachers_of(config, data)
+    teachers, taught = teachers_of(config, data)
     _check_steps(steps, model, teachers, data.input_shape)
-    return PreparedRun(config, device, data.to(device.torch_device), model, teachers, overrides or [])
+    return PreparedRun(config, device, data.to(device.torch_device), model, teachers, overrides or [], notes + taught)
 
 
 def _check_steps(
@@ -153,39 +155,6 @@ def recipe_of(config: dict, classes: int) -> Recipe:
 def _untrained(model: dict, data: Data) -> nn.Module:
     """A model of a config's node with new weights."""
     return build({**model, "weights": None}, data.channels, data.image_size, len(data.classes))
-
-
-def _teachers_of(config: dict, data: Data) -> dict[str, nn.Module]:
-    """The teachers that distillation methods name as a run folder or as "teacher", by that name.
-
-    Raises:
-        UserError: no such run, or it is for other images or classes.
-    """
-    levels = {node["level"] for _, node in steps_on(config) if _has_teacher(node)}
-    found = {}
-    for level in sorted(levels - {"self", "peer", "born_again"}):
-        if level == "teacher":
-            torch.manual_seed(derive_seed(config["seed"], "teacher"))
-            found[level] = build(config["teacher"], data.channels, data.image_size, len(data.classes))
-            continue
-        try:
-            teacher, description = load_model(level), read_description(level)
-        except UserError as error:
-            raise UserError(
-                f"distill={level}: {error} (allowed: a run folder, self, peer, born_again, teacher)"
-            ) from error
-        for key, own in (("classes", len(data.classes)), ("channels", data.channels)):
-            if description[key] != own:
-                raise UserError(f"distill={level}: the teacher is for {description[key]} {key}, {data.name} has {own}")
-        dry_run(teacher, f"distill={level}", data.channels, data.image_size, len(data.classes))
-        found[level] = teacher
-    return found
-
-
-def _has_teacher(node: dict) -> bool:
-    """Whether the level of a step names a teacher."""
-    own = node.get("stage") == "distill" and isinstance(node["level"], str)
-    return own or kind_of(locate(node["_target_"])) == "distillation_loss"
 
 
 def _with_classes(augment: Callable, classes: int) -> Callable:

@@ -8,6 +8,8 @@ import torch
 from effdl.config.naming import option_name
 from effdl.config.stored import stored_config
 from effdl.data.build import Data, load, shipped
+from effdl.data.inputs import Inputs
+from effdl.models.stored import read_inputs
 from effdl.runs.folder import DONE, RunFolder
 from effdl.runs.verify import verify, verify_model
 from effdl.training.device import select_device
@@ -16,7 +18,10 @@ from effdl.utils.errors import UserError
 
 @dataclass(frozen=True)
 class ReopenedRun:
-    """A run's folder with its data set on its device. `same_data`: whether it is the data set of the run."""
+    """A run's folder with its data set on its device, as the stored model knows it.
+
+    `same_data`: whether it is the data set of the run.
+    """
 
     folder: RunFolder
     config: dict
@@ -53,7 +58,7 @@ def reopen(
         trusted: also run a data set's code that is not part of effdl.
 
     Raises:
-        UserError: its data or device are not there.
+        UserError: its data or device are not there, or the data are of other classes than the model.
     """
     run = folder.run
     config = stored_config(run["config"])
@@ -68,4 +73,23 @@ def reopen(
         select_device({**config["device"], "name": "cpu", "threads": run["threads"]})
     data = load(config["dataset"])
     same = data.fingerprint == run["data_fingerprint"]
+    if (inputs := read_inputs(folder.model_file)) is not None:
+        data = _as_known(data, inputs, config["dataset"], folder.path)
     return ReopenedRun(folder, config, data.to(selected.torch_device), selected.torch_device, same)
+
+
+def _as_known(data: Data, inputs: Inputs, node: dict, path: Path) -> Data:
+    """A data set as a stored model knows it: in the size of its images, normalized and numbered as it was trained.
+
+    Raises:
+        UserError: it is of other classes, or has images of another kind.
+    """
+    if data.image_size != inputs.image_size and node.get("image_size", 0) is None:  # that of the images
+        data = load({**node, "image_size": inputs.image_size})
+    if data.input_shape != (inputs.channels, inputs.image_size, inputs.image_size):
+        size = f"{inputs.channels}x{inputs.image_size}x{inputs.image_size}"
+        raise UserError(
+            f"{path}: the model is for images of {size}, {data.name} has {'x'.join(map(str, data.input_shape))}"
+        )
+    inputs.require_classes(data.classes, f"{path}: the model")
+    return data.normalized_for(inputs).numbered_for(inputs)

@@ -58,7 +58,9 @@ class Runner:
 
     def run_stages(self) -> None:
         """Train, then apply every compression step in order, measuring after each."""
-        self.callbacks.message(self.prepared.describe())
+        for line in (self.prepared.describe(), *self.prepared.notes):
+            self.callbacks.message(line)
+            log.info("%s", line)
         self.prepare_teachers()
         model = self.prepared.model
         for stage in stages_of(self.prepared.config):

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import save_file
 from torch import nn
 
 from effdl.config.instantiate import locate
@@ -87,15 +86,6 @@ def test_a_failed_download_is_a_message(monkeypatch):
     monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", fail)
     with pytest.raises(UserError, match=r"model\.weights=pretrained: cannot be fetched: no network"):
         build(config("torchvision.torchvision", weights="pretrained"), 3, 32, 10)
-
-
-def test_weights_are_loaded_from_a_path_and_reported(tmp_path, caplog):
-    source = build(config("mlp.mlp"), 1, 8, 10)
-    save_file(source.state_dict(), tmp_path / "any.safetensors")
-    with caplog.at_level("INFO"):
-        model = build(config("mlp.mlp", weights=str(tmp_path / "any.safetensors")), 1, 8, 10)
-    assert torch.equal(model[1].weight, source[1].weight)
-    assert "weights loaded from" in caplog.text
 
 
 @pytest.mark.parametrize(
