@@ -1,49 +1,52 @@
-"""Energy and carbon footprint of the phases of a run, by codecarbon (https://codecarbon.io) without any network.
+"""Time, energy and carbon footprint of the phases of a run, without any network.
 
-Estimated CPU power is TDP x this process's (and its children's) share of the machine's CPU time: codecarbon's
-"process" mode, where parallel jobs are not charged twice and, being linear, short phases add up. RAM is a model, at
-least 10 W on x86 for a process however little it uses. Energy counters (RAPL, NVML) see the whole processor and all
-visible GPUs: set CUDA_VISIBLE_DEVICES on a shared machine.
+`effdl.measure.power` says how the energy of each component is known, and which part of it a run is charged.
 """
 
 import json
 import logging
-import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib.metadata import version
 from time import perf_counter
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
+from effdl.config.types import NonNegative
 from effdl.measure.carbon_intensity import carbon_intensity
-from effdl.utils.distributed import Group, world_size
+from effdl.measure.power import COMPONENTS, Component, Source, components, energies
+from effdl.measure.usage import Usage, between, usage
+from effdl.utils.distributed import gathered, world_size
 
 _Pue = Annotated[float, Field(ge=1, allow_inf_nan=False)]
-_Source = Literal["measured", "estimated", "unavailable"]
+_T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
-_START_LIMIT_S = 60  # codecarbon needs about 2 s; a machine where it hangs gets no energy figures, but runs
+_START_LIMIT_S = 60  # it takes about 2 s; a machine where it hangs gets no energy figures, but runs
+_READ_LIMIT_S = 20  # it takes about 2 ms
 
 
 @dataclass
 class Energy:
-    """Energy and emissions of a phase. `energy_kwh` is that of the hardware (available ones of cpu, gpu, ram), measured
-    or estimated, without PUE; ``co2eq_g = energy_kwh x pue x grid_g_per_kwh``. None is unknown, never 0.
+    """Time, energy and emissions of a phase. `energy_kwh` is that of the hardware (available ones of cpu, gpu, ram),
+    measured or estimated, without PUE; ``co2eq_g = energy_kwh x pue x grid_g_per_kwh``; `others_cpu_s` is the CPU time
+    that other programs used meanwhile. None is unknown, never 0.
 
     Phases add up (also with ``sum``); a sum with an unknown part is unknown.
     """
 
     duration_s: float | None = None
     energy_kwh: float | None = None
+    co2eq_g: float | None = None
     cpu_kwh: float | None = None
     gpu_kwh: float | None = None
     ram_kwh: float | None = None
-    co2eq_g: float | None = None
+    others_cpu_s: float | None = None
 
     def __add__(self, other: "Energy") -> "Energy":
         pairs = [(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
@@ -56,106 +59,120 @@ class Energy:
 class EnergyMeter:
     """Measures phases: ``with meter.phase() as used: ...`` fills `used`, an `Energy`, at the end of the block.
 
-    `country` (ISO 3166 alpha-3; None: world average) gives the carbon intensity of electricity, `pue` the computing
-    centre's total energy per energy of the hardware (power usage effectiveness). A meter that is not enabled, or
-    whose tracker fails, fills in durations only. Raises UserError for an unknown country.
+    A meter that is not enabled, or that fails or hangs, fills in durations only, and the run goes on.
+
+    Args:
+        country: ISO 3166 alpha-3, for the carbon intensity of electricity; None: world average.
+        pue: total energy of the computing centre per energy of its hardware (power usage effectiveness).
+        price_per_hour: of what the run uses, in USD, for reports; None: not known.
+
+    Raises:
+        UserError: an unknown country.
     """
 
-    def __init__(self, *, enabled: bool, country: str | None, pue: _Pue) -> None:
-        self.country, self.pue = country, pue
+    def __init__(
+        self, *, enabled: bool, country: str | None, pue: _Pue, price_per_hour: NonNegative | None = None
+    ) -> None:
+        self.country, self.pue, self.price_per_hour = country, pue, price_per_hour
         self.grid_g_per_kwh, self.grid_source = carbon_intensity(country)
-        self._tracker = None
-        self._in_phase = threading.Lock()
-        # Detecting the hardware takes codecarbon 2 s, mostly waiting for a child process: do it in a thread.
-        self._starting = threading.Thread(target=self._attempt, args=(self._start,), daemon=True) if enabled else None
-        if self._starting:
-            self._starting.start()
+        self.note = None if enabled else "energy.enabled=false"  # why there are no energy figures
+        self._components: list[Component] = []
+        self._phases: list[list[Energy]] = []  # those that are open, the innermost last
+        self._since, self._used = perf_counter(), Usage(0.0, 0.0, 0)
+        self._starting: Future | None = None
+        if enabled:
+            self._attempt(self._start)
 
     @contextmanager
     def phase(self) -> Iterator[Energy]:
-        """Measure the block; a phase must not overlap another one (RuntimeError).
+        """Measure the block. What is used in a phase inside another one is charged to the inner one only.
 
-        Costs about 5 ms, outside `duration_s`: codecarbon looks for child processes three times, no sleep.
+        So phases add up to all that was used while one was open. A reading costs about 2 ms, outside `duration_s`.
         """
-        if not self._in_phase.acquire(blocking=False):
-            raise RuntimeError("a phase of this energy meter is already open: phases do not nest")
-        used = Energy()
+        used, parts = Energy(), []
+        self._charge()
+        self._phases.append(parts)
         try:
-            self._attempt(self._open)
-            start = perf_counter()
-            try:
-                yield used
-            finally:
-                used.duration_s = perf_counter() - start
-                self._attempt(self._close, used)
+            yield used
         finally:
-            self._in_phase.release()
+            self._charge()
+            self._phases.pop()
+            vars(used).update(vars(sum(parts)))
 
-    def sources(self) -> dict[str, _Source]:
-        """Whether the energy of ``cpu``, ``gpu`` and ``ram`` is measured, estimated or unavailable."""
-        found: dict[str, _Source] = {"cpu": "unavailable", "gpu": "unavailable", "ram": "unavailable"}
-        for part in self._hardware():
-            found[_component(part)] = _source(part)
-        return found
+    def sources(self) -> dict[str, Source]:
+        """How the energy of ``cpu``, ``gpu`` and ``ram`` is known."""
+        found = {component.name: component.source for component in self._ready()}
+        return {name: found.get(name, "unavailable") for name in COMPONENTS}
 
     def describe(self) -> dict:
-        """The basis of the figures; ``cpu_power_w`` is the CPU power (TDP) that an estimate assumes, else None."""
-        cpu = next((part for part in self._hardware() if _component(part) == "cpu"), None)
+        """The basis of the figures. ``basis`` says by component what they rest on; ``cpu_power_w`` and ``ram_power_w``
+        are the watts that estimates assume, else None; ``note`` says why there are no figures, else None.
+        """
+        found = {component.name: component for component in self._ready()}
+        power = {name: component.power_w for name, component in found.items()}
         return {
-            "cpu_model": getattr(cpu, "_model", None),
-            "cpu_power_w": getattr(cpu, "_tdp", None) if self.sources()["cpu"] == "estimated" else None,
-            "tracker": f"codecarbon {version('codecarbon')}" if self._tracker else None,
+            "basis": {name: component.basis for name, component in found.items()},
+            "cpu_power_w": power.get("cpu"),
+            "ram_power_w": power.get("ram"),
+            "tracker": f"codecarbon {version('codecarbon')}" if found else None,
+            "note": self.note,
             "country": self.country,
             "grid_g_per_kwh": self.grid_g_per_kwh,
             "grid_source": self.grid_source,
             "pue": self.pue,
+            "price_per_hour": self.price_per_hour,
         }
 
-    def _attempt(self, action, *args) -> None:
-        """Call action(*args); an error in codecarbon ends the measurement, not the run."""
-        try:
-            action(*args)
-        except Exception as error:
-            self._give_up(f"{type(error).__name__}: {error}")
+    def _charge(self) -> None:
+        """Charge what was used since the last time to the innermost open phase."""
+        used = Energy(perf_counter() - self._since)
+        if self._ready():
+            used = (
+                self._attempt(lambda: _within(_READ_LIMIT_S, _in_thread(lambda: self._read(used.duration_s)))) or used
+            )
+        if self._phases:
+            self._phases[-1].append(used)
+        self._since = perf_counter()
 
-    def _give_up(self, reason: str) -> None:
-        self._tracker = None
-        log.warning("energy is not measured: %s", reason)
+    def _read(self, duration_s: float) -> Energy:
+        """What was used since the last reading, `duration_s` ago."""
+        before, self._used = self._used, usage()
+        interval = between(before, self._used, duration_s)
+        kwh = energies(self._components, interval)
+        known = [value for value in kwh.values() if value is not None]
+        total = sum(known) if known else None
+        return Energy(
+            duration_s,
+            total,
+            None if None in (total, self.grid_g_per_kwh) else total * self.pue * self.grid_g_per_kwh,
+            *(kwh[name] for name in COMPONENTS),
+            others_cpu_s=interval.others_cpu_s if world_size() == 1 else None,  # the others are of this run
+        )
 
     def _start(self) -> None:
-        self._tracker = start_tracker()
+        """Begin to detect the hardware behind what the caller does meanwhile."""
+        self._starting = _in_thread(lambda: (components(), usage()))
 
-    def _ready(self):
-        """Wait for the tracker to start and return it; None if it did not."""
+    def _ready(self) -> list[Component]:
+        """Wait until the hardware is detected, and return its components; none if that failed."""
         if self._starting:
-            self._starting.join(_START_LIMIT_S)
-            if self._starting.is_alive():
-                self._give_up(f"codecarbon did not start within {_START_LIMIT_S} s")
-            self._starting = None
-        return self._tracker
+            starting, self._starting = self._starting, None
+            self._components, self._used = self._attempt(lambda: _within(_START_LIMIT_S, starting)) or ([], self._used)
+        return self._components
 
-    def _hardware(self) -> list:
-        tracker = self._ready()
-        return tracker._hardware if tracker else []
+    def _attempt(self, action: Callable[[], _T]) -> _T | None:
+        """What an action returns; an error in it ends the measurement, not the run."""
+        try:
+            return action()
+        except Exception as error:
+            self._components, self.note = [], str(error) or repr(error)
+            log.warning("energy is not measured: %s", self.note)
+            return None
 
-    def _open(self) -> None:
-        tracker = self._ready()
-        if tracker:
-            tracker.start_task()
 
-    def _close(self, used: Energy) -> None:
-        if not self._tracker:
-            return
-        data = self._tracker.stop_task()
-        kwh = {"cpu": data.cpu_energy, "gpu": data.gpu_energy, "ram": data.ram_energy}
-        known = {part: kwh[part] for part, how in self.sources().items() if how != "unavailable"}
-        if "cpu" in known and self.sources()["cpu"] == "measured" and Group.local_rank:
-            known["cpu"] = 0.0  # a counter sees all processes of the machine: the first of them reports it
-        used.cpu_kwh, used.gpu_kwh, used.ram_kwh = (known.get(part) for part in ("cpu", "gpu", "ram"))
-        if known:
-            used.energy_kwh = sum(known.values())
-        if known and self.grid_g_per_kwh is not None:
-            used.co2eq_g = used.energy_kwh * self.pue * self.grid_g_per_kwh
+def of_all_processes(used: Energy) -> Energy:
+    """The energy of all processes of the run, in the time of this one."""
+    return replace(sum(gathered(used)), duration_s=used.duration_s)
 
 
 @cache
@@ -168,55 +185,29 @@ def energy_meter(config: dict) -> EnergyMeter:
     return _shared_meter(json.dumps(config["energy"]))
 
 
-def start_tracker():
-    """A codecarbon tracker that opens no connection and writes no file, with its hardware detected.
+def _in_thread(function: Callable[[], _T]) -> "Future[_T]":
+    """Call a function in a thread, which is left behind if it hangs."""
+    future: Future = Future()
 
-    Every key that could open a connection or a file is given, since codecarbon reads the others from
-    CODECARBON_* variables and ~/.codecarbon.config. Its own emissions are not used (`EnergyMeter` knows the carbon
-    intensity); fixing them keeps it from asking a service.
-    `start_task`/`stop_task` without `start()`: the periodic measurement of `start()` would count energy twice.
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
+
+
+def _within(limit_s: float, future: "Future[_T]") -> _T:
+    """The result of a future.
+
+    Raises:
+        TimeoutError: it is not there within the limit.
     """
-    logging.getLogger("codecarbon").addFilter(_silence)  # before the import: that already logs
-    from codecarbon import OfflineEmissionsTracker
-
-    tracker = OfflineEmissionsTracker(
-        country_iso_code=None,
-        force_carbon_intensity_g_co2e_kwh=0.0,
-        electricitymaps_api_token=None,
-        emissions_endpoint=None,
-        output_methods=[],
-        output_handlers=[],
-        output_dir=".",
-        allow_multiple_runs=True,  # False would write a lock file
-        tracking_mode="process",
-        pue=1.0,
-        wue=0.0,
-        log_level="critical",
-        **({"gpu_ids": [_own_gpu()]} if world_size() > 1 else {}),
-    )
-    tracker.get_detected_hardware()  # also raises what the constructor has suppressed
-    tracker.start_task()  # the first task loads data files
-    tracker.stop_task()
-    return tracker
-
-
-def _own_gpu() -> str:
-    """Index or identifier of the GPU that this process uses among several."""
-    visible = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
-    return visible[Group.local_rank] if Group.local_rank < len(visible) else str(Group.local_rank)
-
-
-def _silence(record: logging.LogRecord) -> bool:
-    """Keep codecarbon's own messages (dozens per run) off the terminal."""
-    return False
-
-
-def _component(part) -> Literal["cpu", "gpu", "ram"]:
-    """Which component a codecarbon hardware object stands for: class RAM, CPU or GPU, else its `chip_part`."""
-    return getattr(part, "chip_part", type(part).__name__).lower()
-
-
-def _source(part) -> _Source:
-    """RAM() is always a model of the memory size, CPU() a load model or a constant unless it reads a counter."""
-    modelled = type(part).__name__ == "RAM" or getattr(part, "_mode", None) in ("cpu_load", "constant")
-    return "estimated" if modelled else "measured"
+    try:
+        return future.result(limit_s)
+    except TimeoutError:
+        if future.done():  # the function's own
+            raise
+        raise TimeoutError(f"the meter did not answer within {limit_s} s") from None

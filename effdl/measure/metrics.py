@@ -163,13 +163,24 @@ _ENTRIES = (
            "peak during training: of the process on a CPU, of PyTorch's allocator on a GPU"),
     Metric("epochs", "epochs", u.PLAIN, None, STAGE + TOTAL, "number of epochs trained", detail=True),
     Metric("duration_s", "time", u.SECONDS, MIN, EPOCH + STAGE + TOTAL,
-           "time of the training", short="stage time",
-           long="training time of the stage", alias="stage_time"),
+           "time of the training and of all that the method computes, measuring apart", short="stage time",
+           long="time of the stage", alias="stage_time"),
     Metric("energy_kwh", "energy", u.WATT_HOURS, MIN, EPOCH + STAGE + TOTAL,
-           "energy of the training; `source` says by component: `measured`, `estimated` or `unavailable`",
-           short="stage energy", long="training energy of the stage", alias="stage_energy"),
+           "energy of the same: `cpu_kwh` + `gpu_kwh` + `ram_kwh`, as far as they are known",
+           short="stage energy", long="energy of the stage", alias="stage_energy"),
     Metric("co2eq_g", "CO2eq", u.GRAMS, MIN, EPOCH + STAGE + TOTAL, "energy x PUE x carbon intensity of electricity",
-           short="stage CO2eq", long="CO2eq of the stage's training", alias="stage_co2"),
+           short="stage CO2eq", long="CO2eq of the stage", alias="stage_co2"),
+    Metric("cpu_kwh", "energy of the CPU", u.WATT_HOURS, MIN, EPOCH + STAGE + TOTAL,
+           "energy of the processor, by the run's CPU time", detail=True),
+    Metric("gpu_kwh", "energy of the GPU", u.WATT_HOURS, MIN, EPOCH + STAGE + TOTAL,
+           "energy of the GPUs; null without an energy counter", detail=True),
+    Metric("ram_kwh", "energy of the memory", u.WATT_HOURS, MIN, EPOCH + STAGE + TOTAL,
+           "energy of the memory, by the part that the run holds", detail=True),
+    Metric("others_cpu_s", "CPU time of others", u.SECONDS, MIN, EPOCH + STAGE + TOTAL,
+           "CPU time that other programs used on the machine meanwhile", detail=True),
+    Metric("energy_source", "energy known by", u.TEXT, None, STAGE,
+           "how the energy of each component is known: `measured`, `estimated`, by a `constant`, or `unavailable`",
+           detail=True),
     Metric("resumed", "resumed", u.PLAIN, None, TOTAL, "how often the run was resumed; what that lost is not counted"),
     Metric("energy_so_far_kwh", "energy so far", u.WATT_HOURS, MIN, REPORT,
            "energy of the run up to and with the stage", long="energy of the run so far"),
@@ -214,8 +225,9 @@ _ENTRIES = (
 )
 # fmt: on
 METRICS: dict[str, Metric] = {entry.key: entry for entry in _ENTRIES}
-# What every epoch and stage costs, and a run in total.
-COSTS = tuple(key for key, entry in METRICS.items() if {*EPOCH, *STAGE, *TOTAL} <= set(entry.at))
+# What every epoch and stage costs, and a run in total; and all that `effdl.measure.energy` measures of them.
+COSTS = ("duration_s", "energy_kwh", "co2eq_g")
+METERED = (*COSTS, "cpu_kwh", "gpu_kwh", "ram_kwh", "others_cpu_s")
 _VALIDATION = "val_"
 # What a table keeps that has no room for all columns: the later, the longer; what is not named here leaves first.
 KEPT = (
@@ -240,18 +252,18 @@ FAMILIES: dict[str, tuple[str, Callable[[Metric], Metric]]] = {
         lambda base: replace(base.on("validation"), short=f"val {base.heading}", at=EPOCH + STAGE),
     ),
     "evaluate_": (
-        "for measuring the stage",
+        "for measuring the stage: evaluation, export, timing",
         lambda base: replace(
             base,
-            label=f"evaluation {base.label}",
+            label=f"measuring: {base.label}",
             short="",
-            long=f"{base.label} of the evaluation",
-            alias="",
-            at=STAGE,
+            long=f"{base.label} of measuring",
+            alias=base.alias.replace("stage_", "measuring_"),
+            at=STAGE + TOTAL,
         ),
     ),
     "total_": (
-        "for the whole run, trainings and evaluations",
+        "for all stages of the run",
         lambda base: replace(
             base, short=base.label, long=f"{base.label} of the run", alias=base.alias.removeprefix("stage_"), at=REPORT
         ),
@@ -286,7 +298,7 @@ def stage_numbers(topk: Iterable[int], own_metrics: Iterable[str] = ()) -> list[
         *tested,
         *map(on_validation, tested),
         *(key for key in own if key not in tested and not accuracies([key])),
-        *(f"evaluate_{key}" for key in COSTS),
+        *map(on_measuring, METERED),
     ]
 
 
@@ -304,7 +316,7 @@ def layer_metric(key: str) -> Metric:
 ALIASES = {
     entry.alias: entry.key
     for own in METRICS.values()
-    for entry in ([metric(f"total_{own.key}"), own] if own.key in COSTS else [own])
+    for entry in ([metric(f"total_{own.key}"), metric(f"total_evaluate_{own.key}"), own] if own.key in COSTS else [own])
     if entry.alias
 }
 
@@ -312,6 +324,11 @@ ALIASES = {
 def on_validation(key: str) -> str:
     """The key of what the validation split says of a metric of the test split."""
     return f"{_VALIDATION}{key}"
+
+
+def on_measuring(key: str) -> str:
+    """The key of what measuring a stage cost, which is not part of what the stage cost."""
+    return f"evaluate_{key}"
 
 
 def on_test(key: str, own: Iterable[str] = ()) -> bool:

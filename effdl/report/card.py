@@ -9,6 +9,7 @@ from typing import Any
 from effdl.config import naming
 from effdl.config.naming import option_name
 from effdl.measure.metrics import accuracies, metric
+from effdl.report.energy_basis import energy_basis
 from effdl.report.scrub import without_paths
 from effdl.report.table import known_rows
 
@@ -69,10 +70,9 @@ def metadata(run: dict, result: dict) -> dict[str, Any]:
 
 def _emissions(run: dict, total: dict) -> dict[str, Any]:
     """The metadata's ``co2_eq_emissions``, in grams, which says what was measured and what estimated."""
-    sources = ", ".join(f"{part} {how}" for part, how in total["source"].items())
     return {
         "emissions": total["co2eq_g"],
-        "source": f"{total['energy']['tracker']}; energy: {sources}",
+        "source": f"{total['energy']['tracker']}; energy: {energy_basis(total)}",
         "training_type": "fine-tuning" if run["config"]["model"].get("weights") else "pre-training",
         "geographical_location": total["energy"]["country"] or total["energy"]["grid_source"],
         "hardware_used": _hardware(run),
@@ -149,15 +149,14 @@ def _reproduce(run: dict, overrides: list[str]) -> str:
 
 
 def _cost(run: dict, total: dict) -> str:
-    """Time, energy and CO2 of all stages and their evaluation, and what the figures rest on."""
-    sources = ", ".join(f"{part} {how}" for part, how in total["source"].items())
+    """Time, energy and CO2 of all stages, without measuring them, and what the figures rest on."""
     how = total["energy"]
     energy, co2 = (
         "not known" if total[key] is None else metric(key).text(total[key]) for key in ("energy_kwh", "co2eq_g")
     )
     lines = [
         f"- {total['epochs']} epochs, {metric('total_duration_s').text(total['duration_s'])} on {_hardware(run)}",
-        f"- energy: {energy} ({how['tracker']}: {sources})",
+        f"- energy: {energy} ({how['tracker']}: {energy_basis(total)})",
         f"- CO2eq: {co2} (grid: {how['grid_source']}, {how['grid_g_per_kwh']} g/kWh, PUE {how['pue']})",
     ]
     if run["config"]["model"].get("weights"):

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from effdl.config.identity import essential
-from effdl.measure.metrics import COSTS
+from effdl.measure.costs import spent
 from effdl.report.naming import LISTS, differing_keys, names, settings
 from effdl.runs.folder import DONE, RUNNING, RunFolder
 from effdl.runs.verify import verify
@@ -123,13 +123,14 @@ def rows(runs: list[Run]) -> list[dict]:
     Keys: those of the stage's row in ``stages.jsonl``, and ``folder``, ``name`` (what distinguishes the run),
     ``run`` (number, from 1), ``status``, ``seed``, ``dense`` (whether it is the run's first training), ``config`` (the
     dotted keys that differ among the runs), ``compared_with`` (the first stage of the same model: ``dense``, or
-    ``teacher`` for the teacher itself), ``top1_change`` (to that stage, None for itself), and ``total_duration_s``,
-    ``total_energy_kwh``, ``total_co2eq_g`` (of the whole run).
+    ``teacher`` for the teacher itself), ``top1_change`` (to that stage, None for itself), and ``total_...`` (what all
+    stages of a finished run cost and what measuring them did, see `effdl.measure.costs.spent`).
     """
     differing = differing_keys([run.config for run in runs])
     labels = _distinct(named(runs), [run.path for run in runs])
     found = []
     for number, (run, name) in enumerate(zip(runs, labels, strict=True), start=1):
+        costs = spent(run.stages if run.status == DONE else [{}])
         head = {
             "run": number,
             "name": name,
@@ -137,7 +138,7 @@ def rows(runs: list[Run]) -> list[dict]:
             "status": run.status,
             "seed": run.config.get("seed"),
             "config": {key: run.config[key] for key in differing if key in run.config},
-            **{f"total_{key}": run.total.get(key) for key in COSTS},
+            **{f"total_{key}": value for key, value in costs.items()},
         }
         for row in run.stages or [{"stage": None, "method": None}]:
             base = next(iter(run.model_stages(row["stage"])), None)

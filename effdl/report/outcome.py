@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from effdl.config.naming import title
+from effdl.report.energy_basis import energy_basis
 from effdl.report.table import stages_table
 from effdl.runs.folder import RunFolder
 from effdl.utils.files import write_atomic
@@ -16,8 +17,8 @@ def show_result(folder: RunFolder, console: Console) -> None:
         if note := row.get("speed") or row.get("latency_note"):
             console.print(f"speed of {row['stage']}: {note}", highlight=False, soft_wrap=True)
     total = result["total"]
-    sources = ", ".join(f"{part} {how}" for part, how in total["source"].items())
-    console.print(f"energy: {sources}; grid {total['energy']['grid_source']}", highlight=False)
+    basis = energy_basis(total)
+    console.print(f"energy: {basis}; grid {total['energy']['grid_source']}", highlight=False, soft_wrap=True)
     console.print(f"folder: {folder.path}", highlight=False, soft_wrap=True)
 
 

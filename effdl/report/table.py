@@ -2,7 +2,18 @@
 
 from collections.abc import Iterator
 
-from effdl.measure.metrics import KEPT, METRICS, STAGE, Metric, accuracies, layer_metric, metric, on_validation
+from effdl.measure.metrics import (
+    COSTS,
+    KEPT,
+    METRICS,
+    STAGE,
+    Metric,
+    accuracies,
+    layer_metric,
+    metric,
+    on_measuring,
+    on_validation,
+)
 from effdl.measure.units import TEXT, percent
 from effdl.utils.table import ALWAYS, Column, Table
 
@@ -30,7 +41,8 @@ def known_rows(stages: list[dict]) -> Iterator[tuple[str, list[str]]]:
     keys = dict.fromkeys(key for row in stages for key in row)
     own = [key for key in keys if not metric(key).at and key not in about]
     tested = accuracies(stages[0])
-    for key in [*tested, *map(on_validation, tested[:1]), *ROWS, *own]:
+    measuring = map(on_measuring, COSTS[:2])
+    for key in [*tested, *map(on_validation, tested[:1]), *ROWS, *measuring, *own]:
         shown, values = metric(key), [stage.get(key) for stage in stages]
         if any(value is not None for value in values):
             yield shown.label, list(map(shown.text, values))

@@ -3,10 +3,11 @@ share among them, so that a good result is seen with all the runs behind it. Sta
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from effdl.measure.costs import spent, sum_known
 from effdl.measure.course import COURSE_LINE
-from effdl.measure.metrics import COSTS, compared, deciding, metric, on_validation, split_of
+from effdl.measure.metrics import COSTS, compared, deciding, metric, on_measuring, on_validation, split_of
 from effdl.measure.units import percent, si
 from effdl.report.gather import Gathered, Run
 from effdl.report.naming import differing_keys
@@ -25,7 +26,7 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
     ``epochs``, ``images``                                  of all trainings; ``images_recorded``: or else see `images`
     ``hyperparameters``, ``settings``                       config keys that vary and different configs, seeds apart
     ``training_flops``, ``training_petaflop_s_days``        see `compute`; ``epochs_without_flops`` are not in them
-    ``duration_h``, ``energy_kwh``, ``co2eq_g``             of training and evaluation
+    ``duration_h``, ``energy_kwh``, ``co2eq_g``             of all stages; ``evaluate_...``: of measuring them
     ``sources``                                             finished runs by component of the energy and how it is known
     ``runs_without_energy``, ``runs_resumed``               whose energy, or what was cut off of them, is not in it
     ``winner``                                              see `winner`
@@ -39,29 +40,25 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
     runs = found.runs
     epochs = [(run, _epochs_of(run)) for run in runs]
     computed = [compute(run, rows) for run, rows in epochs]
-    flops = _sum_known(flops for flops, _, _ in computed)
-    spent = [_cost(run, rows) for run, rows in epochs]
-    energy = _sum_known(item["energy_kwh"] for item in spent)
-    seconds = _sum_known(item["duration_s"] for item in spent)
+    flops = sum_known(flops for flops, _, _ in computed)
+    costs = [_cost(run, rows) for run, rows in epochs]
     return {
         "runs": dict(Counter(run.status for run in runs)),
         "damaged": len(found.damaged),
         "epochs": sum(len(rows) for _, rows in epochs),
         "hyperparameters": len([key for key in differing_keys([run.settings for run in runs]) if key != "seed"]),
         "settings": len({_seedless(run) for run in runs}),
-        "images": _sum_known(images for _, images, _ in computed),
+        "images": sum_known(images for _, images, _ in computed),
         "images_recorded": all("images" in row for _, rows in epochs for row in rows),
         "training_flops": flops,
         "training_petaflop_s_days": None if flops is None else flops / _PETAFLOP_DAY,
         "epochs_without_flops": sum(unknown for _, _, unknown in computed),
-        "duration_h": None if seconds is None else seconds / 3600,
-        "energy_kwh": energy,
-        "co2eq_g": _sum_known(item["co2eq_g"] for item in spent),
+        **_spent(costs),
         "sources": _sources(runs),
-        "runs_without_energy": sum(item["energy_kwh"] is None for item in spent),
+        "runs_without_energy": sum(item["energy_kwh"] is None for item in costs),
         "runs_resumed": sum(bool(run.run.get("resumed")) for run in runs),
         "winner": winner(
-            last, {str(run.path): item["energy_kwh"] for run, item in zip(runs, spent, strict=True)}, best
+            last, {str(run.path): item["energy_kwh"] for run, item in zip(runs, costs, strict=True)}, best
         ),
     }
 
@@ -82,7 +79,7 @@ def compute(run: Run, epochs: list[dict]) -> tuple[float | None, float | None, i
     macs = {row["stage"]: row.get("macs") for row in run.stages}
     seen = [(images(row), macs.get(row.get("stage"), macs.get("dense"))) for row in epochs]
     flops = [_PASSES * _FLOPS_PER_MAC * m * n for n, m in seen if n is not None and m is not None]
-    return _sum_known(flops), _sum_known(n for n, _ in seen), len(seen) - len(flops)
+    return sum_known(flops), sum_known(n for n, _ in seen), len(seen) - len(flops)
 
 
 def images(epoch: dict) -> float | None:
@@ -97,13 +94,22 @@ def images(epoch: dict) -> float | None:
 
 
 def _cost(run: Run, epochs: list[dict]) -> dict[str, float | None]:
-    """Seconds, kWh and g CO2eq of a run: its total, or for an unfinished one its epochs and evaluations so far."""
+    """What a run cost, and what measuring it did: its stages, and for an unfinished one the epochs since the last."""
     if run.total:
-        return {key: run.total.get(key) for key in COSTS}
-    parts = {
-        key: [row.get(key) for row in epochs] + [row.get(f"evaluate_{key}") for row in run.stages] for key in COSTS
-    }
-    return {key: _sum_known(values) for key, values in parts.items()}
+        return spent(run.stages)
+    measured = {row["stage"] for row in run.stages}
+    rows = [*run.stages, *(row for row in epochs if row.get("stage") not in measured)]
+    return {key: sum_known(row.get(key) for row in rows) for key in (*COSTS, *map(on_measuring, COSTS))}
+
+
+def _spent(costs: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
+    """The sums of what runs cost, as far as it is known; times in hours."""
+    found = {}
+    for key in (*COSTS, *map(on_measuring, COSTS)):
+        total = sum_known(cost[key] for cost in costs)
+        is_time = key.endswith("duration_s")
+        found[key.replace("duration_s", "duration_h")] = total / 3600 if is_time and total is not None else total
+    return found
 
 
 def _sources(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
@@ -135,7 +141,7 @@ def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str)
     if not entered:
         return None
     first = min(entered, key=lambda row: metric(by).cost(row[by]))
-    own, everything = energy_kwh[first["folder"]], _sum_known(energy_kwh.values())
+    own, everything = energy_kwh[first["folder"]], sum_known(energy_kwh.values())
     share = own / everything if own is not None and everything else None
     found = {"folder": first["folder"], "name": first["name"], "by": by, "value": first[by]}
     return {
@@ -153,12 +159,6 @@ def _seedless(run: Run) -> tuple:
     return tuple((key, repr(value)) for key, value in run.config.items() if key != "seed")
 
 
-def _sum_known(values: Iterable[float | None]) -> float | None:
-    """The sum of the known values; None if there are none."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
-
-
 def lines(sums: dict) -> list[str]:
     """The totals for people."""
     runs = ", ".join(f"{count} {status}" for status, count in sorted(sums["runs"].items())) or "none"
@@ -171,13 +171,10 @@ def lines(sums: dict) -> list[str]:
         how = "estimated as 3 x 2 x MACs x images: forward once, backward twice"
         how += "" if sums["images_recorded"] else "; images as speed x time"
         found.append(f"training compute: {si(sums['training_flops'], 'FLOP')} = {days} ({how}{unknown})")
-    parts = [] if sums["duration_h"] is None else [f"{sums['duration_h']:.3g} h"]
-    if sums["energy_kwh"] is not None:
-        parts.append(metric("energy_kwh").text(sums["energy_kwh"]))
-    if sums["co2eq_g"] is not None:
-        parts.append(f"{metric('co2eq_g').text(sums['co2eq_g'])} CO2eq")
     resumed = f"; {sums['runs_resumed']} resumed runs, without what was cut off" if sums["runs_resumed"] else ""
-    found.append(f"cost: {', '.join(parts) or 'not recorded'} ({_how_known(sums)}{resumed})")
+    found.append(f"cost: {_cost_of(sums) or 'not recorded'} ({_how_known(sums)}{resumed})")
+    if measuring := _cost_of({key: sums[on_measuring(key)] for key in ("duration_h", *COSTS[1:])}):
+        found.append(f"measuring them, not in the cost: {measuring}")
     if best := sums["winner"]:
         shown = metric(best["by"]).cell(best["value"])
         share = "" if best["share_of_energy"] is None else f", {percent(best['share_of_energy'])} of the energy"
@@ -185,6 +182,16 @@ def lines(sums: dict) -> list[str]:
         how = compared(best["compared"], best["split"], best["left_out"])
         found.append(f"best {best['by']}: {shown} by {name}{share} ({how})")
     return found
+
+
+def _cost_of(sums: dict) -> str:
+    """Time, energy and CO2, as far as they are known."""
+    parts = [] if sums["duration_h"] is None else [f"{sums['duration_h']:.3g} h"]
+    if sums["energy_kwh"] is not None:
+        parts.append(metric("energy_kwh").text(sums["energy_kwh"]))
+    if sums["co2eq_g"] is not None:
+        parts.append(f"{metric('co2eq_g').text(sums['co2eq_g'])} CO2eq")
+    return ", ".join(parts)
 
 
 def _how_known(sums: dict) -> str:

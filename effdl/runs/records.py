@@ -22,6 +22,10 @@ class _Cost(_Record):
     duration_s: _Measured = None
     energy_kwh: _Measured = None
     co2eq_g: _Measured = None
+    cpu_kwh: _Measured = None
+    gpu_kwh: _Measured = None
+    ram_kwh: _Measured = None
+    others_cpu_s: _Measured = None
 
 
 class RunRecord(_Record):
@@ -54,6 +58,7 @@ class StageRow(_Cost):
     activation_bits: _Measured = None
     size_bytes: _Measured = None
     epochs: _Measured = None
+    energy_source: str | None = None
     model_sha256: str | None = None
     layers: _Natural | None = None
 

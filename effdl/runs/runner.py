@@ -9,15 +9,23 @@ from torch import Tensor, nn
 from effdl.compression.pipeline import Stage, distillation_losses_of, stages_of, train_fully
 from effdl.config.instantiate import instantiate
 from effdl.deploy.speedup import verdict
-from effdl.measure.energy import EnergyMeter
-from effdl.measure.metrics import COSTS
+from effdl.measure.costs import spent
+from effdl.measure.energy import Energy, EnergyMeter, of_all_processes
 from effdl.measure.size import pruned
 from effdl.models import storage
 from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
 from effdl.runs.evaluate import evaluate
 from effdl.runs.folder import RunFolder
 from effdl.runs.prepare import PreparedRun
-from effdl.runs.stage import check_loss, evaluation_cost, keep_layers, recorded, sum_or_none, training_cost
+from effdl.runs.stage import (
+    check_loss,
+    energy_source,
+    keep_layers,
+    measuring_cost,
+    recorded,
+    stage_cost,
+    warn_of_others,
+)
 from effdl.runs.verify import run_mark
 from effdl.training.callbacks import Callbacks
 from effdl.training.checkpoint import Checkpoint
@@ -81,19 +89,27 @@ class Runner:
         self.callbacks.stage_begin(stage.name)
         self.trainer.stage = stage.name
         torch.manual_seed(derive_seed(self.prepared.config["seed"], "step", stage.name))
-        model = stage.step(model, self.trainer)
+        with self.meter.phase() as used:  # outside its epochs, which are phases of their own
+            model = stage.step(model, self.trainer)
         if not isinstance(model, nn.Module):
             raise RunError(f"{stage.method} is no compression method: it returned {model!r} instead of a model")
-        from_main(lambda: self.record(stage, model))  # nobody disturbs what is timed
+        used = of_all_processes(used)
+        from_main(lambda: self.record(stage, model, used))  # nobody disturbs what is timed
         return model
 
-    def record(self, stage: Stage, model: nn.Module) -> None:
-        """Store and measure what a step made, unless it was measured before, and tell the callbacks."""
+    def record(self, stage: Stage, model: nn.Module, used: Energy) -> None:
+        """Store and measure what a step made, unless it was measured before, and tell the callbacks.
+
+        Args:
+            used: by the step, outside its epochs.
+        """
         row = recorded(self.folder, stage.name)
         if row is None:
             log.info("%s: storing and measuring", stage.name)
-            self.store(stage.name, model)
-            costs = training_cost(self.folder, stage.name, self.meter)
+            with self.meter.phase() as stored:
+                self.store(stage.name, model)
+            costs = stage_cost(self.folder, stage.name, used + stored) | {"energy_source": energy_source(self.meter)}
+            warn_of_others(stage.name, costs)
             row = {"stage": stage.name, "method": stage.method, **self.evaluate(stage), **costs}
             row["params_pruned"] = pruned(model)
             row["model_sha256"] = sha256_of(self.folder.model_file)
@@ -127,7 +143,7 @@ class Runner:
             row["speed"] = verdict(dense, row, {"cpu_flags": cpu_flags(), "layers": len(layers)})
         size_fp32 = 4 * (row["params"] if stage.name == "teacher" else self.prepared.parameters)
         sizes = {"size_fp32_bytes": size_fp32, "compression_ratio": size_fp32 / row["size_bytes"]}
-        return row | sizes | evaluation_cost(used) | {"layers": len(layers)}
+        return row | sizes | measuring_cost(used) | {"layers": len(layers)}
 
     def train(self, model: nn.Module, recipe: Recipe, stage: str, number: int) -> nn.Module:
         """Execute a training of a stage, or restore it if it was finished before."""
@@ -169,15 +185,14 @@ class Runner:
         return {name: tensor.to(device) for name, tensor in from_main(stored).items()}
 
     def total(self) -> dict:
-        """Sums over all stages and their evaluation, and what the energy figures rest on.
+        """Sums over all stages, apart from them those of measuring, and what the energy figures rest on.
 
         With `resumed` above 0 the sums leave out what was lost to the interruptions: epochs that were cut off.
         """
         rows = self.folder.stages.read()
-        sums = {key: sum_or_none(row[part + key] for row in rows for part in ("", "evaluate_")) for key in COSTS}
         return {
             "epochs": sum(row["epochs"] for row in rows),
-            **sums,
+            **spent(rows),
             "resumed": self.folder.run["resumed"],
             "source": self.meter.sources(),
             "energy": self.meter.describe(),

@@ -2,16 +2,18 @@
 
 import logging
 import math
-from collections.abc import Iterable
+import os
 
 from effdl.compression.method import Kind
+from effdl.measure.costs import sum_or_none
 from effdl.measure.energy import Energy, EnergyMeter
-from effdl.measure.metrics import COSTS
+from effdl.measure.metrics import METERED, on_measuring
 from effdl.runs import invariants
 from effdl.runs.folder import RunFolder
 from effdl.utils.errors import RunError
 
 log = logging.getLogger(__name__)
+_OTHERS_LIMIT = 0.1  # part of all processors
 
 
 def recorded(folder: RunFolder, stage: str) -> dict | None:
@@ -49,29 +51,42 @@ def keep_layers(folder: RunFolder, stage: str, layers: list[dict], kind: Kind | 
         log.info("%s: %s still holds: %s", stage, name, invariants.summary(layers, of["dense"]))
 
 
-def training_cost(folder: RunFolder, stage: str, meter: EnergyMeter) -> dict:
-    """Time, energy, CO2 and peak memory of a stage's trainings, from its epochs, those before an interruption too."""
+def stage_cost(folder: RunFolder, stage: str, rest: Energy) -> dict:
+    """Time, energy, CO2 and peak memory of a stage: of its epochs, those before an interruption too, and of the rest.
+
+    Args:
+        rest: what the method used outside its epochs, and what storing its model used.
+    """
     rows = [row for row in folder.epochs.read() if row["stage"] == stage]
     peaks = [row["memory_peak_bytes"] for row in rows]
     return {
         "epochs": len(rows),
-        **({key: sum_or_none(row[key] for row in rows) for key in COSTS} if rows else _no_training(meter)),
+        **{key: sum_or_none([getattr(rest, key), *(row.get(key) for row in rows)]) for key in METERED},
         "memory_peak_bytes": max(peaks) if peaks and None not in peaks else None,
     }
 
 
-def evaluation_cost(used: Energy) -> dict:
+def measuring_cost(used: Energy) -> dict:
     """What measuring a stage cost."""
-    return {f"evaluate_{key}": getattr(used, key) for key in COSTS}
+    return {on_measuring(key): getattr(used, key) for key in METERED}
 
 
-def _no_training(meter: EnergyMeter) -> dict:
-    """What a stage without training cost: nothing, if a meter would have seen it."""
-    known = set(meter.sources().values()) != {"unavailable"}
-    return {"duration_s": 0.0, "energy_kwh": 0.0 if known else None, "co2eq_g": 0.0 if known else None}
+def energy_source(meter: EnergyMeter) -> str:
+    """How the energy of each component is known, or why none is."""
+    if meter.describe()["note"]:
+        return f"unavailable: {meter.note}"
+    return ", ".join(f"{part} {how}" for part, how in meter.sources().items())
 
 
-def sum_or_none(values: Iterable[float | None]) -> float | None:
-    """A sum, unknown (None) if a part is unknown."""
-    values = list(values)
-    return None if None in values else sum(values)
+def warn_of_others(stage: str, row: dict) -> None:
+    """Warn if other programs used so much of the processors that the time and energy of a stage are not its own."""
+    seconds, busy = row["duration_s"], row["others_cpu_s"]
+    if not busy or not seconds:
+        return
+    part = busy / seconds / os.cpu_count()
+    if part > _OTHERS_LIMIT:
+        log.warning(
+            "%s: other programs used %.0f %% of the processors: it took longer, and more energy, than it would alone",
+            stage,
+            100 * part,
+        )

@@ -8,8 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from effdl.config.compose import plain_values, settings
 from effdl.config.validation import active, check_targets
+from effdl.measure.costs import spent
 from effdl.measure.energy import energy_meter
-from effdl.measure.metrics import COSTS
 from effdl.report.outcome import CurvesPicture
 from effdl.runs.folder import DONE, FAILED, INTERRUPTED, RunFolder
 from effdl.runs.verify import verify
@@ -42,7 +42,7 @@ def job(config: DictConfig) -> dict:
 def _result(folder: RunFolder, status: str, reason: str | None) -> dict:
     """What a job returns."""
     found = folder.result if status in (DONE, SKIPPED) else {}
-    total = {f"total_{key}": found["total"][key] for key in COSTS} if found else {}
+    total = {f"total_{key}": value for key, value in spent(found["stages"]).items()} if found else {}
     row = {**found["stages"][-1], **total} if found else None
     return {"status": status, "reason": reason, "folder": str(folder.path), "row": row}
 

@@ -79,5 +79,5 @@ def summary(jobs: list[dict], total: int | None) -> str:
     text = ", ".join(f"{count} {status}" for status, count in counts.items() if count > 0) or "no job began"
     if ran:
         text += f"; {spent('total_duration_s', ran)}, {spent('total_energy_kwh', ran) or 'energy not measured'}"
-        text += " of training and evaluation in the runs that are done"
+        text += " in the runs that are done, without measuring them"
     return text

@@ -11,6 +11,7 @@
 """
 
 import math
+from dataclasses import asdict
 from time import perf_counter
 
 import torch
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 from effdl.data.build import Data
 from effdl.data.loader import batches, normalize, normalized_batches
 from effdl.measure.accuracy import accuracy, sum_dtype
-from effdl.measure.energy import EnergyMeter
+from effdl.measure.energy import EnergyMeter, of_all_processes
 from effdl.measure.memory import peak_memory
 from effdl.training.callbacks import Batch, Callbacks
 from effdl.training.checkpoint import Checkpoint
@@ -71,14 +72,13 @@ def fit(
                 callbacks.epoch_end(row)
         callbacks.training_begin(recipe.length, len(rows))
         while not state.finished(rows):
-            epoch, began = recipe.first_epoch + len(rows), perf_counter()
+            epoch = recipe.first_epoch + len(rows)
             torch.manual_seed(derive_seed(seed, epoch))
             with meter.phase() as used, peak_memory(device.torch_device) as memory, sync_batch_statistics():
                 row = _train_epoch(state, data, epoch, [r["val_loss"] for r in rows if "val_loss" in r], callbacks)
                 if data.val is not None:
                     row |= from_main(lambda: _validate(state.kept, data, recipe, device))
-            used, peak = sum(gathered(used)), _largest(gathered(memory.bytes))
-            cost = {"duration_s": perf_counter() - began, "energy_kwh": used.energy_kwh, "co2eq_g": used.co2eq_g}
+            cost, peak = asdict(of_all_processes(used)), _largest(gathered(memory.bytes))
             rows = [*rows, {"epoch": len(rows) + 1, **row, **cost, "memory_peak_bytes": peak}]
             state.remember(rows)
             if is_main():

@@ -45,7 +45,7 @@ def test_every_sum_of_a_run_has_an_entry():
         ("top3", "top-3 accuracy", "top-3", "50.00 %"),
         ("val_top1", "top-1 validation accuracy", "val top-1", "50.00 %"),
         ("val_loss", "validation loss", "val loss", "0.5000"),
-        ("evaluate_energy_kwh", "energy of the evaluation", "evaluation energy", "500 Wh"),
+        ("evaluate_energy_kwh", "energy of measuring", "measuring: energy", "500 Wh"),
         ("total_duration_s", "time of the run", "time", "0.5 s"),
         ("top1_std", "top-1 accuracy, standard deviation", "top-1, standard deviation", "50.00 %"),
     ],

@@ -14,7 +14,8 @@ SOURCE = {"cpu": "estimated", "gpu": "unavailable"}
 
 def row(stage, macs, top1, **values):
     """A measured stage's row."""
-    cost = {"evaluate_duration_s": 1.0, "evaluate_energy_kwh": 0.05, "evaluate_co2eq_g": 2.0}
+    cost = {"duration_s": 1800.0, "energy_kwh": 0.2, "co2eq_g": 4.0}
+    cost |= {"evaluate_duration_s": 360.0, "evaluate_energy_kwh": 0.05, "evaluate_co2eq_g": 2.0}
     return {"stage": stage, "method": stage, "macs": macs, "top1": top1, **cost, **values}
 
 
@@ -28,12 +29,12 @@ def make(folder, stages, epochs, total=None, status="done", resumed=0, **config)
 
 def sweep(folder):
     """Two settings, one of them with two seeds, and a run that failed in its second stage."""
-    total = {"duration_s": 3600.0, "energy_kwh": 0.4, "co2eq_g": 8.0, "source": SOURCE}
+    total, dear = {"epochs": 1, "source": SOURCE}, {"duration_s": 3600.0, "energy_kwh": 0.5}
     prune = {**EPOCH, "stage": "prune"}
     return Gathered(
         [
             make(folder / "a", [row("dense", 1000, 0.9), row("prune", 500, 0.8)], [EPOCH, prune], total, lr=0.1),
-            make(folder / "b", [row("dense", 1000, 0.95)], [EPOCH], {**total, "energy_kwh": 0.5}, seed=1, lr=0.1),
+            make(folder / "b", [row("dense", 1000, 0.95, **dear)], [EPOCH], total, seed=1, lr=0.1),
             make(folder / "c", [row("dense", 1000, 0.99)], [EPOCH, prune], status="failed", resumed=2, lr=0.2),
         ],
         [(Path("broken"), "empty")],
@@ -54,10 +55,12 @@ def test_totals_by_hand(tmp_path):
     assert sums["training_flops"] == 6 * 100 * (1000 + 500 + 1000 + 1000 + 1000)
     assert sums["training_petaflop_s_days"] == pytest.approx(sums["training_flops"] / (1e15 * 86400))
     assert sums["epochs_without_flops"] == 0
-    # The failed run: two epochs, one evaluation.
-    assert sums["duration_h"] == pytest.approx(2 + (2 * 2 + 1) / 3600)
-    assert sums["energy_kwh"] == pytest.approx(0.4 + 0.5 + 2 * 0.1 + 0.05)
-    assert sums["co2eq_g"] == pytest.approx(8 + 8 + 2 * 4 + 2)
+    # The failed run: a stage, and an epoch of the one that was not measured.
+    assert sums["duration_h"] == pytest.approx(2 + 0.5 + 2 / 3600)
+    assert sums["energy_kwh"] == pytest.approx(2 * 0.2 + 0.5 + 0.2 + 0.1)
+    assert sums["co2eq_g"] == pytest.approx(8 + 4 + 4 + 4)
+    assert sums["evaluate_duration_h"] == pytest.approx(0.4)
+    assert (sums["evaluate_energy_kwh"], sums["evaluate_co2eq_g"]) == (pytest.approx(0.2), 8)
     assert sums["sources"] == {"cpu": {"estimated": 2}, "gpu": {"unavailable": 2}}
     assert (sums["runs_without_energy"], sums["runs_resumed"]) == (0, 1)
 
@@ -66,7 +69,7 @@ def test_the_winner_is_a_finished_run_with_its_share(tmp_path):
     best = summed(sweep(tmp_path))["winner"]
     assert best["folder"] == str(tmp_path / "b")
     assert (best["by"], best["value"], best["energy_kwh"]) == ("top1", 0.95, 0.5)
-    assert best["share_of_energy"] == pytest.approx(0.5 / 1.15)
+    assert best["share_of_energy"] == pytest.approx(0.5 / 1.2)
 
 
 def test_the_lowest_course_score_wins_if_it_reaches_the_line():
@@ -112,9 +115,8 @@ def test_what_is_not_known_is_not_zero(tmp_path):
     sums = summed(Gathered([run]))
     assert (sums["training_flops"], sums["epochs_without_flops"]) == (None, 2)
     assert sums["winner"] is None
-    unknown = make(
-        tmp_path / "b", [row("dense", 10, 0.5)], [], {"duration_s": 1.0, "energy_kwh": None, "co2eq_g": None}
-    )
+    cost = {"duration_s": 1.0, "energy_kwh": None, "co2eq_g": None}
+    unknown = make(tmp_path / "b", [row("dense", 10, 0.5, **cost)], [], {"epochs": 0})
     sums = summed(Gathered([unknown]))
     assert (sums["energy_kwh"], sums["co2eq_g"], sums["runs_without_energy"]) == (None, None, 1)
     assert sums["duration_h"] == pytest.approx(1 / 3600)
@@ -128,11 +130,12 @@ def test_lines(tmp_path):
     )
     assert "images as speed x time" in text[1]
     assert text[2] == (
-        "cost: 2 h, 1.15 kWh, 26 g CO2eq (cpu estimated, gpu unavailable; 1 resumed runs, without what was cut off)"
+        "cost: 2.5 h, 1.2 kWh, 20 g CO2eq (cpu estimated, gpu unavailable; 1 resumed runs, without what was cut off)"
     )
-    assert text[3].startswith("best top1: 95.00 % by lr=0.1 seed=1")
-    assert text[3].endswith(
-        "b), 43.48 % of the energy (2 compared on the test split: none was measured on a validation split)"
+    assert text[3] == "measuring them, not in the cost: 0.4 h, 200 Wh, 8 g CO2eq"
+    assert text[4].startswith("best top1: 95.00 % by lr=0.1 seed=1")
+    assert text[4].endswith(
+        "b), 41.67 % of the energy (2 compared on the test split: none was measured on a validation split)"
     )
 
 

@@ -98,11 +98,11 @@ def test_numbers_agree_with_an_independent_count(reference):
 def test_energy_adds_up(reference):
     stages, total = result(reference)["stages"], result(reference)["total"]
     rows = Rows(reference / "epochs.jsonl").read()
-    assert stages[0]["energy_kwh"] == pytest.approx(sum(r["energy_kwh"] for r in rows if r["stage"] == "dense"))
-    parts = [stage[key] for stage in stages for key in ("energy_kwh", "evaluate_energy_kwh")]
-    assert total["energy_kwh"] == pytest.approx(sum(parts))
+    assert stages[0]["energy_kwh"] > sum(row["energy_kwh"] for row in rows if row["stage"] == "dense")
+    assert total["energy_kwh"] == pytest.approx(sum(stage["energy_kwh"] for stage in stages))
+    assert total["evaluate_energy_kwh"] == pytest.approx(sum(stage["evaluate_energy_kwh"] for stage in stages))
     assert total["co2eq_g"] == pytest.approx(total["energy_kwh"] * total["energy"]["grid_g_per_kwh"])
-    assert set(total["source"].values()) <= {"measured", "estimated", "unavailable"}
+    assert set(total["source"].values()) <= {"measured", "estimated", "constant", "unavailable"}
 
 
 def test_the_stored_file_is_safetensors_of_bytes(reference):
@@ -197,10 +197,10 @@ def test_evaluate_without_a_record_says_so(reference, effdl):
     assert "--root somewhere: digits comes with effdl and has no root" in error
 
 
-def test_a_stage_without_training_spent_nothing_and_one_without_meter_is_unknown(effdl):
+def test_a_stage_without_training_has_a_cost_and_one_without_meter_is_unknown(effdl):
     assert effdl("train", "model=mlp", "epochs=0", "hydra.run.dir=a")[0] == 0
     assert effdl("train", "model=mlp", "epochs=0", "energy.enabled=false", "hydra.run.dir=b")[0] == 0
-    assert result(Path("a"))["stages"][0]["energy_kwh"] == 0
+    assert 0 < result(Path("a"))["stages"][0]["energy_kwh"] < 1e-6
     assert result(Path("b"))["stages"][0]["energy_kwh"] is None
     assert result(Path("b"))["total"]["energy_kwh"] is None
     assert result(Path("b"))["stages"][0]["memory_peak_bytes"] is None

@@ -1,15 +1,18 @@
 """What a stage leaves and costs."""
 
+import logging
+import os
+
 import pytest
 
-from effdl.measure.energy import Energy, EnergyMeter
+from effdl.measure.energy import Energy
+from effdl.measure.metrics import METERED
 from effdl.runs.folder import RunFolder
-from effdl.runs.stage import check_loss, evaluation_cost, keep_layers, recorded, sum_or_none, training_cost
+from effdl.runs.stage import check_loss, keep_layers, measuring_cost, recorded, stage_cost, warn_of_others
 from effdl.utils.errors import RunError
 from effdl.utils.rows import Rows
 
 LAYER = {"name": "0", "shape": [2, 2], "weights": 4, "weight_bits": 32, "activation_bits": 32, "macs": 4}
-METER = EnergyMeter(enabled=False, country=None, pue=1.0)
 
 
 @pytest.fixture
@@ -18,43 +21,45 @@ def folder(tmp_path):
 
 
 def epoch(stage, fit, **cost):
-    return {
-        "stage": stage,
-        "fit": fit,
-        "duration_s": 1.5,
-        "energy_kwh": 2.0,
-        "co2eq_g": 3.0,
-        "memory_peak_bytes": 7,
-    } | cost
+    costs = {key: float(number) for number, key in enumerate(METERED, start=1)}
+    return {"stage": stage, "fit": fit, **costs, "memory_peak_bytes": 7} | cost
 
 
-def test_a_stage_costs_what_its_epochs_cost(folder):
+def test_a_stage_costs_what_its_epochs_and_the_rest_cost(folder):
     for row in (epoch("dense", 0), epoch("prune", 1), epoch("prune", 1, memory_peak_bytes=9)):
         Rows(folder.epochs_file).append(row)
-    found = training_cost(folder, "prune", METER)
-    assert found == {"epochs": 2, "duration_s": 3.0, "energy_kwh": 4.0, "co2eq_g": 6.0, "memory_peak_bytes": 9}
+    found = stage_cost(folder, "prune", Energy(*[0.5] * len(METERED)))
+    costs = {key: 2.0 * number + 0.5 for number, key in enumerate(METERED, start=1)}
+    assert found == {"epochs": 2, **costs, "memory_peak_bytes": 9}
 
 
-def test_what_is_unknown_of_an_epoch_is_unknown_of_the_stage(folder):
+def test_what_is_unknown_of_an_epoch_or_of_the_rest_is_unknown_of_the_stage(folder):
     for row in (epoch("dense", 0), epoch("dense", 0, energy_kwh=None, memory_peak_bytes=None)):
         Rows(folder.epochs_file).append(row)
-    found = training_cost(folder, "dense", METER)
-    assert (found["duration_s"], found["energy_kwh"], found["memory_peak_bytes"]) == (3.0, None, None)
-    assert sum_or_none([1, None]) is None
-    assert sum_or_none([]) == 0
+    found = stage_cost(folder, "dense", Energy(duration_s=1.5, energy_kwh=0.0, co2eq_g=None))
+    assert (found["duration_s"], found["energy_kwh"], found["memory_peak_bytes"]) == (3.5, None, None)
+    assert found["co2eq_g"] is None
 
 
-def test_a_stage_without_training_costs_nothing_that_no_meter_could_have_seen(folder):
-    found = training_cost(folder, "quantize", METER)
-    assert (found["epochs"], found["duration_s"], found["energy_kwh"]) == (0, 0.0, None)
+def test_a_stage_without_epochs_costs_the_rest(folder):
+    found = stage_cost(folder, "quantize", Energy(duration_s=2.0, energy_kwh=None))
+    assert (found["epochs"], found["duration_s"], found["energy_kwh"]) == (0, 2.0, None)
 
 
 def test_measuring_has_keys_of_its_own():
-    assert evaluation_cost(Energy(duration_s=1.0, energy_kwh=None, co2eq_g=2.0)) == {
-        "evaluate_duration_s": 1.0,
-        "evaluate_energy_kwh": None,
-        "evaluate_co2eq_g": 2.0,
-    }
+    found = measuring_cost(Energy(duration_s=1.0, energy_kwh=None, co2eq_g=2.0))
+    known = {key: value for key, value in found.items() if value is not None}
+    assert known == {"evaluate_duration_s": 1.0, "evaluate_co2eq_g": 2.0}
+    assert len(found) == len(METERED)
+
+
+@pytest.mark.parametrize(("busy", "warned"), [(None, False), (0.0, False), (0.9, False), (5.7, True)])
+def test_the_load_of_others_is_warned_of(busy, warned, caplog, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with caplog.at_level(logging.WARNING):
+        warn_of_others("dense", {"duration_s": 5.0, "others_cpu_s": busy})
+    said = "dense: other programs used 57 % of the processors: it took longer, and more energy, than it would alone"
+    assert [record.getMessage() for record in caplog.records] == [said] * warned
 
 
 def test_a_stage_that_undoes_an_earlier_one_fails_the_run(folder):

@@ -82,7 +82,7 @@ def test_only_swept_keys_are_in_a_label():
 def test_the_summary_counts_and_adds_what_this_launch_did():
     assert summary(JOBS, 6) == (
         "1 done, 1 skipped, 1 failed, 1 cut off, 2 not begun; "
-        "2.0 s, 1 mWh of training and evaluation in the runs that are done"
+        "2.0 s, 1 mWh in the runs that are done, without measuring them"
     )
     unknown = job(5, "done", row={**MEASURED, "total_energy_kwh": None})
     assert "energy not measured" in summary([*JOBS, unknown], None)

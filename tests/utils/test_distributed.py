@@ -75,7 +75,7 @@ class ConstantMeter:
 
     @contextmanager
     def phase(self):
-        yield Energy(1.0, rank() + 1.0, rank() + 1.0, None, 0.0, 10.0 * (rank() + 1))
+        yield Energy(1.0, rank() + 1.0, 10.0 * (rank() + 1), cpu_kwh=rank() + 1.0)
 
 
 def main(folder: Path) -> None:
@@ -246,7 +246,7 @@ def test_values_go_from_one_process_to_the_others(script):
 
 def test_energy_is_the_sum_over_the_processes(script):
     [row] = Rows(script[0] / "epochs.jsonl").read()
-    assert (row["energy_kwh"], row["co2eq_g"]) == (3.0, 30.0)
+    assert (row["energy_kwh"], row["co2eq_g"], row["cpu_kwh"], row["duration_s"]) == (3.0, 30.0, 3.0, 1.0)
     assert row["memory_peak_bytes"] > 1e7
 
 

@@ -76,11 +76,14 @@ def effective(rows: list[dict]) -> list[dict]:
 
 
 def with_energy_so_far(rows: list[dict]) -> list[dict]:
-    """The rows with ``energy_so_far_kwh``: all that their run had spent, evaluations too; None if a part is unknown."""
+    """The rows with ``energy_so_far_kwh``: what all stages of their run had used, without measuring them.
+
+    It is None if a part is unknown.
+    """
     spent: dict[object, float | None] = {}
     found = []
     for row in rows:
-        parts = (spent.get(row["run"], 0.0), row.get("energy_kwh"), row.get("evaluate_energy_kwh"))
+        parts = (spent.get(row["run"], 0.0), row.get("energy_kwh"))
         spent[row["run"]] = None if None in parts else sum(parts)
         found.append({**row, "energy_so_far_kwh": spent[row["run"]]})
     return found
