@@ -53,6 +53,7 @@ def _evaluate(args: argparse.Namespace, console: Console) -> int:
         batch_size=run.config["eval_batch_size"],
         metrics={key: instantiate(node) for key, node in run.config.get("metric", {}).items() if args.trust},
         split=args.split,
+        channels_last=run.channels_last,
         trusted=args.trust,
     )
     layers = found.pop("layers")

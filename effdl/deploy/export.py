@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from effdl.deploy import executorch, torch_export
 from effdl.deploy.benchmark import timed
@@ -14,6 +14,7 @@ from effdl.deploy.onnx import Precision, check_precision, to_onnx
 from effdl.deploy.onnx_runtime import describe_arithmetic, kernels, onnxruntime, ort_logits
 from effdl.deploy.parity import Batches, compare, program_logits, require_parity, tolerance_of, torch_logits
 from effdl.deploy.qdq import fits_int8
+from effdl.measure.ratio import in_turns
 from effdl.nn.fake_quant import QuantGrid
 from effdl.utils.errors import UserError
 
@@ -47,8 +48,12 @@ def export(
     precision: Precision,
     threads: int,
     metadata: dict[str, str],
+    dense: nn.Module | None = None,
 ) -> dict:
     """Write a model into a folder in a format; return the measurements of the file.
+
+    The times are those of the file and of the dense model in turns, both in the runtime of the format, the dense model
+    in float32.
 
     Args:
         model: on the CPU, in eval mode, with materialized parametrizations.
@@ -57,6 +62,7 @@ def export(
         batches: returns the batches (images, labels) of the test split, normalized float32, at every call.
         threads: number of CPU threads of the runtime while it is timed.
         metadata: strings that are stored in an ONNX file.
+        dense: the model to compare the speed with, on the CPU; None: there is none.
 
     Raises:
         UserError: a library that the format needs is not installed.
@@ -64,27 +70,52 @@ def export(
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:
         path = Path(temporary) / _FILES[format]
-        ran = {}
-        if format == "onnx":
-            onnxruntime()  # raises before the export if it is missing
-            size = to_onnx(model, grids, input_shape, path, precision, metadata)
-            counted = kernels(path, input_shape)
-            ran = {
-                "arithmetic": describe_arithmetic(counted),
-                "kernels": {f"{operator} {kind}".strip(): count for (operator, kind), count in counted.items()},
-            }
-            logits = ort_logits(path, batches(), threads)
-        elif format == "torch_export":
-            size = torch_export.to_torch_export(model, input_shape, path)
-            logits = program_logits(torch_export.load(path), batches())
-        else:
-            size = executorch.to_executorch(model, input_shape, path)
-            logits = program_logits(executorch.load(path, threads), batches(), one_by_one=True)
+        size = _write(model, grids, input_shape, path, format, precision, metadata)
+        logits = _logits(path, format, batches(), threads)
         labels = torch.cat([labels.cpu() for _, labels in batches()])
         comparison = compare(torch_logits(model, batches()), logits, labels)
         require_parity(comparison, tolerance_of(model, precision))
-        latency = timed(path, input_shape, threads=threads)
-        if format == "onnx":
-            latency["latency_runtime"] += f" {precision}"
+        before = path.with_name(f"dense{path.suffix}")
+        if dense is not None:
+            _write(dense, {}, input_shape, before, format, "fp32", {})
+        found = timed([path, *([before, before] if dense is not None else [])], input_shape, threads=threads)
+        latency = in_turns(found.rows, found.rounds)
+        ran = _ran(path, input_shape) if format == "onnx" else {}
         path.replace(folder / _FILES[format])
-    return {"file": _FILES[format], "precision": precision, "size_bytes": size, **comparison, **latency, **ran}
+    sizes = {"size_bytes": size, "deployed_bytes": size}
+    return {"file": _FILES[format], "precision": precision, **sizes, **comparison, **latency, **ran}
+
+
+def _write(
+    model: nn.Module,
+    grids: dict[str, QuantGrid],
+    input_shape: tuple[int, int, int],
+    path: Path,
+    format: _Format,
+    precision: Precision,
+    metadata: dict[str, str],
+) -> int:
+    """Write a model in a format; returns the length of the file in bytes."""
+    if format == "onnx":
+        onnxruntime()  # raises before the export if it is missing
+        return to_onnx(model, grids, input_shape, path, precision, metadata)
+    write = torch_export.to_torch_export if format == "torch_export" else executorch.to_executorch
+    return write(model, input_shape, path)
+
+
+def _logits(path: Path, format: _Format, batches: Batches, threads: int) -> Tensor:
+    """The logits of a file in the runtime of its format."""
+    if format == "onnx":
+        return ort_logits(path, batches, threads)
+    if format == "torch_export":
+        return program_logits(torch_export.load(path), batches)
+    return program_logits(executorch.load(path, threads), batches, one_by_one=True)
+
+
+def _ran(path: Path, input_shape: tuple[int, int, int]) -> dict:
+    """What ONNX Runtime made of a file."""
+    counted = kernels(path, input_shape)
+    return {
+        "arithmetic": describe_arithmetic(counted),
+        "kernels": {f"{operator} {kind}".strip(): count for (operator, kind), count in counted.items()},
+    }

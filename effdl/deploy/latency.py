@@ -1,5 +1,6 @@
-"""The latency of a model in the runtime that has kernels for its arithmetic."""
+"""How fast a model is in the runtime that has kernels for its arithmetic, and how much faster than the dense one."""
 
+import copy
 import tempfile
 from pathlib import Path
 
@@ -8,50 +9,64 @@ from torch import nn
 
 from effdl.deploy.benchmark import timed
 from effdl.deploy.onnx import to_onnx
-from effdl.deploy.onnx_runtime import describe_arithmetic, kernels, onnxruntime
+from effdl.deploy.onnx_runtime import onnxruntime
 from effdl.deploy.qdq import fits_int8
-from effdl.measure.latency import latency
+from effdl.measure.latency import eager_rounds, throughput
+from effdl.measure.ratio import in_turns
+from effdl.measure.timing import latency_row
 from effdl.nn.fake_quant import QuantGrid
 from effdl.nn.layers import weights
 from effdl.nn.quantizers import ActivationQuantizer
 from effdl.utils.errors import UserError
 
-_KEYS = ("ms", "q1_ms", "q3_ms", "runs", "threads", "batch", "runtime", "note")
 _INT8_BITS = (7, 8)  # 7: int8 with the reduced range that processors without VNNI need
-_HALF = {torch.float16: "fp16", torch.bfloat16: "bf16"}
+_HALF = {torch.float16: " fp16", torch.bfloat16: " bf16"}
+_THROUGHPUT_BATCH = 64
+NOT_DEPLOYED = {
+    **dict.fromkeys(in_turns([latency_row([[0.0, 0.0]], 1, 1, "", "", None)], [[]])),
+    "throughput_images_per_s": None,
+    "throughput_batch": None,
+    "deployed_bytes": None,
+    "latency_note": None,
+}
 
 
-def deployed_latency(
-    path: Path,
+def as_deployed(
     model: nn.Module,
+    dense: nn.Module | None,
     storage: dict[str, dict],
     grids: dict[str, QuantGrid],
     input_shape: tuple[int, int, int],
     device: torch.device,
     threads: int,
+    *,
+    channels_last: bool,
 ) -> dict:
-    """Latency of one image, with keys as in `effdl.measure.latency.latency` and ``latency_note``.
+    """Latency of one image, throughput, and bytes that are loaded, in the runtime that a model would be deployed in.
 
     Float models run in eager PyTorch in their own dtype, on their device; int8 models in ONNX Runtime on the CPU, in
-    a separate process. If no runtime here can compute with a model's weights, all values but ``latency_note``, which
-    has the reason, are None: the time of the float simulation would not be that of the deployed model.
+    a process of its own. (For eager PyTorch that would mean seconds of imports for every stage.) The dense model takes
+    turns with them, in the same runtime in float32. If no runtime here can compute with a model's weights, all values
+    but ``latency_note``, which has the reason, are None: the times of the float simulation would not be those of the
+    deployed model.
 
     Args:
-        path: the stored model.
-        model: the model that was loaded from it, on `device`.
+        model: as it was stored, on `device`.
+        dense: the model to compare with, on `device`; None: there is none.
         storage: the result of `storage.breakdown` for the file.
         grids: the result of `storage.quant_grids` for the file.
         input_shape: shape (C, H, W) of an image.
         device: the device of a float model.
         threads: number of CPU threads.
+        channels_last: the memory layout of a float model.
     """
     if note := _obstacle(model, storage, grids):
-        return {f"latency_{key}": None for key in _KEYS} | {"latency_note": note}
+        return {**NOT_DEPLOYED, "latency_note": note}
     if fits_int8(model, grids):
-        return _int8_latency(model, grids, input_shape, threads)
-    found = latency(model, input_shape, device=device, threads=threads)
-    dtype = next((_HALF[p.dtype] for p in model.parameters() if p.dtype in _HALF), "")
-    return {**found, "latency_runtime": f"{found['latency_runtime']} {dtype}".strip(), "latency_note": None}
+        found = _in_onnx_runtime(model, dense, grids, input_shape, threads)
+    else:
+        found = _in_eager(model, dense, input_shape, device, threads, channels_last)
+    return {**found, "latency_note": None}
 
 
 def _obstacle(model: nn.Module, storage: dict[str, dict], grids: dict[str, QuantGrid]) -> str | None:
@@ -82,13 +97,47 @@ def _shares_values(model: nn.Module, storage: dict[str, dict]) -> bool:
     return counts["palette"] > counts[""]
 
 
-def _int8_latency(
-    model: nn.Module, grids: dict[str, QuantGrid], input_shape: tuple[int, int, int], threads: int
+def _in_eager(
+    model: nn.Module,
+    dense: nn.Module | None,
+    input_shape: tuple[int, int, int],
+    device: torch.device,
+    threads: int,
+    channels_last: bool,
 ) -> dict:
-    """The latency of an int8 model, exported to ONNX, in ONNX Runtime."""
+    """The figures of a float model in eager PyTorch."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    # Copies of all, because a model that was read from a file may lie in memory otherwise than one that was trained.
+    models = [copy.deepcopy(one).to(memory_format=layout) for one in (model, dense, dense) if one is not None]
+    rounds = eager_rounds(models, input_shape, device=device, threads=threads)
+    conditions = device.type, "channels_last" if channels_last else "contiguous"
+    names = [f"pytorch-eager{_half(one)}" for one in models]
+    rows = [latency_row(times, threads, 1, name, *conditions) for times, name in zip(rounds, names, strict=True)]
+    return {
+        **in_turns(rows, rounds),
+        **throughput(models[0], input_shape, device=device, batch=_THROUGHPUT_BATCH, threads=threads),
+        "deployed_bytes": sum(tensor.nbytes for tensor in model.state_dict().values()),
+    }
+
+
+def _half(model: nn.Module) -> str:
+    """The half precision of a model; empty if it has none."""
+    return next((_HALF[p.dtype] for p in model.parameters() if p.dtype in _HALF), "")
+
+
+def _in_onnx_runtime(
+    model: nn.Module,
+    dense: nn.Module | None,
+    grids: dict[str, QuantGrid],
+    input_shape: tuple[int, int, int],
+    threads: int,
+) -> dict:
+    """The figures of an int8 model, exported to ONNX, in ONNX Runtime."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        to_onnx(model, grids, input_shape, path, "int8")
-        found = timed(path, input_shape, threads=threads)
-        arithmetic = describe_arithmetic(kernels(path, input_shape))
-    return {**found, "latency_runtime": f"{found['latency_runtime']} int8", "latency_note": arithmetic}
+        path, before = Path(folder) / "model.onnx", Path(folder) / "dense.onnx"
+        size = to_onnx(model, grids, input_shape, path, "int8")
+        if dense is not None:
+            to_onnx(dense, {}, input_shape, before, "fp32")
+        others = [before, before] if dense is not None else []
+        found = timed([path, *others], input_shape, threads=threads, throughput_batch=_THROUGHPUT_BATCH)
+    return {**in_turns(found.rows, found.rounds), **found.throughput, "deployed_bytes": size}

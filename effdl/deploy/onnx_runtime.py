@@ -36,15 +36,34 @@ def runtime_name() -> str:
     return f"ONNX Runtime {onnxruntime().__version__}"
 
 
-def session(path: Path, threads: int, profile: Path | None = None):
-    """An inference session on the CPU with all optimizations; `profile` is the prefix of the profile that it writes."""
+def session(path: Path, threads: int, profile: Path | None = None, *, shared: bool = False):
+    """An inference session on the CPU with all optimizations.
+
+    Args:
+        profile: prefix of the profile that it writes.
+        shared: with the threads of `share_threads`.
+    """
     library = onnxruntime()
     options = library.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    if shared and hasattr(library, "set_global_thread_pool_sizes"):
+        options.use_per_session_threads = False
+    elif shared:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors only
     if profile is not None:
         options.enable_profiling, options.profile_file_prefix = True, str(profile)
     return library.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def share_threads(threads: int) -> None:
+    """Let all sessions of this process use the same threads; once, before the first.
+
+    Those of their own spin for a while after each inference, and so slow down the session whose turn is next. Before
+    ONNX Runtime 1.24 there are none to share; sessions are told not to spin then.
+    """
+    if hasattr(onnxruntime(), "set_global_thread_pool_sizes"):
+        onnxruntime().set_global_thread_pool_sizes(threads, 1)
 
 
 def ort_logits(path: Path, batches: Iterable[tuple["Tensor", "Tensor"]], threads: int = 1) -> "Tensor":
@@ -64,14 +83,14 @@ def ort_accuracy(path: Path, batches: Iterable[tuple["Tensor", "Tensor"]], threa
     return float((ort_logits(path, batches, threads).numpy().argmax(1) == labels).mean())
 
 
-def kernels(path: Path, input_shape: tuple[int, int, int]) -> Counter[tuple[str, str]]:
+def kernels(path: Path, input_shape: tuple[int, int, int], *, shared: bool = False) -> Counter[tuple[str, str]]:
     """Count the kernels of one inference by operator and type of the first input, such as ``("Conv", "float")``.
 
     They are read from the profile of the runtime, after its optimizations; ``("QLinearConv", "uint8")`` computes with
-    integers.
+    integers. `shared`: see `session`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        loaded = session(path, 1, profile=Path(folder) / "profile")
+        loaded = session(path, 1, profile=Path(folder) / "profile", shared=shared)
         loaded.run(None, {loaded.get_inputs()[0].name: np.zeros((1, *input_shape), np.float32)})
         events = json.loads(Path(loaded.end_profiling()).read_bytes())
     ran = [event["args"] for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
@@ -80,12 +99,30 @@ def kernels(path: Path, input_shape: tuple[int, int, int]) -> Counter[tuple[str,
 
 def describe_arithmetic(ran: Counter[tuple[str, str]]) -> str:
     """The arithmetic of the convolutions and matrix products in `kernels`, such as ``"8 of 9 layers in int8"``."""
+    layers = _arithmetic(ran)
+    return ", ".join(f"{count} of {layers.total()} layers in {kind}" for kind, count in layers.most_common())
+
+
+def runtime_that_ran(ran: Counter[tuple[str, str]]) -> str:
+    """The runtime, and in what it computed `kernels`: ``"ONNX Runtime 1.31.1 int8 (8 of 9 layers)"``.
+
+    Integers are named first: without them a quantized file was run in floats.
+    """
+    layers = _arithmetic(ran)
+    if not layers:
+        return runtime_name()
+    kind = "int8" if layers["int8"] else layers.most_common(1)[0][0]
+    part = f" ({layers[kind]} of {layers.total()} layers)" if layers[kind] < layers.total() else ""
+    return f"{runtime_name()} {kind}{part}"
+
+
+def _arithmetic(ran: Counter[tuple[str, str]]) -> Counter[str]:
+    """How many convolutions and matrix products were computed in which type."""
     layers: Counter[str] = Counter()
     for (operator, kind), count in ran.items():
         if operator in _INTEGER or operator in _FLOATING:
             layers["int8" if operator in _INTEGER else {"float": "fp32", "float16": "fp16"}.get(kind, kind)] += count
-    total = sum(layers.values())
-    return ", ".join(f"{count} of {total} layers in {kind}" for kind, count in layers.most_common())
+    return layers
 
 
 def _first_type(inputs: list[dict]) -> str:

@@ -1,37 +1,33 @@
 """Inference time in eager PyTorch."""
 
-import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from time import perf_counter
 
 import torch
 from torch import nn
 
 from effdl.measure.eval_mode import eval_mode, example_input
-from effdl.measure.timing import latency_row, repeat
+from effdl.measure.timing import Rounds, take_turns, throughput_row
 
 
-def latency(
-    model: nn.Module,
+def eager_rounds(
+    models: Sequence[nn.Module],
     input_shape: tuple[int, int, int],
     *,
     device: torch.device | str,
     batch: int = 1,
     threads: int = 1,
-    warmup_s: float = 0.1,
-    min_runs: int = 5,
-    max_runs: int = 200,
-    budget_s: float = 0.5,
-) -> dict:
-    """Median and quartiles of the time of one forward pass, in ms, over a batch of `batch` inputs (C, H, W).
+) -> list[Rounds]:
+    """The times of forward passes of models that take turns (`take_turns`), on batches of `batch` inputs (C, H, W).
 
-    The model must already be on `device`. `threads` is PyTorch's number of CPU threads during the measurement.
-    After a warm-up of `warmup_s` seconds or `max_runs`, runs repeat for `budget_s` seconds, but at least `min_runs`
-    (>= 2) and at most `max_runs` times.
+    The models must already be on `device`; copies to it are not timed. `threads` is PyTorch's number of CPU threads
+    meanwhile.
     """
-    seconds = _forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, max_runs, budget_s)
-    return latency_row(seconds, threads, batch, "pytorch-eager")
+    with ExitStack() as stack:
+        stack.enter_context(_cpu_threads(threads))
+        shape = (batch, *input_shape)
+        return take_turns([_timed_forward(stack, model, shape, torch.device(device)) for model in models])
 
 
 def throughput(
@@ -41,20 +37,23 @@ def throughput(
     device: torch.device | str,
     batch: int = 64,
     threads: int = 1,
-    warmup_s: float = 0.1,
-    min_runs: int = 5,
-    max_runs: int = 50,
-    budget_s: float = 0.5,
 ) -> dict:
-    """Images per second, batch / median time, at a batch size that uses the whole machine. Arguments: see `latency`."""
-    seconds = _forward_seconds(model, (batch, *input_shape), device, threads, warmup_s, min_runs, max_runs, budget_s)
-    return {"throughput_images_per_s": batch / statistics.median(seconds), "throughput_batch": batch}
+    """Images per second at a batch size that uses the whole machine; arguments: see `eager_rounds`."""
+    with ExitStack() as stack:
+        stack.enter_context(_cpu_threads(threads))
+        return throughput_row(_timed_forward(stack, model, (batch, *input_shape), torch.device(device)), batch)
 
 
-def _forward_seconds(model, shape, device, threads, warmup_s, min_runs, max_runs, budget_s) -> list[float]:
-    """Seconds of each forward pass on a fixed random input of this shape, copies to the device not included."""
-    device = torch.device(device)
+def _timed_forward(
+    stack: ExitStack, model: nn.Module, shape: tuple[int, ...], device: torch.device
+) -> Callable[[], float]:
+    """A function that runs a model once on a fixed random input and returns the seconds.
+
+    The model is in eval mode until `stack` is closed.
+    """
     x = example_input(model, shape, device)
+    stack.enter_context(eval_mode(model))
+    stack.enter_context(torch.inference_mode())
 
     def run() -> float:
         _synchronize(device)
@@ -63,9 +62,7 @@ def _forward_seconds(model, shape, device, threads, warmup_s, min_runs, max_runs
         _synchronize(device)
         return perf_counter() - start
 
-    with eval_mode(model), torch.inference_mode(), _cpu_threads(threads):
-        repeat(run, at_least=1, at_most=max_runs, budget_s=warmup_s)
-        return repeat(run, at_least=min_runs, at_most=max_runs, budget_s=budget_s)
+    return run
 
 
 def _synchronize(device: torch.device) -> None:

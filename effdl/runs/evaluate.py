@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from effdl.data.build import Data
 from effdl.data.loader import normalized_batches
 from effdl.data.source import Images
-from effdl.deploy.latency import deployed_latency
+from effdl.deploy.latency import as_deployed
 from effdl.measure.accuracy import accuracy
 from effdl.measure.bits import summary, zero_points
 from effdl.measure.eval_mode import eval_mode
-from effdl.measure.latency import throughput
 from effdl.measure.layers import per_layer
 from effdl.measure.macs import macs
 from effdl.measure.metrics import on_validation
@@ -39,6 +38,8 @@ def evaluate(
     batch_size: int,
     metrics: dict[str, _Metric] | None = None,
     split: str = "test",
+    dense: nn.Module | None = None,
+    channels_last: bool = False,
     trusted: bool = False,
 ) -> dict:
     """Everything there is to say about a stored model.
@@ -47,6 +48,8 @@ def evaluate(
         metrics: the user's own, by the key that they get; each is given the model and the batches of the split.
         split: of the data set, for the accuracy. With ``test`` the validation split is measured too, under keys that
             begin with ``val_``: every choice reads these; they are None if there is no such split.
+        dense: the model to compare its speed with, on `device`.
+        channels_last: the memory layout in which it is timed, for which a run takes that of its training.
         trusted: also build a model whose code is not part of effdl.
 
     Returns:
@@ -54,7 +57,7 @@ def evaluate(
     """
     model = load_model(path, trusted=trusted).to(device)
     shape, threads = data.input_shape, torch.get_num_threads()
-    stored = storage.breakdown(path)
+    stored, grids = storage.breakdown(path), storage.quant_grids(path)
     operations, layers = macs(model, shape), per_layer(model, shape, stored)
     float_bits = 8 * next(parameter.dtype.itemsize for parameter in model.parameters())
 
@@ -73,8 +76,7 @@ def evaluate(
         **operations,
         **summary(layers, operations["macs_nonzero"], float_bits),
         "size_bytes": file_bytes(path),
-        **deployed_latency(path, model, stored, storage.quant_grids(path), shape, device, threads),
-        **throughput(model, shape, device=device, threads=threads),
+        **as_deployed(model, dense, stored, grids, shape, device, threads, channels_last=channels_last),
         "layers": layers,
     }
 

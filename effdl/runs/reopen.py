@@ -20,13 +20,14 @@ from effdl.utils.errors import UserError
 class ReopenedRun:
     """A run's folder with its data set on its device, as the stored model knows it.
 
-    `same_data`: whether it is the data set of the run.
+    `channels_last` is the memory layout of its training, and `same_data` says whether it is the data set of the run.
     """
 
     folder: RunFolder
     config: dict
     data: Data
     device: torch.device
+    channels_last: bool
     same_data: bool
 
 
@@ -75,7 +76,8 @@ def reopen(
     same = data.fingerprint == run["data_fingerprint"]
     if (inputs := read_inputs(folder.model_file)) is not None:
         data = _as_known(data, inputs, config["dataset"], folder.path)
-    return ReopenedRun(folder, config, data.to(selected.torch_device), selected.torch_device, same)
+    device = selected.torch_device
+    return ReopenedRun(folder, config, data.to(device), device, selected.channels_last, same)
 
 
 def _as_known(data: Data, inputs: Inputs, node: dict, path: Path) -> Data:

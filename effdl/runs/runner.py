@@ -134,12 +134,15 @@ class Runner:
                 topk=config["topk"],
                 batch_size=config["eval_batch_size"],
                 metrics={key: instantiate(node) for key, node in config["metric"].items()},
+                dense=self.trainer.dense,
+                channels_last=self.prepared.device.channels_last,
                 trusted=True,
             )
         check_loss(row)
         layers = row.pop("layers")
         keep_layers(self.folder, stage.name, layers, stage.kind)
-        if dense := recorded(self.folder, "dense"):
+        if self.trainer.dense is not None:
+            dense = recorded(self.folder, "dense")
             row["speed"] = verdict(dense, row, {"cpu_flags": cpu_flags(), "layers": len(layers)})
         size_fp32 = 4 * (row["params"] if stage.name == "teacher" else self.prepared.parameters)
         sizes = {"size_fp32_bytes": size_fp32, "compression_ratio": size_fp32 / row["size_bytes"]}

@@ -4,8 +4,8 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from pkgutil import walk_packages
+from types import SimpleNamespace
 
 from attacks.sandbox import Act, Note
 
@@ -73,14 +73,15 @@ def stopped(note: Note) -> None:
 def hurried(note: Note) -> None:
     """Time nothing: every latency is a millisecond, so that commands are fast and their output is the same again."""
     from effdl.deploy import export
-    from effdl.measure import latency
-    from effdl.measure.timing import latency_row
+    from effdl.measure import timing
 
     def repeat(run, at_least: int, at_most: int, budget_s: float) -> list[float]:
         run()
         return [0.001] * at_least
 
-    def timed(path: Path, input_shape, *, threads: int, batch: int = 1, **more) -> dict:
-        return latency_row([0.001] * 5, threads, batch, "none")
+    def timed(paths, input_shape, *, threads: int, batch: int = 1, **more) -> SimpleNamespace:
+        rounds = [[[0.001]] * timing.MIN_ROUNDS for _ in paths]
+        rows = [timing.latency_row(each, threads, batch, "none", "cpu", None) for each in rounds]
+        return SimpleNamespace(rows=rows, rounds=rounds, throughput={})
 
-    latency.repeat, export.timed = repeat, timed
+    timing.repeat, export.timed = repeat, timed

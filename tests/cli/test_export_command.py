@@ -55,23 +55,35 @@ def test_onnx_and_torch_export_of_a_run(effdl, run):
     assert kept["logit_difference_max"] < 1e-3 * kept["logit_max"]
     assert kept["latency_threads"] == 1
     assert kept["latency_runtime"] == f"ONNX Runtime {onnxruntime.__version__} fp32"
-    assert (
-        "instead of pytorch-eager" in kept["verdict"] or "predicted" in kept["verdict"] or "too much" in kept["verdict"]
-    )
-    for shown in ("top-1", "largest logit difference", "latency, 1 image", f"top1 = {kept['top1']!r}", kept["verdict"]):
+    assert kept["latency_device"] == "cpu"
+    assert kept["deployed_bytes"] == kept["size_bytes"]
+    assert kept["speedup"] is None  # it is the dense model itself
+    assert "verdict" not in kept
+    for shown in ("top-1", "largest logit difference", "latency, 1 image", f"top1 = {kept['top1']!r}"):
         assert shown in output
 
     assert effdl("export", "run", "format=torch_export", "threads=2")[0] == 0
     both = json.loads((run / "export.json").read_text())
     assert both["onnx"] == kept
     assert both["torch_export"]["latency_threads"] == 2
-    assert both["torch_export"]["verdict"] == "not comparable: timed with 1 and 2 threads"
     assert {path.name for path in run.iterdir() if path.name.startswith("model.")} == {
         "model.onnx",
         "model.pt2",
         "model.safetensors",
     }
     assert not list(run.glob(".export.*"))
+
+
+def test_the_dense_model_takes_turns_with_the_export(effdl, run):
+    code, output, error = effdl("export", "run", "precision=fp16")
+    assert code == 0, error
+    kept = json.loads((run / "export.json").read_text())["onnx"]
+    assert kept["dense_latency_runtime"] == f"ONNX Runtime {onnxruntime.__version__} fp32"
+    assert kept["speedup_low"] <= kept["speedup"] <= kept["speedup_high"]
+    assert kept["speedup_rounds"] >= 8
+    assert f"speed: {kept['verdict']}" in output
+    assert "dense model" in kept["verdict"]
+    assert {path.name for path in run.iterdir() if path.suffix == ".onnx"} == {"model.onnx"}
 
 
 def test_an_export_that_differs_is_an_error_and_leaves_no_file(effdl, run, monkeypatch):

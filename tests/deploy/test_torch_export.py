@@ -21,9 +21,9 @@ def test_a_program_computes_the_same_for_1_and_7(tmp_path, float_model, images):
     with torch.no_grad():
         for batch in (images, images[:1]):
             assert program(batch).sub(model(batch)).abs().max() < 1e-5
-    found = timed(path, SHAPE, threads=1)
-    assert found["latency_runtime"] == f"torch.export {torch.__version__}"
-    assert 0 < found["latency_q1_ms"] <= found["latency_ms"]
+    (row,) = timed([path], SHAPE, threads=1).rows
+    assert row["latency_runtime"] == f"torch.export {torch.__version__}"
+    assert 0 < row["latency_q1_ms"] <= row["latency_ms"]
 
 
 def test_the_example_it_was_traced_with_is_not_stored(tmp_path, float_model):
@@ -64,7 +64,7 @@ def test_executorch_computes_the_same(tmp_path, float_model, images):
     with torch.no_grad():
         expected = model(images[:1])
     assert executorch.load(path, 1)(images[:1]).sub(expected).abs().max() < 1e-5
-    assert timed(path, SHAPE, threads=1)["latency_runtime"].startswith("ExecuTorch")
+    assert timed([path], SHAPE, threads=1).rows[0]["latency_runtime"].startswith("ExecuTorch")
 
 
 def test_without_executorch_the_message_says_what_to_install(tmp_path, float_model, monkeypatch):

@@ -1,8 +1,10 @@
+from itertools import chain
+
 import pytest
 import torch
 from torch import nn
 
-from effdl.measure.latency import latency, throughput
+from effdl.measure.latency import eager_rounds, throughput
 
 
 class Clock:
@@ -38,30 +40,23 @@ class Sleep(nn.Module):
         return x
 
 
-def test_a_sleep_of_ten_milliseconds(clock):
-    model, threads = Sleep(0.010, clock).train(), torch.get_num_threads()
-    start = clock.now
-    result = latency(model, (3, 8, 8), device="cpu", threads=threads + 1, warmup_s=0.05, budget_s=0.5)
-    assert 0.55 <= clock.now - start <= 0.58  # 50 ms to warm up, and 500
-    assert [result[f"latency_{name}ms"] for name in ("", "q1_", "q3_")] == pytest.approx([10, 10, 10])
-    assert result["latency_runs"] in (50, 51)
-    assert result["latency_threads"] == threads + 1
-    assert (result["latency_batch"], result["latency_runtime"]) == (1, "pytorch-eager")
-    assert model.shapes == {(1, 3, 8, 8)}
-    assert model.modes == {(False, True)}
-    assert model.threads == {threads + 1}
+def test_models_take_turns(clock):
+    models, threads = [Sleep(0.010, clock).train(), Sleep(0.002, clock)], torch.get_num_threads()
+    slow, fast = eager_rounds(models, (3, 8, 8), device="cpu", batch=2, threads=threads + 1)
+    assert len(slow) == len(fast) == 41
+    assert slow == [pytest.approx([0.010])] * 41
+    assert fast == [pytest.approx([0.002] * 3)] * 41
+    for model in models:
+        assert model.shapes == {(2, 3, 8, 8)}
+        assert model.modes == {(False, True)}
+        assert model.threads == {threads + 1}
     assert torch.get_num_threads() == threads
-    assert model.training
-
-
-def test_slow_models_run_at_least_min_runs(clock):
-    result = latency(Sleep(0.05, clock), (1, 2, 2), device="cpu", warmup_s=0, min_runs=5, budget_s=0)
-    assert result["latency_runs"] == 5
+    assert models[0].training
 
 
 def test_throughput(clock):
     model = Sleep(0.010, clock)
-    result = throughput(model, (3, 8, 8), device="cpu", batch=32, warmup_s=0.02, budget_s=0.2)
+    result = throughput(model, (3, 8, 8), device="cpu", batch=32)
     assert list(result) == ["throughput_images_per_s", "throughput_batch"]
     assert result["throughput_images_per_s"] == pytest.approx(32 / 0.010)
     assert result["throughput_batch"] == 32
@@ -71,7 +66,7 @@ def test_throughput(clock):
 def test_threads_and_mode_are_restored_after_an_error():
     model, threads = nn.Linear(2, 2).train(), torch.get_num_threads()
     with pytest.raises(RuntimeError):
-        latency(model, (3, 8, 8), device="cpu", threads=threads + 1)
+        eager_rounds([model], (3, 8, 8), device="cpu", threads=threads + 1)
     assert torch.get_num_threads() == threads
     assert model.training
 
@@ -84,7 +79,7 @@ def test_parametrizations_are_not_timed(clock):
 
     model = nn.Linear(8, 8)
     nn.utils.parametrize.register_parametrization(model, "weight", Slow(), unsafe=True)
-    assert latency(model, (1, 1, 8), device="cpu", warmup_s=0, max_runs=9)["latency_ms"] == 0
+    assert set(chain(*eager_rounds([model], (1, 1, 8), device="cpu")[0])) == {0.0}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -100,6 +95,6 @@ def test_cuda_waits_for_the_result():
                 y = y @ self.weight
             return y
 
-    result = latency(Products().cuda(), (1, 1, 1), device="cuda")
+    (rounds,) = eager_rounds([Products().cuda()], (1, 1, 1), device="cuda")
     # 20 x 2 x 4096^3 = 2.7e12 operations: no GPU does them in a millisecond, launching them takes less than one.
-    assert result["latency_ms"] > 1
+    assert min(chain(*rounds)) > 1e-3
