@@ -1,19 +1,24 @@
 """``effdl evaluate FOLDER``: rebuild the model of a run from its folder alone and measure it again."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from effdl.cli.arguments import folder_parser, opened, parsed
+from effdl.cli.arguments import folder_parser, location, opened, parsed
 from effdl.cli.terminal import terminal
 from effdl.measure.metrics import accuracies
 from effdl.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from effdl.runs.reopen import ReopenedRun
 
 _EXAMPLES = """\
 Examples:
   effdl evaluate outputs/2026-01-31/12-00-00             the test split, everything measured again
   effdl evaluate outputs/2026-01-31/12-00-00 --layers    a table of the layers too
   effdl evaluate outputs/2026-01-31/12-00-00 --split val
+  effdl evaluate my_run --classes --confusion confusion.png     which classes are taken for which
   effdl evaluate my_run --root ~/data                    the data set lies elsewhere now
 """
 
@@ -29,12 +34,16 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     description = "Rebuild the model of a run from its folder alone, measure it, and compare with what the run said."
     parser = folder_parser("evaluate", description, _EXAMPLES)
     parser.add_argument("--layers", action="store_true", help="show every layer")
+    parser.add_argument("--classes", action="store_true", help="show the accuracy of every class")
+    parser.add_argument("--confusion", metavar="FILE", type=location, help="draw the confusion matrix as a PNG there")
     parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="images to use (test)")
     return parsed(parser, arguments)
 
 
 def _evaluate(args: argparse.Namespace, console: Console) -> int:
     """Measure, show, and say whether the accuracy is the one that the run recorded."""
+    if args.confusion and not args.confusion.parent.is_dir():
+        raise UserError(f"--confusion {args.confusion}: there is no folder {args.confusion.parent}")
     run = opened(args, console)
     from effdl.config.instantiate import instantiate
     from effdl.config.naming import title
@@ -65,7 +74,29 @@ def _evaluate(args: argparse.Namespace, console: Console) -> int:
     if args.split == "test" and before:
         stages.insert(0, {**{key: before.get(key) for key in found}, "stage": f"recorded ({stage})"})
     console.print(stages_table(stages, title(run.config), args.split))
+    if args.classes or args.confusion:
+        _classes(args, run, console)
     return _compare(found, before, args.split, console)
+
+
+def _classes(args: argparse.Namespace, run: "ReopenedRun", console: Console) -> None:
+    """Show how each class fares, and draw which is taken for which."""
+    from effdl.data.loader import normalized_batches
+    from effdl.measure.confusion import class_accuracies, confusion_matrix
+    from effdl.models.stored import load_model
+    from effdl.report.table import classes_table
+    from effdl.utils.files import write_atomic
+
+    model = load_model(run.folder.model_file, trusted=args.trust).to(run.device)
+    batches = normalized_batches(getattr(run.data, args.split), run.data, run.config["eval_batch_size"], run.device)
+    matrix = confusion_matrix(model, batches, len(run.data.classes))
+    if args.classes:
+        console.print(classes_table(class_accuracies(matrix), run.data.classes))
+    if args.confusion:
+        from effdl.report.plots.confusion import confusion
+
+        write_atomic(args.confusion, confusion(matrix, run.data.classes, f"{run.folder.path}: {args.split} split"))
+        console.print(f"picture: {args.confusion}", soft_wrap=True, highlight=False)
 
 
 def _compare(found: dict, before: dict | None, split: str, console: Console) -> int:

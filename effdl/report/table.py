@@ -1,7 +1,8 @@
 """Tables for people: the stages of a run side by side, and a model layer by layer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from effdl.measure.confusion import ClassAccuracy
 from effdl.measure.metrics import (
     COSTS,
     KEPT,
@@ -63,6 +64,23 @@ def layers_table(rows: list[dict]) -> Table:
         numbers = (entry.text(row[key]) for key, entry in zip(_LAYER_COLUMNS, shown, strict=True))
         texts.append([row["name"], row["type"], "x".join(map(str, row["shape"])), *numbers])
     return Table(columns, texts, "Layers")
+
+
+def classes_table(found: Sequence[ClassAccuracy], names: Sequence[str]) -> Table:
+    """One row per class, the worst recognized first: images, accuracy and what it is most often taken for."""
+    top1 = metric("top1")
+    columns = [
+        Column("class", wraps=True),
+        *(Column(heading, right=True) for heading in ("images", "right", top1.label)),
+        Column("mistaken for", wraps=True),
+    ]
+    texts = []
+    for label in sorted(range(len(found)), key=lambda label: found[label].correct / max(1, found[label].images)):
+        images, correct, other = found[label]
+        accuracy = top1.text(correct / images if images else None)
+        mistaken = "-" if other is None else names[other]
+        texts.append([names[label], f"{images:,}", f"{correct:,}", accuracy, mistaken])
+    return Table(columns, texts, "Classes", constants=False)
 
 
 def sensitivity_table(rows: list[dict], baseline: float, amounts: dict[str, float], title: str) -> Table:
