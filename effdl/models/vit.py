@@ -9,16 +9,20 @@ from effdl.utils.errors import UserError
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention on (N, tokens, dim); a plain linear layer makes queries, keys and values."""
+    """Multi-head self-attention on (N, tokens, dim); a plain linear layer makes queries, keys and values.
+
+    A head has ``head_dim`` queries, keys and values; the number of heads is what the linear layers hold, so that heads
+    can be removed from them.
+    """
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.head_dim = dim // heads
         self.qkv = nn.Linear(dim, 3 * dim)
         self.projection = nn.Linear(dim, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+        query, key, value = self.qkv(x).unflatten(-1, (3, -1, self.head_dim)).permute(2, 0, 3, 1, 4).unbind()
         out = F.scaled_dot_product_attention(query, key, value)  # (N, heads, tokens, dim/heads)
         return self.projection(out.transpose(1, 2).flatten(2))
 
