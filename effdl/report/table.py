@@ -1,8 +1,8 @@
 """Tables for people: the stages of a run side by side, and a model layer by layer."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from effdl.measure.confusion import ClassAccuracy
 from effdl.measure.metrics import (
     COSTS,
     KEPT,
@@ -17,6 +17,9 @@ from effdl.measure.metrics import (
 )
 from effdl.measure.units import TEXT, percent
 from effdl.utils.table import ALWAYS, Column, Table
+
+if TYPE_CHECKING:
+    from effdl.measure.confusion import ClassAccuracy
 
 # The rows of a run's table, below the accuracies.
 ROWS = [key for key, entry in METRICS.items() if {*STAGE} <= {*entry.at} and not (entry.detail or accuracies([key]))]
@@ -66,7 +69,7 @@ def layers_table(rows: list[dict]) -> Table:
     return Table(columns, texts, "Layers")
 
 
-def classes_table(found: Sequence[ClassAccuracy], names: Sequence[str]) -> Table:
+def classes_table(found: "Sequence[ClassAccuracy]", names: Sequence[str]) -> Table:
     """One row per class, the worst recognized first: images, accuracy and what it is most often taken for."""
     top1 = metric("top1")
     columns = [

@@ -1,8 +1,8 @@
 """Binary weights with one scale for each output.
 
 Rastegari et al. 2016, "XNOR-Net: ImageNet Classification Using Binary Convolutional Neural Networks", section 3.1
-(binary-weight networks). The XNOR networks of section 3.2, whose inputs are signs too, need another order of layers than
-that of trained networks, where a ReLU comes before the convolution and all signs are the same: they are not built.
+(binary-weight networks). The XNOR networks of section 3.2, whose inputs are signs too, are not built: they need another
+order of layers than that of trained networks, where a convolution follows a ReLU and all signs would be the same.
 """
 
 from typing import Literal
