@@ -36,6 +36,11 @@ class Images:
         """Side of the centre square that is kept of an image, as part of its shorter side."""
         return self.images.centre if isinstance(self.images, StreamedImages) else 1.0
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory; streamed images have none there."""
+        return self.labels.nbytes + (0 if isinstance(self.images, StreamedImages) else self.images.nbytes)
+
     def select(self, indices: Tensor) -> "Images":
         """The images at ``indices`` (int64), in that order."""
         return Images(self.images[indices], self.labels[indices])

@@ -184,7 +184,7 @@ _ENTRIES = (
     Metric("images_per_s", "training speed", u.SPEED, MAX, EPOCH, "images trained on per second"),
     Metric("lr", "learning rate", u.NUMBER, None, EPOCH, "learning rate at the end of the epoch"),
     Metric("memory_peak_bytes", "peak memory", u.BYTES, MIN, EPOCH + STAGE,
-           "peak during training: of the process on a CPU, of PyTorch's allocator on a GPU"),
+           "peak during training: of PyTorch's allocator on a GPU; on a CPU of the process, above what imports take"),
     Metric("epochs", "epochs", u.PLAIN, None, STAGE + TOTAL, "number of epochs trained", detail=True),
     Metric("duration_s", "time", u.SECONDS, MIN, EPOCH + STAGE + TOTAL,
            "time of the training and of all that the method computes, measuring apart", short="stage time",

@@ -42,6 +42,13 @@ class PreparedRun:
     def __post_init__(self) -> None:
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the images, the model and the teachers."""
+        models = (self.model, *self.teachers.values())
+        images = sum(split.nbytes for split in (self.data.train, self.data.val, self.data.test) if split)
+        return images + sum(tensor.nbytes for model in models for tensor in model.state_dict().values())
+
     def fresh_model(self) -> nn.Module:
         """An untrained model of the config, drawn from the global random numbers."""
         return _untrained(self.config["model"], self.data)

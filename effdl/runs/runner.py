@@ -11,6 +11,7 @@ from effdl.config.instantiate import instantiate
 from effdl.deploy.speedup import verdict
 from effdl.measure.costs import spent
 from effdl.measure.energy import Energy, EnergyMeter, of_all_processes
+from effdl.measure.memory import count_from_here, uncounted
 from effdl.measure.size import pruned
 from effdl.models import storage
 from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
@@ -66,6 +67,7 @@ class Runner:
 
     def run_stages(self) -> None:
         """Train, then apply every compression step in order, measuring after each."""
+        count_from_here(self.prepared.nbytes)
         for line in (self.prepared.describe(), *self.prepared.notes):
             self.callbacks.message(line)
             log.info("%s", line)
@@ -94,7 +96,8 @@ class Runner:
         if not isinstance(model, nn.Module):
             raise RunError(f"{stage.method} is no compression method: it returned {model!r} instead of a model")
         used = of_all_processes(used)
-        from_main(lambda: self.record(stage, model, used))  # nobody disturbs what is timed
+        with uncounted():
+            from_main(lambda: self.record(stage, model, used))  # nobody disturbs what is timed
         return model
 
     def record(self, stage: Stage, model: nn.Module, used: Energy) -> None:

@@ -28,6 +28,26 @@ def test_cpu_peak_of_the_block_only():
     assert busy.bytes - idle.bytes == pytest.approx(200 * MIB, abs=16 * MIB)
 
 
+def test_what_was_there_before_and_what_is_not_counted_is_left_out(monkeypatch):
+    if not memory.reset_high_water_mark():
+        pytest.skip("this system cannot reset the peak")
+    monkeypatch.setattr(memory, "_uncounted", [0])
+    with peak_memory("cpu") as whole:
+        pass
+    memory.count_from_here(held=50 * MIB)
+    with peak_memory("cpu") as held:
+        pass
+    with memory.uncounted():
+        library = b"x" * (100 * MIB)
+    own = b"x" * (30 * MIB)
+    with peak_memory("cpu") as busy:
+        fill(200)
+    assert len(library) + len(own) == 130 * MIB
+    assert whole.bytes > 200 * MIB  # PyTorch
+    assert held.bytes == pytest.approx(50 * MIB, abs=16 * MIB)
+    assert busy.bytes == pytest.approx(280 * MIB, abs=16 * MIB)
+
+
 def test_filled_after_an_error():
     with pytest.raises(ValueError, match="inside"), peak_memory("cpu") as peak:
         raise ValueError("inside")

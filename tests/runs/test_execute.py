@@ -92,6 +92,7 @@ def test_numbers_agree_with_an_independent_count(reference):
     zeros = sum(int((p == 0).sum()) for p in load_model(reference).parameters())
     assert zeros == pruned["params"] - pruned["params_nonzero"] >= weights // 2
     assert pruned["bops"] == pruned["macs_nonzero"] * 32 * 32
+    assert max(row["memory_peak_bytes"] for row in (dense, pruned)) < 100e6  # PyTorch alone takes five times as much
     assert pruned["latency_q1_ms"] <= pruned["latency_ms"] <= pruned["latency_q3_ms"]
 
 
