@@ -32,9 +32,9 @@ def curves(rows: list[dict], title: str) -> bytes:
         axes.set_xlabel("epoch")
         axes.set_ylabel(metric(key).name)
         axes.grid(alpha=0.3)
-    if losses := [row[key] for row in rows for key in ("loss", "val_loss") if row.get(key, 0) > 0]:
+    if any(row.get(key, 0) > 0 for row in rows for key in ("loss", "val_loss")):
         figure.axes[0].set_yscale("log")
-        plain_ticks(figure.axes[0].yaxis, losses)
+        plain_ticks(figure.axes[0].yaxis)
         figure.axes[0].yaxis.set_minor_locator(NullLocator())
     figure.axes[1].legend(loc="lower right")
     figure.suptitle(title, fontsize=10, parse_math=False)  # a path may hold dollar signs

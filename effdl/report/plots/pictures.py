@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -9,9 +10,10 @@ from effdl.measure.course import COURSE_LINE
 from effdl.report.plots.axis import axis
 from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import marks
+from effdl.report.plots.names import name_points
 from effdl.report.plots.points import Point, labels, points, with_energy_so_far
 from effdl.report.plots.pruning import pruning
-from effdl.report.plots.scatter import legend_of, name_points, points_with, scatter
+from effdl.report.plots.scatter import legend_of, points_with, scatter
 from effdl.report.plots.trainings import trainings
 from effdl.utils.files import write_atomic
 
@@ -78,9 +80,24 @@ def _against(found: list[Point], styles: dict, key: str) -> bytes:
     _legend(figure, shown, styles)
     figure.draw_without_rendering()  # makes the layout, which then stays: the names have to know where they are
     figure.set_layout_engine("none")
-    names = dict(zip(map(id, shown), labels(shown), strict=True))
-    name_points(axes, best, [names[id(point)] for point in best], shown, key, _ACCURACY)
+    if lost := _name_front(axes, best, shown, key):
+        axes.set_title(f"no room for {lost} names of the front", fontsize=7.5, loc="right")
     return png(figure)
+
+
+def _name_front(axes: Axes, best: list[Point], shown: list[Point], key: str) -> int:
+    """Name the points on the front, rather beside it and the error bars; returns how many names found no room."""
+    scales = np.array([axis(key, [point.mean(key) for point in shown]).scale, axis(_ACCURACY).scale])
+
+    def at(point: Point) -> np.ndarray:
+        return scales * (point.mean(key), point.mean(_ACCURACY))
+
+    front = np.array(list(map(at, best)))
+    spread = [(at(point), np.diag(scales * (point.spread(key), point.spread(_ACCURACY)))) for point in shown]
+    bars = [np.array([middle - half, middle + half]) for middle, halves in spread for half in halves if half.any()]
+    names = dict(zip(map(id, shown), labels(shown), strict=True))
+    told = [names[id(point)] for point in best]
+    return len(name_points(axes, front, told, np.array(list(map(at, shown))), [front, *bars]))
 
 
 def _target_line(axes: Axes) -> None:

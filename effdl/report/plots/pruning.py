@@ -7,6 +7,7 @@ from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from effdl.report.naming import distinctions, flat_settings
 from effdl.report.plots.axis import axis
@@ -91,6 +92,10 @@ def _scale_x(axes: Axes, rates: list[float]) -> None:
         far = all(abs(at - other) > 0.06 * (high - low + 2 * room) for other in ticks.values())
         if ends[0] <= tick <= ends[1] and far:
             ticks[tick] = at
+    if len(ticks) < 3:  # the rates are close together
+        ticks = dict.fromkeys(
+            tick for tick in MaxNLocator(4, min_n_ticks=3).tick_values(*ends) if ends[0] <= tick <= ends[1]
+        )
     axes.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
     axes.set_xlabel("weights pruned (%)")
 

@@ -1,4 +1,4 @@
-"""Accuracy against a cost as one panel: a mark per point, the Pareto front, and names where they fit."""
+"""Accuracy against a cost as one panel: a mark per point, and the Pareto front."""
 
 import math
 from statistics import median
@@ -6,8 +6,6 @@ from textwrap import wrap
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
-from matplotlib.transforms import Bbox
 
 from effdl.measure.metrics import deciding, split_of
 from effdl.measure.pareto import MAX, MIN, front
@@ -30,20 +28,6 @@ _RING = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "markeredge
 _WIDE = 8  # a logarithmic axis from this ratio of the largest to the smallest value
 _MANY = 10  # fewer points than that are all on the axis
 _FAR = 8  # an accuracy is off the axis if it is this many times as far from the best one as the median is
-_ASIDE = [
-    (0, 9),
-    (0, -9),
-    (9, 7),
-    (-9, 7),
-    (9, -7),
-    (-9, -7),
-    (0, 19),
-    (0, -19),
-    (18, 15),
-    (-18, 15),
-    (13, 0),
-    (-13, 0),
-]
 
 
 def _style(mark: tuple[str, str]) -> dict:
@@ -123,8 +107,7 @@ def _spread_x(axes: Axes, values: list[float]) -> None:
     axes.locator_params("x", nbins=5)
     if min(values) > 0 and max(values) / min(values) >= _WIDE:
         axes.set_xscale("log")
-        plain_ticks(axes.xaxis, values)
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        plain_ticks(axes.xaxis)
 
 
 def _cut_y(axes: Axes, at: list[tuple[float, float]], accuracies: list[float]) -> None:
@@ -149,44 +132,6 @@ def _cut_y(axes: Axes, at: list[tuple[float, float]], accuracies: list[float]) -
     )
     said = f"{len(low)} below the axis, down to {min(y for _, y in low):.1f} %"
     axes.text(0.99, 0.03, said, transform=axes.transAxes, ha="right", va="bottom", fontsize=7.5, color="0.35")
-
-
-def name_points(axes: Axes, points: list[Point], names: list[str], taken: list[Point], x: str, y: str) -> None:
-    """Names beside the points, each where it covers no mark and no other name, or not at all; the layout is final.
-
-    Args:
-        names: one for each point; of equal ones the first is written.
-        taken: the points that no name may cover.
-    """
-    renderer = axes.figure.canvas.get_renderer()
-    inside = axes.get_window_extent(renderer)
-    scales = axis(x, [point.mean(x) for point in taken]).scale, axis(y).scale
-
-    def place(point: Point) -> tuple[float, float]:
-        return point.mean(x) * scales[0], point.mean(y) * scales[1]
-
-    boxes = [Bbox.from_bounds(a - 10, b - 10, 20, 20) for a, b in axes.transData.transform([place(p) for p in taken])]
-    boxes += [text.get_window_extent(renderer) for text in axes.texts]
-    for i, (point, name) in enumerate(zip(points, names, strict=True)):
-        for right, up in () if name in names[:i] else _ASIDE:
-            text = axes.annotate(
-                name,
-                place(point),
-                (right, up),
-                textcoords="offset points",
-                fontsize=7.5,
-                ha="left" if right > 0 else "right" if right < 0 else "center",
-                va="bottom" if up > 0 else "top" if up < 0 else "center",
-                bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5},
-                zorder=6,
-                parse_math=False,
-            )
-            box = text.get_window_extent(renderer)
-            fits = inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1)
-            if fits and not any(map(box.overlaps, boxes)):
-                boxes.append(box)
-                break
-            text.remove()
 
 
 def legend_of(marks: dict[str, tuple[str, str]], points: list[Point], accuracy: str) -> list[Line2D]:

@@ -12,10 +12,11 @@ from effdl.report.gather import gather
 from effdl.report.gather import rows as rows_of
 from effdl.report.plots.figure import new_figure
 from effdl.report.plots.marks import marks
+from effdl.report.plots.names import name_points
 from effdl.report.plots.pictures import pictures
 from effdl.report.plots.points import labels, points
 from effdl.report.plots.pruning import pruning, with_rate
-from effdl.report.plots.scatter import name_points, scatter
+from effdl.report.plots.scatter import scatter
 from effdl.report.plots.trainings import trainings
 from effdl.report.scoring import scored
 
@@ -150,19 +151,23 @@ def test_a_collapsed_run_does_not_flatten_the_others():
 
 
 @pytest.mark.parametrize("count", [3, 12, 40])
-def test_names_cover_nothing(count):
+def test_all_points_of_the_front_are_named_and_the_names_cover_nothing(count):
     rows = sweep([i / (count + 1) for i in range(1, count + 1)], seeds=(0,), comment="a long setting")
     figure, axes, found, best = drawn(rows)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     told = dict(zip(map(id, found), labels(found), strict=True))
-    name_points(axes, best, [told[id(point)] for point in best], found, "size_bytes", "top1")
+    at = {id(point): (point.mean("size_bytes") / 1000, 100 * point.mean("top1")) for point in found}
+    names = [told[id(point)] for point in best]
+    front = np.array([at[id(point)] for point in best])
+    lost = name_points(axes, front, names, np.array(list(at.values())), [front])
+    assert not lost
     renderer = figure.canvas.get_renderer()
     boxes = [text.get_window_extent(renderer) for text in axes.texts]
-    assert len(boxes) >= 3
+    assert len(boxes) == len(set(names)) >= 3
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-    at = axes.transData.transform([(point.mean("size_bytes") / 1000, 100 * point.mean("top1")) for point in found])
-    assert not any(box.contains(*point) for box in boxes for point in at)
+    pixels = axes.transData.transform(list(at.values()))
+    assert not any(box.contains(*point) for box in boxes for point in pixels)
     inside = axes.get_window_extent(renderer)
     assert all(inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1) for box in boxes)
 
@@ -185,6 +190,13 @@ def test_pruning_rate_against_accuracy(monkeypatch):
     assert lines["taylor"].get_xdata() == pytest.approx([50, 99])
     dashed = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_linestyle() == "--"]
     assert dashed == pytest.approx([95.5, 95.0])
+
+
+@pytest.mark.parametrize("levels", [(0.5,), (0.97,), (0.5, 0.52), (0.9, 0.999)])
+def test_the_rates_have_three_labels_at_least(monkeypatch, levels):
+    axes = figure_of(monkeypatch, "pruning", pruning, sweep(levels), "top1").axes[0]
+    low, high = axes.get_xlim()
+    assert sum(low <= tick <= high for tick in axes.get_xticks()) >= 3
 
 
 def test_settings_other_than_the_level_make_another_line(monkeypatch):
