@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import torch
@@ -14,7 +14,8 @@ from effdl.config.schema import SHARED
 from effdl.config.types import Border, Count, Fraction, Natural, Seed
 from effdl.config.validation import check_call
 from effdl.data.inputs import Inputs
-from effdl.data.source import Images, Source
+from effdl.data.pixels import Ranges
+from effdl.data.source import Images, Source, check_source
 from effdl.data.split import stratified_folds, stratified_holdout, stratified_subset
 from effdl.data.statistics import channel_statistics, fingerprint
 from effdl.utils.errors import UserError
@@ -25,7 +26,8 @@ class Data:
     """A data set split for one run.
 
     ``mean`` and ``std``: per channel over the training split, in 0..255 units. ``fingerprint``: sha256 (hex) of the
-    content of the splits. ``val`` is None without a validation split.
+    content of the splits. ``val`` is None without a validation split. ``ranges`` and
+    ``notes`` as those of the source.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Data:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
+    ranges: Ranges = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> "Data":
         """The same data, with images that are in memory moved to a device."""
@@ -115,6 +119,7 @@ def split_source(
     them as ``${dataset.mirror}``; they are not used here. Raises UserError for an impossible split, and for a ``pad``
     beyond the size of the images.
     """
+    check_source(source, name)
     if pad > (size := source.train.image_size):
         raise UserError(f"dataset.pad={pad}: allowed is a whole number from 0 to {size}, the size of the images")
     train, held = _split(source.train, val, folds, fold, subset, split_seed)
@@ -130,6 +135,8 @@ def split_source(
         mean=mean,
         std=std,
         fingerprint=fingerprint(part for part in (train, held, source.test) if part is not None),
+        ranges=source.ranges,
+        notes=source.notes,
     )
 
 

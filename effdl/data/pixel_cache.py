@@ -3,10 +3,12 @@
 The files can be deleted at any time. Files that cannot be read or written cause a warning, never an error.
 """
 
+import json
 import logging
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -22,9 +24,11 @@ def _folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "effdl"
 
 
-def read(key: str, length: int, limit: float) -> Tensor | None:
-    """The uint8 (``length``, C, H, W) images stored under ``key``; None if there are none, they are damaged, or they
-    have more than ``limit`` bytes."""
+def read(key: str, length: int, limit: float) -> tuple[Tensor, dict[str, Any]] | None:
+    """The uint8 (``length``, C, H, W) images stored under ``key``, and what was said of them.
+
+    None if there are none, they are damaged, or they have more than ``limit`` bytes.
+    """
     path = _folder() / f"{key}.safetensors"
     if not path.exists():
         return None
@@ -35,8 +39,9 @@ def read(key: str, length: int, limit: float) -> Tensor | None:
                 return None
             images = file.get_tensor("images")
             intact = images.dtype == torch.uint8 and shape[0] == length
-            if intact and tensor_digest(images).hex() == file.metadata()["sha256"]:
-                return images
+            text = file.metadata()
+            if intact and tensor_digest(images).hex() == text["sha256"]:
+                return images, json.loads(text["about"])
         reason = "its content is not what was stored"
     except Exception as error:  # SafetensorError, OSError, KeyError: after any error the images can be decoded again
         reason = str(error)
@@ -44,13 +49,14 @@ def read(key: str, length: int, limit: float) -> Tensor | None:
     return None
 
 
-def write(key: str, images: Tensor) -> None:
-    """Store images under ``key``, atomically: the file gets its name when it is complete."""
+def write(key: str, images: Tensor, about: dict[str, Any]) -> None:
+    """Store images and what is to be said of them (JSON) under ``key``, atomically: the name comes last."""
     path = _folder() / f"{key}.safetensors"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as partial:
-            save_file({"images": images}, Path(partial, path.name), {"sha256": tensor_digest(images).hex()})
+            text = {"sha256": tensor_digest(images).hex(), "about": json.dumps(about)}
+            save_file({"images": images}, Path(partial, path.name), text)
             os.replace(Path(partial, path.name), path)
     except Exception as error:  # a full disk, a read-only home: the next run decodes again
         logger.warning("The decoded images could not be cached in %s: %s", path, error)

@@ -1,11 +1,13 @@
 """The results of data sources: labelled images, in memory or streamed from files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from effdl.data.pixels import Ranges
 from effdl.data.streamed import StreamedImages
+from effdl.utils.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +56,47 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set as published: its training and test images and the name of each label."""
+    """A data set as published: its training and test images and the name of each label.
+
+    ``ranges``: what became 0 and 255 of pixels of more than 8 bits (see `effdl.data.pixels`). ``notes``: sentences on
+    what was left out or changed in reading it.
+    """
 
     train: Images
     test: Images
     classes: tuple[str, ...]
+    ranges: Ranges = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def check_source(source: Source, name: str) -> None:
+    """Check what a function gave as a data set.
+
+    Raises:
+        UserError: names the data set, what is wrong with its images or labels, and what is allowed.
+    """
+    if not isinstance(source, Source):
+        raise UserError(f"dataset={name}: it gives a {type(source).__name__} (allowed: effdl.Source)")
+    for part, split in (("train", source.train), ("test", source.test)):
+        images, labels, classes = split.images, split.labels, len(source.classes)
+        if isinstance(images, Tensor):
+            shape = tuple(images.shape)
+            if images.dtype != torch.uint8 or images.dim() != 4 or shape[2] != shape[3]:
+                found = f"{str(images.dtype).removeprefix('torch.')} {shape}"
+                raise UserError(
+                    f"dataset={name}: its {part} images are {found} (allowed: uint8, 0 to 255, of shape (N, C, S, S))"
+                )
+        if labels.dtype != torch.int64 or labels.dim() != 1:
+            found = f"{str(labels.dtype).removeprefix('torch.')} {tuple(labels.shape)}"
+            raise UserError(f"dataset={name}: its {part} labels are {found} (allowed: int64 of shape (N,))")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+            found = f"{labels.min()} to {labels.max()}"
+            raise UserError(f"dataset={name}: its {part} labels are {found} (allowed: 0 to {classes - 1}, its classes)")
+    if not len(source.train) or not len(source.test):
+        raise UserError(f"dataset={name}: it has {len(source.train)} training and {len(source.test)} test images")
+    if (first := _shape(source.train)) != (second := _shape(source.test)):
+        raise UserError(f"dataset={name}: training images are {first} and test images {second} (allowed: one shape)")
+
+
+def _shape(images: Images) -> str:
+    return f"{images.channels}x{images.image_size}x{images.image_size}"

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+from effdl.data.image_files import encoded
 from effdl.data.source import Images
-from effdl.data.streamed import StreamedImages, encoded
+from effdl.data.streamed import StreamedImages
 
 _IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 _IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
@@ -38,7 +39,7 @@ def channel_statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, 
 
 
 def fingerprint(parts: Iterable[Images]) -> str:
-    """sha256 (hex) over labels and pixels of the parts, in order; streamed images count by file name and size."""
+    """sha256 (hex) over labels and pixels of the parts, in order; of streamed images over names, sizes and ranges."""
     digest = hashlib.sha256()
     for part in parts:
         streamed = isinstance(part.images, StreamedImages)
@@ -57,7 +58,8 @@ def tensor_digest(tensor: Tensor) -> bytes:
 
 def _files_digest(images: StreamedImages) -> bytes:
     sizes = (os.stat(os.path.join(images.root, file)).st_size for file in images.files)
-    lines = (f"{file} {size}" for file, size in zip(images.files, sizes, strict=True))
+    lines = [f"{file} {size}" for file, size in zip(images.files, sizes, strict=True)]
+    lines += [f"{kind} {range_}" for kind, range_ in images.ranges.items()]
     return hashlib.sha256(encoded("\n".join(lines))).digest()
 
 

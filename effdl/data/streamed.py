@@ -2,12 +2,14 @@
 
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from effdl.utils.errors import UserError
+from effdl.data.image_files import opened
+from effdl.data.pixels import Ranges, eight_bits
 
 _Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels, as in PIL
 
@@ -27,6 +29,8 @@ class StreamedImages:
     workers: int  # number of decoding processes; 0: decode in this process
     centre: float = 1.0
     random_crop: bool = False
+    ranges: Ranges = field(default_factory=dict)  # of deep pixels
+    orient: bool = False  # turn images upright as their EXIF data say
 
     def __len__(self) -> int:
         return len(self.files)
@@ -36,15 +40,10 @@ class StreamedImages:
 
     def decode(self, index: int, seed: int | None = None) -> Tensor:
         """Image ``index`` as uint8 (C, image_size, image_size); raises UserError if its file cannot be read."""
-        import numpy as np
         from PIL import Image
 
-        path = os.path.join(self.root, self.files[index])
-        try:
-            with Image.open(path) as file:
-                image = _eight_bits(file, self.channels)
-        except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and their own
-            raise UserError(f"{path} cannot be read as an image: {error}") from None
+        with opened(os.path.join(self.root, self.files[index])) as file:
+            image = eight_bits(file, self.channels, self.ranges, orient=self.orient)
         if self.random_crop and seed is not None:
             box = random_box(*image.size, torch.Generator().manual_seed(seed))
         else:
@@ -52,16 +51,6 @@ class StreamedImages:
         resized = image.resize((self.image_size, self.image_size), Image.Resampling.BILINEAR, box)
         pixels = torch.from_numpy(np.array(resized))
         return pixels[None] if self.channels == 1 else pixels.permute(2, 0, 1).contiguous()
-
-
-def _eight_bits(image, channels: int):
-    """A PIL image of any mode as 8-bit grey (1 channel) or RGB (3 channels)."""
-    import numpy as np
-    from PIL import Image
-
-    if image.mode.startswith("I"):  # 16 bits, which PIL's own conversion would clip at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("L" if channels == 1 else "RGB")
 
 
 def centre_box(width: int, height: int, centre: float) -> _Box:
@@ -91,8 +80,3 @@ def default_workers() -> int:
     """One decoding process per CPU that this process may use, at most 16; 0 on a single CPU."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cpus, 16) if cpus > 1 else 0
-
-
-def encoded(names: str) -> bytes:
-    """Names of files as bytes; they need not be UTF-8."""
-    return names.encode(errors="surrogateescape")

@@ -36,7 +36,7 @@ class PreparedRun:
     model: nn.Module
     teachers: dict[str, nn.Module] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)  # what was typed
-    notes: list[str] = field(default_factory=list)  # what the model and the teachers began with, a line each
+    notes: list[str] = field(default_factory=list)  # on the data, the model and the teachers, a line each
     parameters: int = field(init=False)  # of the model before any step
 
     def __post_init__(self) -> None:
@@ -101,7 +101,8 @@ def prepare_run(config: dict, overrides: list[str] | None = None) -> PreparedRun
     _check_single_images(model, config["batch_size"], data)
     teachers, taught = teachers_of(config, data)
     _check_steps(steps, model, teachers, data.input_shape)
-    return PreparedRun(config, device, data.to(device.torch_device), model, teachers, overrides or [], notes + taught)
+    notes = [*(f"data: {note}" for note in data.notes), *notes, *taught]
+    return PreparedRun(config, device, data.to(device.torch_device), model, teachers, overrides or [], notes)
 
 
 def _check_steps(

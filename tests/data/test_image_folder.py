@@ -192,22 +192,55 @@ def test_one_class_is_none(tmp_path):
         read(tmp_path / "set")
 
 
-MAKE = {
-    "a FIFO": os.mkfifo,
-    "a folder": os.mkdir,
-    "a device": lambda path: os.symlink("/dev/zero", path),
-    "a link to nothing": lambda path: os.symlink("nowhere", path),
-    "a link to itself": lambda path: os.symlink(path, path),
-    "a link to a folder": lambda path: os.symlink("..", path),
-}
-
-
 @pytest.mark.parametrize("memory_gb", [1.0, 1e-9])
-@pytest.mark.parametrize("what", MAKE)
-def test_what_is_no_file_is_named(root, what, memory_gb):
-    MAKE[what](root / "test" / "dog" / "x.PNG")
-    with pytest.raises(UserError, match=r"test/dog/x\.PNG cannot be read as an image: "):
-        read(root, memory_gb=memory_gb, image_size=8)
+def test_what_is_left_out_is_said(root, memory_gb):
+    os.symlink("nowhere", root / "test" / "dog" / "x.PNG")
+    fill(root / "train" / "dog" / "2020", 3)
+    for _ in range(2):  # decoded, and from the cache
+        source = read(root, memory_gb=memory_gb, image_size=8)
+        assert (len(source.train), len(source.test)) == (15, 4)
+        assert source.notes == ("left out, links to nothing or to themselves: 1, such as test/dog/x.PNG",)
+
+
+def test_floats_keep_their_detail(tmp_path, decodings):
+    """Images of 0 to 1 were all black."""
+    for name, offset in (("a", 0.0), ("b", 0.5)):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(5):
+            pixels = (offset + 0.4 * RANDOM.random((8, 8))).astype(np.float32)
+            Image.fromarray(pixels).save(tmp_path / "set" / name / f"{number}.tiff")
+            if number == 0:
+                first = pixels
+    for _ in range(2):
+        source = read(tmp_path / "set", channels=1)
+        images = torch.cat([source.train.images, source.test.images])
+        assert source.ranges == {"floats": (0, 1)}
+        assert "0 to 1 becomes 0 to 255" in source.notes[0]
+        assert (torch.from_numpy(np.rint(first * 255)) == images[:, 0]).all(dim=(1, 2)).sum() == 1
+    assert len(decodings) == 1
+    streamed = read(tmp_path / "set", channels=1, memory_gb=1e-9).test
+    assert torch.equal(streamed.images.decode(0), source.test.images[0])
+
+
+def test_a_changed_rule_decodes_again(root, decodings, monkeypatch):
+    read(root)
+    monkeypatch.setattr(module, "RULE", "another")
+    read(root)
+    assert len(decodings) == 2
+
+
+def test_a_new_type_beyond_the_images_looked_at_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_HEADERS", 2)
+    for name in ("a", "b"):
+        fill(tmp_path / "set" / name, 4, suffix="tiff")
+    Image.new("F", (8, 8), 7).save(tmp_path / "set" / "b" / "3.tiff")
+    assert read(tmp_path / "set").ranges == {"floats": (7, 8)}
+    streamed = read(tmp_path / "set", memory_gb=1e-9)
+    assert streamed.ranges == {}
+    images = streamed.train.images
+    everything = [*images.files, *streamed.test.images.files]
+    with pytest.raises(UserError, match=r"b/3\.tiff cannot be read as an image: it has floats \(mode F\), whose range"):
+        module.StreamedImages(images.root, tuple(everything), 3, 8, 0).decode(everything.index("b/3.tiff"))
 
 
 def test_links_to_images_are_read(root):

@@ -17,21 +17,16 @@ def test_an_image_of_the_right_size_keeps_its_pixels(tmp_path):
     assert torch.equal(stream(tmp_path, "a.png").decode(0), pixels.permute(2, 0, 1))
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_mode_becomes_eight_bit_grey_or_rgb(tmp_path, mode, channels):
-    images = {
-        "I;16": lambda: Image.fromarray(np.full((10, 10), 200 * 257, np.uint16)),
-        "F": lambda: Image.new("F", (10, 10), 200),
-        "P": lambda: Image.new("RGB", (10, 10), (200, 200, 200)).convert("P", palette=Image.Palette.ADAPTIVE),
-    }
-    image = images.get(mode, lambda: Image.new("RGB", (10, 10), (200, 200, 200)).convert(mode))()
-    image.save(tmp_path / "a.tiff")
-    decoded = stream(tmp_path, "a.tiff", channels=channels).decode(0)
-    assert decoded.shape == (channels, 8, 8)
-    assert decoded.dtype == torch.uint8
-    if mode != "1":  # black and white is dithered
-        assert (decoded.int() - 200).abs().max() <= 3
+def test_ranges_and_orientation_are_those_of_the_set(tmp_path, channels):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1040).save(tmp_path / "a.png", exif=exif)
+    images = stream(tmp_path, "a.png", channels=channels, ranges={"integers of 16 or 32 bits": (0, 65535)}, orient=True)
+    expected = torch.arange(63, -1, -1).view(1, 8, 8).mul(1040 / 257).round().to(torch.uint8)
+    assert torch.equal(images.decode(0), expected.expand(channels, -1, -1))
+    with pytest.raises(UserError, match=r"a\.png cannot be read as an image: it has integers of 16 or 32 bits"):
+        stream(tmp_path, "a.png").decode(0)
 
 
 @pytest.mark.parametrize(("resize", "centre"), [(8, 1.0), (16, 0.5)])
