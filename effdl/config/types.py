@@ -22,4 +22,5 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Pattern = Annotated[str, Field(pattern=r"^\d+:\d+$", description="N:M, such as 2:4")]  # N weights kept of every M
 SpeedUp = Annotated[float, Field(gt=1, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]  # a part that is neither none nor all
 UnitInterval = Annotated[float, Field(ge=0, le=1)]

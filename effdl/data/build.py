@@ -11,7 +11,7 @@ from effdl.config.identity import is_shipped, node_by_target
 from effdl.config.instantiate import locate
 from effdl.config.naming import option_name
 from effdl.config.schema import SHARED
-from effdl.config.types import Border, Count, Fraction, Natural, Seed
+from effdl.config.types import Border, Count, Fraction, Natural, Seed, Share
 from effdl.config.validation import check_call
 from effdl.data.inputs import Inputs
 from effdl.data.pixels import Ranges
@@ -106,12 +106,14 @@ def split_source(
     val: Fraction,
     folds: Count | None,
     fold: Natural,
-    subset: Count | None,
+    subset: Count | Share | None,
     split_seed: Seed,
     mirror: bool,
     pad: Border,
 ) -> Data:
     """Split a source: first ``subset`` of the training images, then a validation split out of those.
+
+    ``subset`` is a number of images, or a fraction of all.
 
     The validation split is the fraction ``val`` or, with ``folds``, fold number ``fold`` of that many (``val`` is
     then ignored). All are stratified and drawn with ``split_seed``. ``mirror`` (does a mirrored image keep its
@@ -141,12 +143,13 @@ def split_source(
 
 
 def _split(
-    images: Images, val: float, folds: int | None, fold: int, subset: int | None, seed: int
+    images: Images, val: float, folds: int | None, fold: int, subset: float | None, seed: int
 ) -> tuple[Images, Images | None]:
     if subset is not None:
-        if subset > len(images):
-            raise UserError(f"dataset.subset={subset}: the data set has {len(images)} training images")
-        images = images.select(stratified_subset(images.labels, subset, seed))
+        size = subset if isinstance(subset, int) else round(subset * len(images))
+        if not 1 <= size <= len(images):
+            raise UserError(f"dataset.subset={subset}: {size} images (allowed: 1 to {len(images)}, all to train on)")
+        images = images.select(stratified_subset(images.labels, size, seed))
     if folds is not None:
         return _fold(images, folds, fold, seed)
     if val == 0:

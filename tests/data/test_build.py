@@ -45,6 +45,15 @@ def test_subset_comes_before_the_validation_split(digits):
     assert set(pixels(data.train, data.val)) <= set(pixels(load(digits | {"val": 0.0}).train))
 
 
+def test_a_fraction_is_that_part_of_each_class(digits):
+    part, all_ = load(digits | {"subset": 0.1, "val": 0.0}), load(digits | {"val": 0.0})
+    assert part.fingerprint == load(digits | {"subset": 144, "val": 0.0}).fingerprint
+    share = part.train.labels.bincount() - 0.1 * all_.train.labels.bincount()
+    assert share.abs().max() < 1
+    other = load(digits | {"subset": 0.1, "val": 0.0, "split_seed": 1})
+    assert set(pixels(other.train)) != set(pixels(part.train))
+
+
 def test_no_validation_split(digits):
     assert load(digits | {"val": 0.0}).val is None
 
@@ -66,7 +75,8 @@ def test_the_last_result_is_kept(digits):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"subset": 1438}, r"dataset\.subset=1438: the data set has 1437 training images"),
+        ({"subset": 1438}, r"dataset\.subset=1438: 1438 images \(allowed: 1 to 1437, all to train on\)"),
+        ({"subset": 1e-4}, r"dataset\.subset=0\.0001: 0 images \(allowed: 1 to 1437"),
         ({"folds": 1}, r"dataset\.folds=1: must be from 2 to .* 1437"),
         ({"folds": 2000}, r"dataset\.folds=2000"),
         ({"folds": 3, "fold": 3}, r"dataset\.fold=3: must be from 0 to 2"),
