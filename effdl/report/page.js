@@ -1,6 +1,7 @@
 "use strict";
 // data: {texts: [{key, several}], numbers: [{key, label, scale, better, log}], table: [key], start: [x, y],
-//        marks: {kind: [colour, shape]}, rows: [{kind, folder, config: [text], texts: [..], numbers: [..]}]}
+//        marks: {kind: [colour, shape]}, models: {model: colour} or null, rows: [{kind, folder, config: [text],
+//        texts: [..], numbers: [..]}], means: [like rows, with spreads: [..] and n, the number of seeds]}
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const SHAPES = { // paths around 0, 0 about 10 wide
@@ -12,7 +13,9 @@ const SHAPES = { // paths around 0, 0 about 10 wide
 };
 const index = Object.fromEntries(data.numbers.map((column, i) => [column.key, i]));
 const text = Object.fromEntries(data.texts.map((column, i) => [column.key, i]));
-const rows = data.rows.map((row, i) => ({ ...row, i, words: [...row.config, ...row.texts, row.folder].join(" ").toLowerCase() }));
+const searchable = (row, i) => ({ ...row, i, words: [...row.config, ...row.texts, row.folder].join(" ").toLowerCase() });
+const single = data.rows.map(searchable), means = data.means.map(searchable);
+let rows = single;
 const state = { x: data.start[0], y: data.start[1], logx: false, logy: false, sort: null, down: false, chosen: null, all: false };
 const LIMIT = 300; // rows of the table until one asks for all: a browser lays out 300 at once, 3,000 it does not
 let shown = rows, best = new Set(), places = new Map();
@@ -26,6 +29,8 @@ function make(tag, attributes = {}, content = "", space = null) {
 const svg = (tag, attributes, content) => make(tag, attributes, content, "http://www.w3.org/2000/svg");
 const number = (row, key) => row.numbers[index[key]];
 const column = (key) => data.numbers[index[key]];
+const spread = (row, key) => row.spreads?.[index[key]] || 0;
+const colour = (row) => (data.models ? data.models[row.texts[text.model]] ?? "currentColor" : row.kind === "dense" ? "currentColor" : data.marks[row.kind][0]);
 
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const DIGITS = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
@@ -50,19 +55,24 @@ function front(points, goals) {
   return found;
 }
 
+// At least three round numbers and at most `count`, or five: on a logarithmic axis the first kind that has a good number of them.
 function ticks(low, high, log, count) {
-  const found = [];
+  const most = Math.max(5, count);
   if (log) {
-    const from = Math.floor(Math.log10(low)), to = Math.ceil(Math.log10(high)), decades = Math.log10(high / low);
-    const step = Math.max(1, Math.ceil((2 * decades) / count)), factors = decades < count / 4 ? [1, 2, 5] : [1];
-    for (let power = from; power <= to; power += step) for (const factor of factors) found.push(factor * 10 ** power);
+    for (const factors of [[1, 2, 5], [1, 3], [1], [1, 1.5, 2, 3, 5, 7]]) {
+      const found = [];
+      for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1) found.push(...factors.map((factor) => factor * 10 ** power));
+      const inside = found.filter((value) => value >= low && value <= high);
+      if (inside.length >= 3 && inside.length <= most) return inside;
+      if (factors.length === 1 && inside.length > most) return inside.filter((_, i) => i % Math.ceil(inside.length / most) === 0);
+    }
   }
-  const inside = found.filter((value) => value >= low && value <= high);
-  if (inside.length > 1) return inside;
-  const rough = (high - low) / count, unit = 10 ** Math.floor(Math.log10(rough));
-  const step = unit * [1, 2, 5, 10].find((factor) => factor * unit >= rough), even = [];
-  for (let k = Math.ceil(low / step); k * step <= high * (1 + 1e-12); k += 1) even.push(k * step);
-  return even;
+  const unit = 10 ** Math.floor(Math.log10((high - low) / most));
+  const even = [1, 2, 2.5, 5, 10].map((factor) => {
+    const step = factor * unit, first = Math.ceil(low / step), last = Math.floor((high / step) * (1 + 1e-12));
+    return Array.from({ length: last - first + 1 }, (_, k) => (first + k) * step);
+  });
+  return even.find((found) => found.length <= most);
 }
 
 // From values to pixels, with 5 % of room at both ends.
@@ -96,7 +106,7 @@ function plot() {
   const [left, right, top, bottom] = [62, width - 14, 12, height - 46];
   const across = scaleOf(points.map((point) => point.at[0]), state.logx, left, right);
   const up = scaleOf(points.map((point) => point.at[1]), state.logy, bottom, top);
-  for (const value of ticks(across.low, across.high, state.logx, width / 90)) {
+  for (const value of ticks(across.low, across.high, state.logx, width / 75)) {
     const at = across.place(value);
     chart.append(svg("line", { class: "grid", x1: at, x2: at, y1: top, y2: bottom }), svg("text", { x: at, y: bottom + 17, "text-anchor": "middle" }, write(value)));
   }
@@ -110,11 +120,19 @@ function plot() {
   const goals = [x.better, y.better];
   if (state.x !== state.y && goals[0] && goals[1]) drawFronts(chart, points, goals);
   for (const { row } of [...points].sort((a, b) => (a.row.kind === "dense") - (b.row.kind === "dense"))) {
-    const [colour, shape] = data.marks[row.kind];
-    chart.append(svg("path", { class: row.kind === "dense" ? "point dense" : "point", fill: row.kind === "dense" ? null : colour, d: SHAPES[shape], transform: `translate(${places.get(row.i)})`, "data-row": row.i }));
+    const paint = painted(colour(row), row.kind === "dense"), [px, py] = places.get(row.i);
+    const reach = (scale, key, at, edge) => Math.abs(scale.place(number(row, key) * column(key).scale + edge * spread(row, key) * column(key).scale) - at);
+    const bars = [-1, 1].flatMap((edge) => [[edge * reach(across, state.x, px, edge), 0, state.x], [0, -edge * reach(up, state.y, py, edge), state.y]]);
+    for (const [dx, dy, key] of bars) if (spread(row, key) && Number.isFinite(dx + dy)) chart.append(svg("line", { class: "bar", stroke: colour(row), x1: px, y1: py, x2: Math.min(right, Math.max(left, px + dx)), y2: Math.min(bottom, Math.max(top, py + dy)) }));
+    chart.append(svg("path", { ...paint, class: `point ${paint.class}`, d: SHAPES[data.marks[row.kind][1]], transform: `translate(${px},${py})`, "data-row": row.i }));
   }
   for (const i of best) chart.append(svg("circle", { class: "ring", cx: places.get(i)[0], cy: places.get(i)[1], r: 9 }));
   $("caption").textContent = `${y.label} against ${x.label}: ${points.length} points` + (best.size ? `, ${best.size} on the Pareto front (line and rings; ◎ in the table)` + (x.tested || y.tested ? ", by the test split: to read, not to choose by" : "") : "; no Pareto front: which way is better is not known for both axes");
+}
+
+// The baseline is hollow.
+function painted(paint, hollow) {
+  return hollow ? { class: "dense", stroke: paint } : { class: "", fill: paint };
 }
 
 // A front per data set: accuracies on different test images cannot be compared.
@@ -131,13 +149,14 @@ function drawFronts(chart, points, goals) {
 function cells() {
   const keys = [...new Set([...data.table, state.x, state.y].filter((key) => key in index))];
   return [...data.texts.filter((item) => item.several || item.key === "name").map((item) => ({ key: item.key, label: item.key === "name" ? "run" : item.key, of: (row) => row.texts[text[item.key]] })),
+    ...(rows === means ? [{ key: "n", label: "seeds", scale: 1, of: (row) => row.n }] : []),
     ...keys.map((key) => ({ key, label: column(key).label, scale: column(key).scale, of: (row) => number(row, key) }))];
 }
 
 function table() {
   const all = cells(), sorted = all.find((cell) => cell.key === state.sort);
   $("head").replaceChildren(...all.map((cell) => {
-    const head = make("th", { scope: "col", class: cell.scale ? "number" : null, "data-key": cell.key, "aria-sort": cell === sorted ? (state.down ? "descending" : "ascending") : null });
+    const head = make("th", { scope: "col", class: cell.scale ? "number" : cell.key === "name" ? null : "about", "data-key": cell.key, "aria-sort": cell === sorted ? (state.down ? "descending" : "ascending") : null });
     head.append(make("button", { type: "button" }, cell.label));
     return head;
   }));
@@ -148,9 +167,16 @@ function table() {
   $("more").textContent = `Show all ${order.length} rows`;
   $("body").replaceChildren(...order.slice(0, count).map((row) => {
     const line = make("tr", { tabindex: "0", "data-row": row.i, class: [best.has(row.i) ? "best" : "", state.chosen === row.i ? "chosen" : ""].join(" ").trim() || null });
-    line.append(...all.map((cell) => cell.scale ? make("td", { class: "number" }, write(cell.of(row), cell.scale)) : make("td", {}, cell.of(row) ?? "–")));
+    line.append(...all.map((cell) => cell.scale ? make("td", { class: "number" }, said(row, cell)) : make("td", { class: cell.key === "name" ? null : "about" }, cell.of(row) ?? "–")));
+    line.firstChild.append(make("span", { class: "kind" }, row.kind));
     return line;
   }));
+}
+
+// A number as text, with its standard deviation over the seeds.
+function said(row, cell) {
+  const deviation = cell.key in index ? spread(row, cell.key) : 0;
+  return write(cell.of(row), cell.scale) + (deviation ? ` ± ${write(Number(deviation.toPrecision(2)), cell.scale)}` : "");
 }
 
 function compare(a, b, down) { // what was not measured is last, whichever way
@@ -181,7 +207,7 @@ function tip(i, px, py) {
   box.hidden = i === null;
   if (i === null) return;
   const list = make("dl");
-  for (const cell of cells().filter((cell) => cell.scale)) list.append(make("dt", {}, cell.label), make("dd", {}, write(cell.of(row), cell.scale)));
+  for (const cell of cells().filter((cell) => cell.scale)) list.append(make("dt", {}, cell.label), make("dd", {}, said(row, cell)));
   box.replaceChildren(make("strong", {}, `${row.kind} · ${row.texts[text.name]}`), make("p", {}, row.config.join("  ")), make("p", {}, row.folder), list);
   box.style.left = `${Math.max(4, Math.min(px + 14, innerWidth - box.offsetWidth - 8))}px`;
   box.style.top = `${Math.max(4, Math.min(py + 14, innerHeight - box.offsetHeight - 8))}px`;
@@ -194,6 +220,13 @@ function update() {
   plot();
   table();
   choose(shown.some((row) => row.i === state.chosen) ? state.chosen : null, false);
+}
+
+function explain(name, path, paint) {
+  const item = make("li"), icon = svg("svg", { viewBox: "-8 -8 16 16", "aria-hidden": "true" });
+  icon.append(svg("path", { d: path, ...paint }));
+  item.append(icon, ` ${name}`);
+  $("legend").append(item);
 }
 
 function start() {
@@ -211,11 +244,12 @@ function start() {
     label.append(select);
     $("filters").append(label);
   }
-  for (const [kind, [colour, shape]] of Object.entries(data.marks)) {
-    const item = make("li"), icon = svg("svg", { viewBox: "-8 -8 16 16", "aria-hidden": "true" });
-    icon.append(svg("path", { d: SHAPES[shape], class: kind === "dense" ? "dense" : null, fill: kind === "dense" ? null : colour }));
-    item.append(icon, ` ${kind}`);
-    $("legend").append(item);
+  for (const [model, paint] of Object.entries(data.models ?? {})) explain(model, SHAPES.circle, painted(paint, false));
+  for (const [kind, [paint, shape]] of Object.entries(data.marks)) explain(kind, SHAPES[shape], painted(data.models || kind === "dense" ? "currentColor" : paint, kind === "dense"));
+  if (means.some((row) => row.n > 1)) {
+    rows = means;
+    $("seeds").hidden = false;
+    $("mean").addEventListener("change", () => { rows = $("mean").checked ? means : single; state.chosen = null; update(); });
   }
   const rowOf = (event) => { const found = event.target.closest?.("[data-row]"); return found ? Number(found.dataset.row) : null; };
   $("text").addEventListener("input", update);

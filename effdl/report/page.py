@@ -6,13 +6,14 @@ import math
 from base64 import b64encode
 from html import escape
 from importlib.resources import files
+from itertools import cycle
 from string import Template
 
 from effdl.measure.metrics import deciding, on_test
 from effdl.report.naming import flat_settings
 from effdl.report.plots.axis import axis
-from effdl.report.plots.marks import kind, marks
-from effdl.report.plots.points import with_energy_so_far
+from effdl.report.plots.marks import COLOURS, kind, marks
+from effdl.report.plots.points import labels, points, with_energy_so_far
 
 _TEXTS = ("name", "model", "dataset", "stage", "method", "status")
 _TABLE = (
@@ -60,11 +61,16 @@ def digest(text: str) -> str:
 
 
 def contents(rows: list[dict]) -> dict:
-    """What the script gets: columns with their units, one list of values per row, and how methods are drawn."""
+    """What the script gets: columns with their units, one list of values per row, and how these are drawn.
+
+    Methods have shapes; colours are those of the models, or of the methods if there is one model only.
+    """
     rows = [_columns_of(row) for row in with_energy_so_far(rows)]
     keys = list(dict.fromkeys(key for row in rows for key in row))
     numeric = [key for key in keys if key != "run" and any(_is_number(row.get(key)) for row in rows)]
+    rows = [{**row, **{key: row[key] if _is_number(row.get(key)) else None for key in numeric}} for row in rows]
     texts = [key for key in _TEXTS if any(row.get(key) is not None for row in rows)]
+    models = sorted({row["model"] for row in rows if row.get("model")})
     accuracy = deciding("top1", rows)
     scores = tuple(key for key in numeric if key.endswith("_score"))
     return {
@@ -73,17 +79,31 @@ def contents(rows: list[dict]) -> dict:
         "table": [key for key in _TABLE + scores if key in numeric],
         "start": [key if key in numeric else next(iter(numeric), None) for key in ("size_bytes", accuracy)],  # x and y
         "marks": marks([row for row in rows if row["stage"]]),
-        "rows": [
-            {
-                "kind": kind(row),
-                "folder": row["folder"],
-                "config": row["settings"],
-                "texts": [row.get(key) for key in texts],
-                "numbers": [row[key] if _is_number(row.get(key)) else None for key in numeric],
-            }
-            for row in rows
-        ],
+        "models": dict(zip(models, cycle(COLOURS), strict=False)) if len(models) > 1 else None,
+        "rows": [{**_entry(row, texts), "numbers": [row[key] for key in numeric]} for row in rows],
+        "means": _means(rows, texts, numeric),
     }
+
+
+def _entry(row: dict, texts: list[str]) -> dict:
+    """What the script gets of a row besides its numbers."""
+    found = {"kind": kind(row), "folder": row["folder"], "config": row["settings"]}
+    return {**found, "texts": [row.get(key) for key in texts]}
+
+
+def _means(rows: list[dict], texts: list[str], numeric: list[str]) -> list[dict]:
+    """A row for each stage of each config: the means and standard deviations over its seeds, and their number."""
+    found = points(rows)
+    entries = []
+    for point, name in zip(found, labels(found), strict=True):
+        first, seeds = point.rows[0], {row.get("seed") for row in point.rows}
+        one = {**first, "name": name, "folder": ", ".join(row["folder"] for row in point.rows)}
+        one["settings"] = [text for text in first["settings"] if len(seeds) == 1 or not text.startswith("seed=")]
+        shown = [None if key == "seed" and len(seeds) > 1 else key for key in numeric]
+        numbers = [key and point.mean(key) for key in shown]
+        spreads = [key and point.spread(key) for key in shown]
+        entries.append({**_entry(one, texts), "numbers": numbers, "spreads": spreads, "n": len(seeds)})
+    return entries
 
 
 def _columns_of(row: dict) -> dict:

@@ -6,11 +6,13 @@ import shutil
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 
 import effdl
 from effdl.report.page import contents, digest, page
+from effdl.report.plots.marks import COLOURS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (
@@ -118,6 +120,20 @@ def test_numbers_are_as_stored():
     assert [item["key"] for item in data["texts"] if item["several"]] == ["name", "model", "stage", "method"]
 
 
+def test_means_are_those_over_the_seeds():
+    given = [row for row in rows(8) if row["config"]["model.option"] == "resnet"]
+    data = contents(given)
+    keys = [item["key"] for item in data["numbers"]]
+    pruned = [row["top1"] for row in given if row["stage"] == "prune" and row["config"]["prune"] == 0.9]
+    found = next(row for row in data["means"] if row["kind"] == "prune: magnitude" and "prune=0.9" in row["config"])
+    assert found["n"] == len(pruned) == 3
+    assert found["numbers"][keys.index("top1")] == pytest.approx(mean(pruned))
+    assert found["spreads"][keys.index("top1")] == pytest.approx(stdev(pruned))
+    assert found["numbers"][keys.index("seed")] is None
+    assert not any(text.startswith("seed=") for text in found["config"])
+    assert data["models"] is None
+
+
 def test_no_rows_and_unmeasured_rows_make_a_page():
     assert "<html" in page([], {}, "empty")
     failed = {"run": 1, "name": "x", "folder": "y", "config": {}, "stage": None, "method": None, "dense": False}
@@ -150,11 +166,13 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def opened(browser, tmp_path):
-    """Open a page of these rows; afterwards nothing may have gone wrong in it."""
+    """Open a page of these rows, one by one or averaged; afterwards nothing may have gone wrong in it."""
 
-    def open_page(rows):
+    def open_page(rows, averaged=False):
         (tmp_path / "report.html").write_text(page(rows, {"energy": "3 Wh <&>"}, "A <sweep>"), encoding="utf-8")
         browser.get((tmp_path / "report.html").as_uri())
+        if not averaged and browser.find_element("id", "seeds").is_displayed():
+            browser.find_element("id", "mean").click()
         return browser
 
     yield open_page
@@ -183,9 +201,65 @@ def test_it_opens(opened):
     assert browser.find_element("id", "totals").text.split("\n") == ["energy", "3 Wh <&>"]
     assert len(all_of(browser, ".point")) == len(all_of(browser, "tbody tr")) == 12
     assert len(all_of(browser, ".point.dense")) == 6
-    assert [item.text for item in all_of(browser, "#legend li")] == ["dense", "prune: magnitude"]
+    assert [item.text for item in all_of(browser, "#legend li")] == ["mlp", "resnet", "dense", "prune: magnitude"]
     assert browser.execute_script("return window.hacked") is None
     assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_seeds_are_averaged_until_one_asks_for_each(opened):
+    browser = opened(rows(), averaged=True)
+    assert column(browser, "n") == ["2", "1", "4", "2", "2", "1"]  # pruning comes after the dense stages of four seeds
+    assert any("±" in text for text in column(browser, "top1"))
+    assert all_of(browser, ".bar")
+    assert len(all_of(browser, ".point")) == len(all_of(browser, "tbody tr")) < 12
+    browser.find_element("id", "mean").click()
+    assert len(all_of(browser, ".point")) == 12
+    assert not all_of(browser, ".bar")
+    assert not any("±" in text for text in column(browser, "top1"))
+
+
+def test_colours_are_those_of_the_models(opened):
+    browser = opened(rows())
+    colours = {COLOURS[0]: "mlp", COLOURS[1]: "resnet"}
+    for point in all_of(browser, ".point"):
+        row = rows()[int(point.get_attribute("data-row"))]
+        paint = point.get_attribute("stroke" if row["dense"] else "fill")
+        assert colours[paint] == row["config"]["model.option"]
+    alone = opened([row for row in rows() if row["config"]["model.option"] == "mlp"])
+    assert {point.get_attribute("fill") for point in all_of(alone, ".point:not(.dense)")} == {COLOURS[0]}
+    assert [item.text for item in all_of(alone, "#legend li")] == ["dense", "prune: magnitude"]
+
+
+def test_a_telephone_shows_the_plot_and_the_numbers(opened):
+    browser = opened(rows())
+    size = browser.get_window_size()
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    )
+    try:
+        assert browser.execute_script("return innerWidth") == 400
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        top1 = browser.find_element("css selector", "td:nth-child(5)")
+        assert top1.location["x"] + top1.size["width"] <= 400  # beside the name, without scrolling
+        assert not browser.find_element("css selector", "td.about").is_displayed()
+        assert browser.find_element("css selector", "td .kind").text == "dense"
+        chart = browser.find_element("id", "chart")
+        labels = [label.text for label in all_of(browser, "#chart text")]
+        assert chart.size["width"] <= 400
+        assert len([label for label in labels if label.replace(",", "").replace(".", "").isdigit()]) >= 6
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.set_window_size(**size)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 9), (2.1, 6.5), (50, 500), (0.9, 2e7), (8, 1200), (3e-5, 2e-4)])
+@pytest.mark.parametrize("count", [5, 6, 12])
+@pytest.mark.parametrize("log", ["true", "false"])
+def test_an_axis_has_three_labels_at_least(opened, low, high, count, log):
+    found = opened(rows(1)).execute_script(f"return ticks({low}, {high}, {log}, {count})")
+    assert 3 <= len(found) <= count
+    assert found == sorted(set(found))
+    assert low <= found[0] <= found[-1] <= high
 
 
 def test_hovering_shows_the_config(opened):
