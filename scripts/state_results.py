@@ -5,11 +5,14 @@
     python scripts/state_results.py --config-dir DIR NAME FOLDER [FOLDER ...]
 
 Takes all finished runs in the folders: those with equal overrides are one point, and its values their means over the
-seeds. A run of another experiment is refused. ``NAME.json`` is replaced; the recipe with the papers' values,
-``NAME.yaml``, stays as it is. Tolerances: of an accuracy 0.3 points, or three standard errors of the binomial
-distribution over the test images if that is more (of a difference of two accuracies, times the square root of 2); of
-sizes and of what else the paper counts 2 %. Time, energy and CO2 have none: they are stated, not compared. A model that
-a run began with is reported where it was trained.
+seeds. A run of another experiment is refused, also one on other images than ``NAME.json`` says (take that file away to
+state new ones). ``NAME.json`` is replaced; the recipe with the papers' values, ``NAME.yaml``, stays as it is.
+
+Tolerances: of an accuracy 0.3 points, or three standard errors of the binomial distribution over the test images if
+that is more. Of a difference of two accuracies, which are of the same images and seeds, three standard errors of the
+paired differences, one per seed, for the difference of two means (3 s sqrt(2 / n)), at least 0.1 points; of a single
+seed the binomial's times the square root of 2, which is too wide. Of sizes and of what else the paper counts 2 %. Time,
+energy and CO2 have none: they are stated, not compared. A model that a run began with is reported where it was trained.
 
 Numbers are rounded to what they mean: accuracies to a hundredth of a point, counts and seconds to whole ones, energy
 and CO2 to three digits, other values to four; tolerances up, to two digits.
@@ -20,12 +23,13 @@ import json
 import math
 import sys
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 from effdl.config.experiments import config_of, experiment_file, results_file, stated
 from effdl.config.identity import by_target
 from effdl.measure.metrics import COSTS, accuracies
 from effdl.report.reproduction.claims import FREE, TOTAL, Claim, differing, points, stated_claims
+from effdl.report.reproduction.match import changes
 from effdl.runs.folder import RunFolder
 from effdl.utils.errors import UserError
 from effdl.utils.files import write_atomic
@@ -51,7 +55,7 @@ def point_of(folder: RunFolder, name: str, known: list[tuple[str, ...]], config_
     if not folder.result:
         raise UserError(f"{folder.path} is not complete (status {folder.run['status']})")
     for point in [*known, own := overrides_of(folder, name, config_dir)]:
-        if not (others := differing(config_of(name, list(point), config_dir), folder.run["config"])):
+        if not (others := changes(name, point, folder.run, config_dir)):
             return point
     raise UserError(f"{folder.path} is not a run of {name} {' '.join(own)}: other {', '.join(others[:5])}")
 
@@ -77,11 +81,13 @@ def values(point: tuple[str, ...], folders: list[RunFolder], papers: list[Claim]
         entry = {"stage": stage, "metric": "top1"}
         if base := relative.get(stage):
             bases = [next(row["top1"] for row in result["stages"] if row["stage"] == base) for result in results]
-            difference = mean["top1"] - fmean(bases)
-            entry |= {"relative_to": base, "value": difference}
+            differences = [row["top1"] - own for row, own in zip(found, bases, strict=True)]
+            entry |= {"relative_to": base, "value": fmean(differences)}
+            tolerance = difference_tolerance(differences, mean["top1"], count)
         else:
             entry |= {"value": mean["top1"]}
-        rows.append(entry | {"tolerance": accuracy_tolerance(mean["top1"], count, base is not None)})
+            tolerance = accuracy_tolerance(mean["top1"], count)
+        rows.append(entry | {"tolerance": tolerance})
         rows += [
             {"stage": stage, "metric": key, "value": mean[key], "tolerance": rounded_up(0.02 * mean[key])}
             for key in counts
@@ -96,10 +102,16 @@ def values(point: tuple[str, ...], folders: list[RunFolder], papers: list[Claim]
     return [{**({"with": list(point)} if point else {}), **row} for row in rows]
 
 
-def accuracy_tolerance(top1: float, count: int, is_difference: bool) -> float:
-    """See above."""
-    error = 3 * math.sqrt(top1 * (1 - top1) / count) * (math.sqrt(2) if is_difference else 1)
-    return rounded_up(max(0.003, error))
+def accuracy_tolerance(top1: float, count: int) -> float:
+    """That of an accuracy on so many images, see above."""
+    return rounded_up(max(0.003, 3 * math.sqrt(top1 * (1 - top1) / count)))
+
+
+def difference_tolerance(differences: list[float], top1: float, count: int) -> float:
+    """That of the mean of paired differences, one per seed, see above."""
+    if len(differences) == 1:
+        return rounded_up(max(0.003, 3 * math.sqrt(2 * top1 * (1 - top1) / count)))
+    return rounded_up(max(0.001, 3 * stdev(differences) * math.sqrt(2 / len(differences))))
 
 
 def rounded(metric: str, value: float) -> float:
@@ -132,11 +144,12 @@ def source(folders: list[RunFolder]) -> str:
     return "; ".join(sorted(made))
 
 
-def as_json(source: str, seeds: list[int], rows: list[dict]) -> str:
+def as_json(source: str, seeds: list[int], data: str, rows: list[dict]) -> str:
     """Our own source with its values, one on a line."""
     values = ",\n".join(f"    {json.dumps(row, ensure_ascii=False)}" for row in rows)
-    head = f'  "source": {json.dumps(source, ensure_ascii=False)},\n  "seeds": {seeds},\n  "values": [\n'
-    return f"{{\n{head}{values}\n  ]\n}}\n"
+    about = {"source": source, "seeds": seeds, "data": data}
+    head = ",\n".join(f'  "{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in about.items())
+    return f'{{\n{head},\n  "values": [\n{values}\n  ]\n}}\n'
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -164,7 +177,9 @@ def main(arguments: list[str] | None = None) -> int:
     folders = [folder for found in runs.values() for folder in found]
     count = images(folders[0])
     rows = [row for point, found in runs.items() for row in values(point, found, papers, count)]
-    text = as_json(source(folders), next(iter(seeds.values())), rows)
+    if len(data := {folder.run["data_fingerprint"] for folder in folders}) > 1:
+        raise UserError(f"allowed are runs on the same images, these have {len(data)} fingerprints")
+    text = as_json(source(folders), next(iter(seeds.values())), data.pop(), rows)
     write_atomic(results_file(file), text.encode())
     print(f"{results_file(file)}: {len(rows)} values of {len(folders)} runs")
     return 0

@@ -4,6 +4,7 @@
 
 Nothing is measured here: `scripts/state_results.py` has put the values of runs into JSON files beside the experiments,
 and `effdl reproduce` checks them. One row per accuracy; a difference in points where the file reports one.
+"To paper" says whether ours agrees with the paper's within our tolerance, or is above or below it.
 """
 
 import sys
@@ -13,12 +14,12 @@ from pages import markdown, replace_part
 from effdl.config.experiments import experiments, stated
 from effdl.measure.metrics import COSTS, metric
 from effdl.measure.units import UNKNOWN
-from effdl.report.reproduction.claims import TOTAL, Claim, stated_claims
+from effdl.report.reproduction.claims import TOTAL, Claim, beside_paper, stated_claims
 from effdl.report.reproduction.table import shown
 
 ACCURACY, SIZE = "top1", "size_bytes"
 COLUMNS = (
-    *("effdl reproduce ...", "stage", f"test {metric(ACCURACY).label}", "paper", metric(SIZE).label),
+    *("effdl reproduce ...", "stage", f"test {metric(ACCURACY).label}", "paper", "to paper", metric(SIZE).label),
     *(metric(key).label for key in COSTS),
 )
 
@@ -48,6 +49,7 @@ def rows(name: str, found: list[Claim]) -> list[list[str]]:
                 claim.stage + (f" - {claim.relative_to}" if claim.relative_to else ""),
                 accuracy(claim),
                 accuracy(paper) if paper else UNKNOWN,
+                beside_paper(claim.value, paper, claim.tolerance),
                 cell(claim.stage, SIZE),
                 *(cell(TOTAL, key) if last else "" for key in COSTS),
             ]

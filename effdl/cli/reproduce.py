@@ -1,6 +1,5 @@
 """``effdl reproduce NAME ...``: run committed experiments and hold the results against what their files report."""
 
-import re
 from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from effdl.config.identity import flatten
 from effdl.measure.metrics import stage_numbers, total_numbers
 from effdl.report.reproduction.claims import (
     SHOWN,
+    UNCLEAR,
     Claim,
     compare,
     differing,
@@ -36,7 +36,6 @@ Examples:
 The runs go to outputs/reproduce/NAME/seed-N; one that was cut off is continued, one that is done is not repeated.
 Exit code 0: every value that has a tolerance holds; 1: not all; 2: a mistake in what was asked for.
 """
-_RUNS = Path("outputs/reproduce")
 
 
 def main(arguments: list[str]) -> int:
@@ -143,6 +142,7 @@ def _check_subjects(name: str, found: list[Claim], args: Namespace) -> None:
 
 def _reproduce(name: str, found: list[Claim], args: Namespace, console: Console) -> int:
     """Get the runs of one experiment, compare, show and store; returns the exit code."""
+    from effdl.report.reproduction.match import IMAGES, changes
     from effdl.report.reproduction.table import reproduction_table
 
     if args.folders:
@@ -162,10 +162,28 @@ def _reproduce(name: str, found: list[Claim], args: Namespace, console: Console)
         console.print(f"reported: {source}", highlight=False, soft_wrap=True)
     for source in dict.fromkeys(row["paper_source"] for row in rows if row["paper_source"]):
         console.print(f"paper: {source}", highlight=False, soft_wrap=True)
-    checked = sum(row["verdict"] != SHOWN for row in rows)
-    word = "holds" if holds(rows) else "does NOT hold"
-    console.print(f"{name} {word} ({checked} with a tolerance)" if checked else f"{name}: no value has a tolerance")
-    return 0 if holds(rows) else 1
+    others = [
+        folder.path
+        for point, folders in runs.items()
+        for folder in folders
+        if IMAGES in changes(name, point, folder.run, args.config_dir)
+    ]
+    for path in others:
+        console.print(f"{path}: its images are not those of what is reported", style="red", soft_wrap=True)
+    console.print(_conclusion(name, rows, bool(others)), highlight=False)
+    return 0 if holds(rows) and not others else 1
+
+
+def _conclusion(name: str, rows: list[dict], other_images: bool) -> str:
+    """What the comparison comes to, in a line."""
+    checked = sum(row["verdict"] not in (SHOWN, UNCLEAR) for row in rows)
+    unclear = sum(row["verdict"] == UNCLEAR for row in rows)
+    small = f"{unclear} differences no larger than their tolerance" if unclear else ""
+    if other_images or not holds(rows):
+        return f"{name} does NOT hold ({checked} with a tolerance{small and f', {small}'})"
+    if checked:
+        return f"{name} holds ({checked} with a tolerance{small and f', {small}'})"
+    return f"{name}: {small or 'no value has a tolerance'}"
 
 
 def _carried_out(name: str, point: tuple[str, ...], seed: int, args: Namespace, console: Console) -> RunFolder:
@@ -177,15 +195,20 @@ def _carried_out(name: str, point: tuple[str, ...], seed: int, args: Namespace, 
     from effdl.cli.train import main as train
     from effdl.config.experiments import config_of
     from effdl.config.overrides import quote
+    from effdl.report.reproduction.match import RUNS, changes, experiment_of
 
     overrides = [*point, *args.overrides, f"seed={seed}"]
     for value in flatten(config_of(name, overrides, args.config_dir)).values():
-        if match := re.fullmatch(rf"{_RUNS}/(\w+)/seed-(\d+)", str(value)):
-            if match[1] == name:
+        if first := experiment_of(value):
+            if first[0] == name:
                 raise UserError(f"{name} needs its own result: {value}")
             if not RunFolder(value).result:
-                _carried_out(match[1], (), int(match[2]), args, console)
-    folder = RunFolder(_RUNS.joinpath(name, *([",".join(point).replace("/", "_")] if point else []), f"seed-{seed}"))
+                _carried_out(first[0], (), first[1], args, console)
+            elif others := changes(first[0], (), RunFolder(value).run, args.config_dir):
+                raise UserError(f"{name} starts from {value}, which is not a run of {first[0]}: other {others[0]}")
+    folder = RunFolder(
+        Path(RUNS).joinpath(name, *([",".join(point).replace("/", "_")] if point else []), f"seed-{seed}")
+    )
     if folder.run.get("status") != DONE:
         console.print(f"{name}: {' '.join(overrides)}", highlight=False, soft_wrap=True)
     flags = ["--config-dir", args.config_dir] if args.config_dir else []
@@ -203,19 +226,17 @@ def _existing(
     Raises:
         UserError: no run there, or none of this experiment; names the keys that differ.
     """
-    from effdl.config.experiments import config_of
+    from effdl.report.reproduction.match import changes
 
     folders = [RunFolder(file.parent) for path in args.folders for file in sorted(path.rglob("run.json"))]
     if not folders:
         raise UserError(f"--from {' '.join(map(str, args.folders))}: no run there")
-    configs = {point: config_of(name, list(point), args.config_dir) for point in points(found)}
     runs, others, unfinished = {}, [], []
     for folder in folders:
-        config = folder.run.get("config", {})
-        changes = {point: differing(plain, config) for point, plain in configs.items()}
-        point = min(changes, key=lambda point: len(changes[point]))
-        if changes[point]:
-            others.append(f"{folder.path} is not a run of {name}: other {', '.join(changes[point][:5])}")
+        changed = {point: changes(name, point, folder.run, args.config_dir) for point in points(found)}
+        point = min(changed, key=lambda point: len(changed[point]))
+        if changed[point]:
+            others.append(f"{folder.path} is not a run of {name}: other {', '.join(changed[point][:5])}")
         elif not folder.result:
             unfinished.append(f"{folder.path} is not complete (status {folder.run['status']})")
         else:

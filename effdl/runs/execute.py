@@ -10,6 +10,7 @@ import torch
 
 from effdl.measure.energy import EnergyMeter
 from effdl.runs.folder import DONE, FAILED, INTERRUPTED, STOPPED, Outcome, RunFolder
+from effdl.runs.origins import origins
 from effdl.runs.prepare import PreparedRun
 from effdl.runs.provenance import provenance
 from effdl.runs.runner import Runner
@@ -63,6 +64,7 @@ def _run(run: Runner) -> None:
     """Run all stages, between the first and the last record of the run."""
     device = run.prepared.device.torch_device
     sources = {"data_fingerprint": run.prepared.data.fingerprint, **provenance(device)}
+    sources |= {"models": origins(run.prepared.config)}
     sources |= {"seed": run.prepared.config["seed"], "world_size": world_size()}
     if is_main():
         _begin(run, sources)

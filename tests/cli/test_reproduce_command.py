@@ -1,13 +1,16 @@
 """The command on small experiments of one's own, the shipped ones' files, and the script that states results."""
 
+import hashlib
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
 from effdl.config.experiments import config_of, experiments, results_file, stated
+from effdl.report.reproduction import match
 from effdl.report.reproduction.claims import points, stated_claims
 from effdl.utils.errors import UserError
 
@@ -149,9 +152,15 @@ def test_tolerances_are_rounded_up(script, tolerance, expected):
 
 
 def test_tolerances(script):
-    assert script.accuracy_tolerance(0.9998, 10_000, False) == 0.003
-    assert script.accuracy_tolerance(0.84, 10_000, False) == 0.011  # 3 sqrt(0.84 0.16 / 10,000) = 0.010998
-    assert script.accuracy_tolerance(0.84, 10_000, True) == 0.016  # times sqrt 2 = 0.015554
+    assert script.accuracy_tolerance(0.9998, 10_000) == 0.003
+    assert script.accuracy_tolerance(0.84, 10_000) == 0.011  # 3 sqrt(0.84 0.16 / 10,000) = 0.010998
+    assert script.difference_tolerance([-0.01], 0.84, 10_000) == 0.016  # times sqrt 2 = 0.015554
+
+
+def test_the_tolerance_of_a_difference_is_that_of_the_pairs(script):
+    """Seeds differ by points, the differences within a seed by tenths: s = 0.001, 3 s sqrt(2/3) = 0.00245."""
+    assert script.difference_tolerance([-0.011, -0.012, -0.013], 0.84, 10_000) == 0.0025
+    assert script.difference_tolerance([-0.012, -0.012], 0.84, 10_000) == 0.001
 
 
 def test_a_run_of_another_experiment_is_refused(effdl, script):
@@ -173,7 +182,8 @@ def test_a_run_that_begins_with_another_experiments_model(effdl):
     head = head.replace("epochs: 1", "epochs: 0\ncompression:\n  magnitude:\n    epochs: 1")
     value = {"stage": "prune", "metric": "top1", "relative_to": "dense", "value": 0.0, "tolerance": 0.9}
     write("pruned", [value], head=head)
-    assert effdl("reproduce", "pruned", "--config-dir", "mine", "--seeds", "3")[0] == 0
+    code, output, _ = effdl("reproduce", "pruned", "--config-dir", "mine", "--seeds", "3")
+    assert (code, "pruned: 1 differences no larger than their tolerance" in output) == (0, True)
     base, pruned = (
         json.loads(Path(f"outputs/reproduce/{n}/seed-3/result.json").read_text()) for n in ("base", "pruned")
     )
@@ -182,6 +192,44 @@ def test_a_run_that_begins_with_another_experiments_model(effdl):
     for key in ("top1", "loss", "params", "size_fp32_bytes"):
         assert dense[key] == base["stages"][0][key]
     assert pruned["total"]["epochs"] == 1
+
+
+def test_a_run_that_began_with_another_model_or_saw_other_images_is_no_run_of_it(effdl, script):
+    head = HEAD.replace("prune: 0.5\n", "")
+    write("base", [DENSE], head=head)
+    fine = head.replace("epochs: 1", "epochs: 0") + "model:\n  weights: outputs/reproduce/base/seed-${seed}\n"
+    file = write("fine", [DENSE], head=fine)
+    reproduce, short = ("reproduce", "fine", "--config-dir", "mine"), ("model=mlp", "device.threads=1")
+    assert effdl(*reproduce, "device.threads=1")[0] == 0
+    own, start = Path("outputs/reproduce/fine/seed-0"), "outputs/reproduce/base/seed-0"
+    origin = json.loads((own / "run.json").read_text())["models"][start]
+    assert origin["config"]["epochs"] == 1
+    assert origin["sha256"] == hashlib.sha256(Path(start, "model.safetensors").read_bytes()).hexdigest()
+    # The same model from another place, and another model.
+    shutil.copytree(start, "copied")
+    assert effdl("train", *short, "epochs=1", "optimizer.lr=0.5", "hydra.run.dir=start")[0] == 0
+    for name, weights in (("same", "copied"), ("other", "start")):
+        assert effdl("train", *short, "epochs=0", f"model.weights={weights}", f"hydra.run.dir={name}")[0] == 0
+    assert effdl(*reproduce, "--from", "same")[0] == 0
+    code, _, error = effdl(*reproduce, "--from", "other")
+    assert (code, "other is not a run of fine: other model.weights" in error) == (2, True)
+    code, _, error = effdl(*reproduce, "model.weights=start")
+    assert (code, "makes fine another experiment: it changes model.weights" in error) == (2, True)
+    # A model where the recipe looks for it, but of another recipe.
+    shutil.copytree("start", "outputs/reproduce/base/seed-1")
+    code, _, error = effdl(*reproduce, "--seeds", "1")
+    assert (code, "which is not a run of base: other optimizer.lr" in error) == (2, True)
+    # Other images than those on which the values were measured.
+    assert script.main(["--config-dir", "mine", "fine", "same"]) == 0
+    results = file.with_suffix(".json")
+    data = json.loads(results.read_text())["data"]
+    assert data == json.loads((own / "run.json").read_text())["data_fingerprint"]
+    results.write_text(results.read_text().replace(data, "0" * 64))
+    match._data_of.cache_clear()
+    code, _, error = effdl(*reproduce, "--from", "same")
+    assert (code, "same is not a run of fine: other images" in error) == (2, True)
+    code, output, _ = effdl(*reproduce, "device.threads=1")
+    assert (code, "its images are not those of what is reported" in output) == (1, True)
 
 
 def test_a_failing_experiment_does_not_stop_the_others(effdl):

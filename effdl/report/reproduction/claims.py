@@ -13,6 +13,7 @@ The JSON file beside it is one more source, our own runs::
     {
       "source": "2026-11-21, AMD EPYC, 2 threads, effdl 0.1.0, PyTorch 2.15.0",
       "seeds": [0, 1, 2],
+      "data": "0a7f...",
       "values": [
         {"stage": "prune", "metric": "top1", "value": 0.9852, "tolerance": 0.0036},
         {"with": ["prune=0.5"], "stage": "prune", "metric": "top1", "relative_to": "dense", "value": -0.001}
@@ -21,9 +22,13 @@ The JSON file beside it is one more source, our own runs::
 
 A value is of a stage of the run (or of its ``total``), as a difference if it is `relative_to` another stage, with the
 overrides `with` on top of the file. One with a `tolerance` is held against the mean over the `seeds`; one without is
-only shown. What a paper says is shown beside ours.
+only shown. A difference that is no larger than its tolerance cannot hold: its sign could not be told.
+
+What a paper says stands beside ours with a verdict of its own, which does not decide: whether what was measured agrees
+with the paper is another question than whether our runs are reproduced. `data` is the fingerprint of the images.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -55,10 +60,12 @@ class _Source(Shape):
     values: list[_Value]
     paper: bool = False
     seeds: list[Natural] = Field(default_factory=list)
+    data: str | None = None
 
 
 TOTAL = "total"
-HOLDS, FAILS, NO_RUN, SHOWN = "holds", "FAILS", "NO RUN", "-"
+HOLDS, FAILS, NO_RUN, UNCLEAR, SHOWN = "holds", "FAILS", "NO RUN", "unclear", "-"
+AGREES, ABOVE, BELOW = "agrees", "above", "below"  # with, or compared to, a paper
 
 # What may differ between a run and the experiment that it reproduces, besides the seed and where files are.
 FREE = (
@@ -89,6 +96,7 @@ class Claim:
     relative_to: str | None
     value: float
     tolerance: float | None
+    data: str | None = None
 
     @property
     def subject(self) -> tuple:
@@ -130,6 +138,7 @@ def claims(reported: Any, where: str) -> list[Claim]:
             relative_to=row.get("relative_to"),
             value=row["value"],
             tolerance=row.get("tolerance"),
+            data=group.get("data"),
         )
         for group in reported
         for row in group["values"]
@@ -146,10 +155,18 @@ def seeds_of(found: list[Claim]) -> list[int]:
     return sorted({seed for claim in found for seed in claim.seeds}) or [0]
 
 
-def differing(config: dict, other: dict) -> list[str]:
-    """What makes two configs different experiments, apart from the keys in `FREE` and from where files are.
+def data_of(found: list[Claim]) -> set[str]:
+    """The fingerprints of the images on which values were measured; empty if none says."""
+    return {claim.data for claim in found if claim.data}
+
+
+def differing(config: dict, other: dict, same: Callable[[Any, Any], bool] = lambda mine, theirs: False) -> list[str]:
+    """What makes two configs different experiments, apart from the keys in `FREE`.
 
     Keys; of a node that only one of the two has, its name.
+
+    Args:
+        same: whether two values that are not equal mean the same, such as two paths of one model.
     """
     mine, theirs = essential(config), essential(other)
     nodes = [{".".join(key.split(".")[:2]) for key in flat} for flat in (mine, theirs)]
@@ -158,14 +175,9 @@ def differing(config: dict, other: dict) -> list[str]:
         node = ".".join(key.split(".")[:2])
         free = any(f"{key}.".startswith(f"{name}.") for name in FREE)
         equal = (key in mine) == (key in theirs) and mine[key] == theirs[key]
-        if not (free or equal or (_is_path(mine.get(key)) and _is_path(theirs.get(key)))):
+        if not (free or equal or same(mine.get(key), theirs.get(key))):
             found.append(key if all(node in names for names in nodes) else node)
     return list(dict.fromkeys(found))
-
-
-def _is_path(value: Any) -> bool:
-    """Whether a value of a config says where a file is."""
-    return isinstance(value, str) and "/" in value
 
 
 def measured(claim: Claim, result: dict) -> float | None:
@@ -228,6 +240,7 @@ def _row(claim: Claim, paper: Claim | None, results: list[dict]) -> dict:
         "source": claim.source,
         "paper": paper and paper.value,
         "paper_source": paper and paper.source,
+        "paper_verdict": beside_paper(value, paper, claim.tolerance),
     }
 
 
@@ -237,9 +250,30 @@ def _verdict(claim: Claim, value: float | None, was_run: bool) -> str:
         return SHOWN
     if not was_run:
         return NO_RUN
-    return HOLDS if value is not None and abs(value - claim.value) <= claim.tolerance else FAILS
+    if value is None or abs(value - claim.value) > claim.tolerance:
+        return FAILS
+    return UNCLEAR if _too_small(claim, claim.tolerance) else HOLDS
+
+
+def beside_paper(value: float | None, paper: Claim | None, tolerance: float | None) -> str:
+    """Whether a value of ours agrees with a paper's, or is above or below it by more than a tolerance.
+
+    Args:
+        tolerance: of ours; the paper's own goes before.
+    """
+    tolerance = (paper and paper.tolerance) or tolerance
+    if value is None or paper is None or tolerance is None:
+        return SHOWN
+    if abs(value - paper.value) > tolerance:
+        return ABOVE if value > paper.value else BELOW
+    return UNCLEAR if _too_small(paper, tolerance) else AGREES
+
+
+def _too_small(claim: Claim, tolerance: float) -> bool:
+    """Whether a difference is no larger than the tolerance, so that not even its sign can be told."""
+    return claim.relative_to is not None and abs(claim.value) <= tolerance
 
 
 def holds(rows: list[dict]) -> bool:
     """Whether every value that is held against a tolerance is within it."""
-    return all(row["verdict"] in (HOLDS, SHOWN) for row in rows)
+    return all(row["verdict"] not in (FAILS, NO_RUN) for row in rows)

@@ -22,8 +22,8 @@ def reproduction_table(rows: list[dict], title: str) -> Table:
     names = ("with", "stage", "value") if any(row["with"] for row in rows) else ("stage", "value")
     numbers = ("reported", "measured", "difference", "tolerance", "paper")
     columns = [*(Column(name, wraps=True) for name in names), *(Column(name, right=True) for name in numbers)]
-    texts = [_cells(row)[-len(names) - len(numbers) - 1 :] for row in rows]
-    return Table([*columns, Column("verdict")], texts, title)
+    columns += [Column("to paper"), Column("verdict")]
+    return Table(columns, [_cells(row)[-len(columns) :] for row in rows], title)
 
 
 def _cells(row: dict) -> list[str | Text]:
@@ -39,6 +39,7 @@ def _cells(row: dict) -> list[str | Text]:
         shown(row["difference"], key, True),
         UNKNOWN if tolerance is None else shown(tolerance, key, True).replace("+", "±"),
         shown(row["paper"], key, relative),
+        row["paper_verdict"],
         row["verdict"],
     ]
     return [Text(cell, "red") for cell in cells] if row["verdict"] in (FAILS, NO_RUN) else cells

@@ -5,10 +5,14 @@ import math
 import pytest
 
 from effdl.report.reproduction.claims import (
+    ABOVE,
+    AGREES,
+    BELOW,
     FAILS,
     HOLDS,
     NO_RUN,
     SHOWN,
+    UNCLEAR,
     claims,
     compare,
     differing,
@@ -90,6 +94,37 @@ def test_a_paper_stands_beside_our_own_value_of_the_same_thing():
     assert [row["verdict"] for row in compared(decides, group(value()))] == [FAILS, HOLDS]
 
 
+@pytest.mark.parametrize(("paper", "verdict"), [(0.905, AGREES), (0.93, BELOW), (0.85, ABOVE)])
+def test_whether_it_agrees_with_the_paper_is_another_question(paper, verdict):
+    said = value(value=paper)
+    del said["tolerance"]
+    (row,) = compared(group(said, paper=True), group(value()))
+    assert (row["verdict"], row["paper_verdict"]) == (HOLDS, verdict)
+    assert holds([row])
+    (row,) = compared(group(value()))
+    assert row["paper_verdict"] == SHOWN
+
+
+@pytest.mark.parametrize(("effect", "verdict"), [(-0.055, AGREES), (-0.03, BELOW), (-0.001, BELOW)])
+def test_a_papers_difference_too(effect, verdict):
+    ours, said = (value(relative_to="dense", value=effect) for effect in (-0.05, effect))
+    del said["tolerance"]
+    (row,) = compared(group(said, paper=True), group(ours))
+    assert (row["verdict"], row["paper_verdict"]) == (HOLDS, verdict)
+    (row,) = compared(group(said, paper=True), group({**ours, "tolerance": 0.06}))
+    assert row["paper_verdict"] == UNCLEAR
+
+
+@pytest.mark.parametrize(("effect", "measured", "verdict"), [
+    (-0.05, -0.04, HOLDS), (-0.05, -0.07, FAILS), (0.009, -0.01, FAILS), (0.009, 0.001, UNCLEAR), (0.01, 0.01, UNCLEAR)
+])  # fmt: skip
+def test_a_difference_no_larger_than_its_tolerance_cannot_hold(effect, measured, verdict):
+    claim = group(value(relative_to="dense", value=effect, tolerance=0.01))
+    (row,) = compared(claim, runs={(): [result(dense=0.9, prune=0.9 + measured)]})
+    assert row["verdict"] == verdict
+    assert holds([row]) == (verdict != FAILS)
+
+
 def test_points_and_seeds():
     found = claims([group(value(), value(**{"with": ["a=1", "b=2"]}), seeds=[2, 0]), group(value())], "file")
     assert points(found) == [(), ("a=1", "b=2")]
@@ -143,8 +178,11 @@ def test_what_makes_two_configs_different_experiments():
         "device": {"name": "cpu", "precision": "fp32"},
         "compression": {"lsq": {"level": 4, "epochs": 1}},
     }
-    free = {"seed": 1, "dataset": {"root": "/b"}, "model": {"weights": "/y/z"}}
+    free = {"seed": 1, "dataset": {"root": "/b"}}
     assert differing(config, {**config, **free}) == []
+    other = {**config, "model": {"weights": "/y/z"}}
+    assert differing(config, other) == ["model.weights"]
+    assert differing(config, other, lambda mine, theirs: (mine, theirs) == ("outputs/x", "/y/z")) == []
     assert differing(config, {**config, "device": {"name": "cuda", "precision": "fp32"}}) == []
     assert differing(config, {**config, "device": {"name": "cpu", "precision": "bf16"}}) == ["device.precision"]
     assert differing(config, {**config, "epochs": 4}) == ["epochs"]

@@ -1,0 +1,25 @@
+"""The stored models that a run starts or learns from, as its ``run.json`` keeps them."""
+
+from effdl.compression.pipeline import steps_on
+from effdl.runs.folder import RunFolder
+from effdl.utils.files import sha256_of
+
+
+def origins(config: dict) -> dict[str, dict]:
+    """Where the weights of a run come from, by the path that its config says.
+
+    Returns:
+        For each path ``sha256`` of the model's file, and ``config``, ``data_fingerprint`` and ``models`` of the run
+        that made it; these are None for a file of another origin.
+    """
+    named = [config["model"].get("weights"), (config["teacher"] or {}).get("weights")]
+    named += [node["level"] for _, node in steps_on(config)]
+    found = {}
+    for path in dict.fromkeys(value for value in named if isinstance(value, str)):
+        folder = RunFolder(path)
+        file = folder.model_file if folder.path.is_dir() else folder.path
+        if file.is_file():
+            run = folder.run if folder.path.is_dir() else {}
+            made = {key: run.get(key) for key in ("config", "data_fingerprint", "models")}
+            found[path] = {"sha256": sha256_of(file), **made}
+    return found

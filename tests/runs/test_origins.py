@@ -1,0 +1,39 @@
+"""Which models a run used, as it records them."""
+
+import hashlib
+import json
+
+from effdl.config.compose import composed, settings
+from effdl.runs.origins import origins
+
+
+def config(*overrides):
+    return settings(composed(["model=mlp", *overrides], None))
+
+
+def test_models_are_known_by_their_digest_and_by_the_run_that_made_them(tmp_path):
+    run, plain = tmp_path / "run", tmp_path / "plain.safetensors"
+    run.mkdir()
+    plain.write_bytes(b"plain")
+    (run / "model.safetensors").write_bytes(b"stored")
+    made = {"status": "done", "layout": 2, "config": {"epochs": 3}, "data_fingerprint": "abc"}
+    (run / "run.json").write_text(json.dumps(made))
+    found = origins(config(f"distill={run}", f"model.weights={plain}"))
+    assert found == {
+        str(plain): {
+            "sha256": hashlib.sha256(b"plain").hexdigest(),
+            "config": None,
+            "data_fingerprint": None,
+            "models": None,
+        },
+        str(run): {
+            "sha256": hashlib.sha256(b"stored").hexdigest(),
+            "config": {"epochs": 3},
+            "data_fingerprint": "abc",
+            "models": None,
+        },
+    }
+
+
+def test_a_run_that_begins_anew_has_none():
+    assert origins(config("prune=0.5", "quantize=int8")) == {}
