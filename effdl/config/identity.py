@@ -15,7 +15,7 @@ from effdl.utils.errors import UserError
 # Keys that change neither the data nor the arithmetic: two runs that differ only here are the same experiment.
 INCIDENTAL = ("resume", "dataset.root", "dataset.download", "logger", "metric", "energy.price_per_hour")
 # Keys that came later, with the value for what effdl did before: with it they are as if they were not there.
-ADDED = {"model.activation": "relu"}
+ADDED = {"model.activation": "relu", "l1": 0.0}
 SINGLE = {
     "dataset": "dataset",
     "model": "model",

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from effdl.config.types import Bits, Count, Fraction, Natural, Pattern, Positive, Seed, SpeedUp
+from effdl.config.types import Bits, Count, Fraction, Natural, NonNegative, Pattern, Positive, Seed, SpeedUp
 
 HYDRA_KEYS = ("_target_", "_partial_")
 _MOST_THREADS = 4 * (os.cpu_count() or 1)  # more only wait for each other
@@ -30,6 +30,7 @@ class Settings:
     label_smoothing: Fraction
     dropout: Fraction
     clip_norm: Positive | None
+    l1: NonNegative
     ema: Fraction | None
     early_stop: Count | None
     topk: Annotated[list[Count], Field(min_length=1)]

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 
-from effdl.config.identity import by_target
+from effdl.config.identity import ADDED, by_target
 from effdl.config.validation import check_settings
 
 
@@ -15,5 +15,8 @@ def stored_config(stored: dict) -> dict:
     config = deepcopy(by_target(stored))
     for group in ("metric", "teacher"):  # which configs of earlier layouts may not have
         config.setdefault(group, {})
+    for key, value in ADDED.items():
+        if "." not in key:  # a function has a default for a key that came later
+            config.setdefault(key, value)
     check_settings(config, None)
     return config

@@ -6,7 +6,8 @@ Compression acts on these and `weight_sparsity` counts them; biases, norms and e
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from effdl.utils.errors import UserError
@@ -25,6 +26,11 @@ def weights(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
             yield name, module, "weight"
         elif isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
             yield name, module, "in_proj_weight"  # out_proj is a Linear of its own
+
+
+def l1_norm(model: nn.Module) -> Tensor:
+    """The sum of all absolute weights: a scalar with a gradient."""
+    return torch.stack([getattr(module, name).abs().sum() for _, module, name in weights(model)]).sum()
 
 
 def plain_type(module: nn.Module) -> type[nn.Module]:

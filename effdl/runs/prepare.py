@@ -153,6 +153,7 @@ def recipe_of(config: dict, classes: int) -> Recipe:
         augment=tuple(_with_classes(instantiate(node), classes) for node in config["augment"].values()),
         label_smoothing=config["label_smoothing"],
         clip_norm=config["clip_norm"],
+        l1=config["l1"],
         ema=config["ema"],
         early_stop=config["early_stop"],
         keep_epoch=_rewind_epoch(config),

@@ -23,6 +23,7 @@ from effdl.data.loader import batches, normalize, normalized_batches
 from effdl.measure.accuracy import accuracy, sum_dtype
 from effdl.measure.energy import EnergyMeter, of_all_processes
 from effdl.measure.memory import peak_memory
+from effdl.nn.layers import l1_norm
 from effdl.training.callbacks import Batch, Callbacks
 from effdl.training.checkpoint import Checkpoint
 from effdl.training.device import Device
@@ -120,6 +121,8 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
             loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
             for distillation_loss in state.losses:
                 loss = distillation_loss(images, targets, logits, loss)
+        if recipe.l1:
+            loss = loss + recipe.l1 * l1_norm(state.model)
         if recipe.penalty:
             loss = loss + recipe.penalty(state.model)
         state.update(loss, factor)

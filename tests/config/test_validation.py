@@ -23,6 +23,7 @@ RAW = {
     "label_smoothing": 0.0,
     "dropout": 0.0,
     "clip_norm": None,
+    "l1": 0.0,
     "ema": None,
     "early_stop": None,
     "topk": [1, 5],

@@ -177,6 +177,18 @@ def test_clipping_bounds_the_step(data, tmp_path):
     assert sum(((a - b) ** 2).sum() for a, b in pairs).sqrt().item() == pytest.approx(1e-3, rel=1e-2)
 
 
+def test_the_l1_penalty_moves_weights_towards_zero_and_leaves_biases(data, tmp_path):
+    plain = partial(sgd, lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0)
+    recipe = Recipe(epochs=1, batch_size=320, optimizer=plain, schedule=constant)
+    free, drawn = tmp_path / "free", tmp_path / "drawn"
+    free.mkdir()
+    drawn.mkdir()
+    models = network(), train(network(), data, recipe, free), train(network(), data, replace(recipe, l1=0.01), drawn)
+    for old, one, other in zip(*(model.parameters() for model in models), strict=True):
+        expected = one - 0.1 * 0.01 * old.sign() if old.ndim > 1 else one
+        torch.testing.assert_close(other, expected, rtol=0, atol=1e-6)
+
+
 def test_a_loss_that_is_not_finite_stops_the_training(data, tmp_path):
     wild = partial(sgd, lr=1e20, momentum=0.9, nesterov=True, weight_decay=0.0)
     with pytest.raises(RunError, match=r"the loss is (nan|inf).*lower optimizer.lr"):
