@@ -59,8 +59,8 @@ def session(path: Path, threads: int, profile: Path | None = None, *, shared: bo
 def share_threads(threads: int) -> None:
     """Let all sessions of this process use the same threads; once, before the first.
 
-    Those of their own spin for a while after each inference, and so slow down the session whose turn is next. Before
-    ONNX Runtime 1.24 there are none to share; sessions are told not to spin then.
+    Those of their own spin for a while after each inference, and so slow down the session whose turn is next. Earlier
+    versions of ONNX Runtime cannot share them from Python; their sessions are told not to spin.
     """
     if hasattr(onnxruntime(), "set_global_thread_pool_sizes"):
         onnxruntime().set_global_thread_pool_sizes(threads, 1)

@@ -6,7 +6,17 @@ from collections import Counter
 import pytest
 import torch
 
-from effdl.deploy.onnx_runtime import describe_arithmetic, kernels, ort_accuracy, ort_logits, session
+from effdl.deploy.onnx_runtime import (
+    describe_arithmetic,
+    kernels,
+    onnxruntime,
+    ort_accuracy,
+    ort_logits,
+    runtime_name,
+    runtime_that_ran,
+    session,
+    share_threads,
+)
 from effdl.utils.errors import UserError
 
 SHAPE = (3, 16, 16)
@@ -39,6 +49,29 @@ def test_kernels_are_those_that_ran(exported):
 def test_arithmetic_in_words():
     ran = Counter({("QLinearConv", "uint8"): 3, ("Conv", "float"): 1, ("Add", "float"): 5, ("Gemm", "float16"): 1})
     assert describe_arithmetic(ran) == "3 of 5 layers in int8, 1 of 5 layers in fp32, 1 of 5 layers in fp16"
+
+
+@pytest.mark.parametrize(
+    ("ran", "label"),
+    [
+        ({("QLinearConv", "uint8"): 4, ("Add", "float"): 5}, " int8"),
+        ({("QLinearConv", "uint8"): 3, ("Gemm", "float"): 1}, " int8 (3 of 4 layers)"),
+        ({("QLinearConv", "uint8"): 1, ("Conv", "float"): 7}, " int8 (1 of 8 layers)"),
+        ({("Conv", "float"): 8, ("QuantizeLinear", "float"): 8}, " fp32"),
+        ({("Conv", "float"): 1, ("Gemm", "float16"): 2}, " fp16 (2 of 3 layers)"),
+        ({("Relu", "float"): 1}, ""),
+    ],
+)
+def test_the_label_names_the_arithmetic_that_ran(ran, label):
+    assert runtime_that_ran(Counter(ran)) == f"{runtime_name()}{label}"
+
+
+def test_a_version_that_cannot_share_threads_does_not_spin(exported, monkeypatch):
+    monkeypatch.delattr(onnxruntime(), "set_global_thread_pool_sizes", raising=False)
+    share_threads(2)
+    options = session(exported[1], 2, shared=True).get_session_options()
+    assert options.use_per_session_threads
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
 def test_threads_are_those_asked_for(exported):
