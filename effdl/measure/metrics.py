@@ -87,6 +87,11 @@ def _top(n: int) -> Metric:
     return Metric(f"top{n}", f"top-{n}", u.PERCENT, MAX, at, meaning, long=f"top-{n} accuracy", alias=f"top{n}")
 
 
+def _error(n: int) -> Metric:
+    """What the accuracy among the n highest logits leaves."""
+    return Metric(f"error{n}", f"top-{n} error", u.PERCENT, MIN, REPORT, f"1 - `top{n}`", alias=f"error{n}")
+
+
 # key, label, unit, better, where, meaning; the order is that of a run's table and of the glossary.
 # fmt: off
 _ENTRIES = (
@@ -212,6 +217,7 @@ _ENTRIES = (
     Metric("argmax_agreement", "same answer", u.PERCENT, MAX, EXPORT, "fraction of images that both answer alike"),
     Metric("logit_difference_max", "largest logit difference", u.NUMBER, MIN, EXPORT, "largest absolute difference"),
     Metric("logit_max", "largest logit", u.NUMBER, None, EXPORT, "largest absolute logit in PyTorch"),
+    _error(1),
     Metric("top1_change", "change of top-1", u.POINTS, MAX, REPORT,
            "`top1` minus that of the stage in `compared_with`: `dense`, but `teacher` for the teacher",
            short="change", alias="change"),
@@ -298,13 +304,13 @@ FAMILIES: dict[str, tuple[str, Callable[[Metric], Metric]]] = {
 def metric(key: str) -> Metric:
     """The entry of a key.
 
-    Derived keys have one too: ``topN`` for any N, those with a prefix of `FAMILIES`, and ``..._std``, the standard
-    deviation over seeds. An unknown key, such as a user's own metric, has a generic entry that is named like the key.
+    Derived keys have one too: ``topN`` and ``errorN`` for any N, those with a prefix of `FAMILIES`, and ``..._std``,
+    the standard deviation over seeds. An unknown key, such as a user's own, has a generic entry named like the key.
     """
     if key in METRICS:
         return METRICS[key]
-    if match := re.fullmatch(r"top(\d+)", key):
-        return _top(int(match[1]))
+    if match := re.fullmatch(r"(top|error)(\d+)", key):
+        return {"top": _top, "error": _error}[match[1]](int(match[2]))
     for prefix, (_, derived) in FAMILIES.items():
         if key.startswith(prefix) and (base := metric(key.removeprefix(prefix))).at:
             return replace(derived(base), key=key)
@@ -361,7 +367,7 @@ def on_test(key: str, own: Iterable[str] = ()) -> bool:
     Args:
         own: the keys of the user's own metrics.
     """
-    return key == "loss" or key in own or bool(accuracies([key]))
+    return key == "loss" or key in own or re.fullmatch(r"(top|error)\d+", key) is not None
 
 
 def split_of(keys: Iterable[str]) -> str | None:
@@ -389,3 +395,17 @@ def deciding(key: str, rows: Iterable[Mapping]) -> str:
 def accuracies(row: Iterable[str]) -> list[str]:
     """The keys of the accuracies in a row, such as ``top1`` and ``top5``, in order."""
     return sorted((key for key in row if re.fullmatch(r"top\d+", key)), key=lambda key: int(key.removeprefix("top")))
+
+
+def errors(row: Mapping) -> dict[str, float | None]:
+    """``error1 = 1 - top1`` and so on, for the accuracies in a row, those on the validation split too."""
+    found = {key: match for key in row if (match := re.fullmatch(rf"({_VALIDATION})?top(\d+)", key))}
+    return {
+        f"{match[1] or ''}error{match[2]}": None if row[key] is None else 1 - row[key] for key, match in found.items()
+    }
+
+
+def images_key(key: str) -> str | None:
+    """The key of the number of images of which an accuracy or an error is a share; None for other metrics."""
+    match = re.fullmatch(rf"({_VALIDATION})?(top|error)\d+", key)
+    return match and f"{match[1] or ''}images"

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from effdl.measure.metrics import ALIASES, Metric, metric
 from effdl.measure.units import TEXT
+from effdl.report.counts import counted
 from effdl.report.table import metric_column
 from effdl.utils.table import ALWAYS, Table
 
@@ -49,7 +50,7 @@ def cell(row: dict, shown: Metric, value: object) -> str:
         text, spread = shown.cell(value), shown.cell(deviation).lstrip("+") if deviation else ""
         unit = text[text.rindex(" ") :] if " " in text else ""
         text = text.removesuffix(unit) if spread.endswith(unit) else text
-        return f"{text} ± {spread}" if spread else shown.cell(value)
+        return f"{text} ± {spread}" if spread else counted(shown.cell(value), shown.key, row)
     except (TypeError, ValueError):  # a damaged file's: shown, not hidden
         return str(value)
 

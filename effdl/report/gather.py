@@ -9,6 +9,7 @@ from pathlib import Path
 
 from effdl.config.identity import essential
 from effdl.measure.costs import spent
+from effdl.measure.metrics import errors
 from effdl.report.naming import LISTS, differing_keys, names, settings
 from effdl.runs.folder import DONE, RUNNING, RunFolder
 from effdl.runs.verify import verify
@@ -125,6 +126,8 @@ def rows(runs: list[Run]) -> list[dict]:
     dotted keys that differ among the runs), ``compared_with`` (the first stage of the same model: ``dense``, or
     ``teacher`` for the teacher itself), ``top1_change`` (to that stage, None for itself), and ``total_...`` (what all
     stages of a finished run cost and what measuring them did, see `effdl.measure.costs.spent`).
+    ``teacher`` for the teacher itself), ``top1_change`` (to that stage, None for itself), ``error1`` and so on (see
+    `metrics.errors`), and ``total_duration_s``, ``total_energy_kwh``, ``total_co2eq_g`` (of the whole run).
     """
     differing = differing_keys([run.config for run in runs])
     labels = _distinct(named(runs), [run.path for run in runs])
@@ -144,7 +147,7 @@ def rows(runs: list[Run]) -> list[dict]:
             base = next(iter(run.model_stages(row["stage"])), None)
             change = None if base is None or base["stage"] == row["stage"] else _difference(row, base)
             compared = {"compared_with": base and base["stage"], "top1_change": change}
-            found.append({**head, **row, **head, "dense": row["stage"] == "dense", **compared})
+            found.append({**head, **row, **head, "dense": row["stage"] == "dense", **compared, **errors(row)})
     return found
 
 

@@ -16,6 +16,7 @@ from effdl.measure.metrics import (
     on_validation,
 )
 from effdl.measure.units import TEXT, percent
+from effdl.report.counts import counted
 from effdl.utils.table import ALWAYS, Column, Table
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def known_rows(stages: list[dict]) -> Iterator[tuple[str, list[str]]]:
     for key in [*tested, *map(on_validation, tested[:1]), *ROWS, *measuring, *own]:
         shown, values = metric(key), [stage.get(key) for stage in stages]
         if any(value is not None for value in values):
-            yield shown.label, list(map(shown.text, values))
+            yield shown.label, [counted(shown.text(stage.get(key)), key, stage) for stage in stages]
 
 
 def stages_table(stages: list[dict], title: str, split: str = "test") -> Table:

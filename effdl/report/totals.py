@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from effdl.measure.costs import spent, sum_known
 from effdl.measure.course import COURSE_LINE
-from effdl.measure.metrics import COSTS, compared, deciding, metric, on_measuring, on_validation, split_of
+from effdl.measure.metrics import COSTS, compared, deciding, images_key, metric, on_measuring, on_validation, split_of
 from effdl.measure.units import percent, si
+from effdl.report.counts import counted
 from effdl.report.gather import Gathered, Run
 from effdl.report.naming import differing_keys
 from effdl.runs.folder import DONE, RunFolder
@@ -143,7 +144,13 @@ def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str)
     first = min(entered, key=lambda row: metric(by).cost(row[by]))
     own, everything = energy_kwh[first["folder"]], sum_known(energy_kwh.values())
     share = own / everything if own is not None and everything else None
-    found = {"folder": first["folder"], "name": first["name"], "by": by, "value": first[by]}
+    found = {
+        "folder": first["folder"],
+        "name": first["name"],
+        "by": by,
+        "value": first[by],
+        "images": first.get(images_key(by) or ""),
+    }
     return {
         **found,
         "compared": many,
@@ -176,11 +183,12 @@ def lines(sums: dict) -> list[str]:
     if measuring := _cost_of({key: sums[on_measuring(key)] for key in ("duration_h", *COSTS[1:])}):
         found.append(f"measuring them, not in the cost: {measuring}")
     if best := sums["winner"]:
-        shown = metric(best["by"]).cell(best["value"])
+        by, value = best["by"], best["value"]
+        shown = counted(metric(by).cell(value), by, {by: value, images_key(by) or "": best["images"]})
         share = "" if best["share_of_energy"] is None else f", {percent(best['share_of_energy'])} of the energy"
         name = best["name"] if best["folder"] in best["name"] else f"{best['name']} ({best['folder']})"
         how = compared(best["compared"], best["split"], best["left_out"])
-        found.append(f"best {best['by']}: {shown} by {name}{share} ({how})")
+        found.append(f"best {by}: {shown} by {name}{share} ({how})")
     return found
 
 

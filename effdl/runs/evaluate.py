@@ -68,7 +68,7 @@ def evaluate(
     found = answers(getattr(data, split))
     if split == "test":
         validated = answers(data.val) if data.val is not None else {}
-        found |= {on_validation(key): validated.get(key) for key in found if key != "images"}
+        found |= {on_validation(key): validated.get(key) for key in found}
     return {
         **found,
         **count(model),

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from effdl.measure.metrics import accuracies, metric, on_validation
 from effdl.measure.units import UNKNOWN
+from effdl.report.counts import counted
 from effdl.report.table import metric_column
 from effdl.runs.folder import DONE, FAILED, INTERRUPTED, STOPPED
 from effdl.sweep.folder import SKIPPED
@@ -32,7 +33,7 @@ def label(job: dict, keys: list[str]) -> str:
 def accuracy(row: dict) -> str:
     """Top-1, or what was measured instead of it."""
     key = accuracies(row)[0]
-    return ("" if key == ACCURACY else f"{metric(key).label} ") + metric(key).text(row[key])
+    return ("" if key == ACCURACY else f"{metric(key).label} ") + counted(metric(key).text(row[key]), key, row)
 
 
 def sweep_table(jobs: list[dict], keys: list[str], folder: str) -> Table:

@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from effdl.measure.metrics import ALIASES, COSTS, METRICS, accuracies, layer_metric, metric
+from effdl.measure.metrics import (
+    ALIASES,
+    COSTS,
+    METRICS,
+    accuracies,
+    errors,
+    images_key,
+    layer_metric,
+    metric,
+    on_test,
+)
+from effdl.measure.pareto import MAX, MIN
 from effdl.measure.units import PLAIN
 
 EXAMPLE = Path(__file__).parents[2] / "outputs" / "example"
@@ -81,3 +92,19 @@ def test_short_names():
 
 def test_accuracies_are_in_order():
     assert accuracies({"top10": 1, "loss": 1, "top5": 1, "val_top1": 1, "top1_change": 0}) == ["top5", "top10"]
+
+
+def test_an_error_is_what_an_accuracy_leaves():
+    row = {"top1": 0.75, "top5": None, "val_top1": 0.5, "stop1": 1.0, "loss": 1.0}
+    assert errors(row) == {"error1": 0.25, "error5": None, "val_error1": 0.5}
+    for key, better in (("error1", MIN), ("error5", MIN), ("val_error1", MIN), ("top5", MAX)):
+        assert metric(key).better == better
+    assert (metric("error1").text(0.25), metric("error5").label) == ("25.00 %", "top-5 error")
+    assert on_test("error1")
+    assert not on_test("val_error1")
+    assert ALIASES["error1"] == "error1"
+
+
+def test_of_which_images_a_metric_is_a_share():
+    keys = ("top1", "error5", "val_top1", "loss", "sparsity")
+    assert [images_key(key) for key in keys] == ["images", "images", "val_images", None, None]
