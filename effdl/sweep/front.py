@@ -46,34 +46,42 @@ def front_picture(found: dict, title: str) -> bytes:
     With more than two objectives a point on the front may lie behind others in each panel.
     """
     from effdl.report.plots.figure import new_figure, png  # matplotlib takes long to import
+    from effdl.report.plots.names import name_points
 
     first, *others = found["objectives"]
     done = [row for row in found["trials"] if row["values"]]
     best = sorted((row for row in done if row["trial"] in found["best"]), key=lambda row: row["values"][first])
     figure = new_figure(5.6 * len(others), 4.2, dpi=120)
-    for axes, other in zip(figure.subplots(1, len(others), squeeze=False)[0], others, strict=True):
-        across, up = (axis(name, [row["values"][name] for row in done]) for name in (other, first))
-
-        def at(rows: list[dict], other=other, across=across, up=up) -> tuple[list[float], list[float]]:
-            values = [row["values"] for row in rows]
-            return [v[other] * across.scale for v in values], [v[first] * up.scale for v in values]
-
-        axes.plot(*at(done), "o", color="0.65", label="trial")
-        axes.plot(*at(best), "o", color="C0", label="Pareto front")
-        if len(others) == 1:  # what lies behind the stairs is surpassed
-            stairs = "steps-post" if found["objectives"][other] == "minimize" else "steps-pre"
-            axes.plot(
-                *at(sorted(best, key=lambda row, other=other: row["values"][other])),
-                drawstyle=stairs,
-                color="C0",
-                linewidth=1,
-            )
-        for row, x, y in zip(best, *at(best), strict=True):
-            axes.annotate(str(row["trial"]), (x, y), (5, 4), textcoords="offset points", fontsize=8)
-        axes.margins(0.08)
-        axes.set_xlabel(across.label)
-        axes.set_ylabel(up.label)
-        axes.grid(alpha=0.3)
-    figure.axes[0].legend(loc="best")
+    panels = figure.subplots(1, len(others), squeeze=False)[0]
+    places = [_panel(axes, found, done, best, other) for axes, other in zip(panels, others, strict=True)]
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title, fontsize=10, parse_math=False)
+    figure.draw_without_rendering()  # makes the layout, which then stays: the names have to know where they are
+    figure.set_layout_engine("none")
+    for axes, (taken, front) in zip(panels, places, strict=True):
+        name_points(axes, front, [str(row["trial"]) for row in best], taken, [front])
     return png(figure)
+
+
+def _panel(axes, found: dict, done: list[dict], best: list[dict], other: str) -> tuple:
+    """Draw the trials and those on the front in two objectives; returns where they are, (N, 2) each."""
+    import numpy as np
+
+    first = next(iter(found["objectives"]))
+    scales = [axis(name, [row["values"][name] for row in done]) for name in (other, first)]
+
+    def at(rows: list[dict]) -> np.ndarray:
+        values = [row["values"] for row in rows]
+        return np.array([[v[other] * scales[0].scale, v[first] * scales[1].scale] for v in values])
+
+    axes.plot(*at(done).T, "o", color="0.65", label="trial")
+    axes.plot(*at(best).T, "o", color="C0", label="Pareto front")
+    if len(found["objectives"]) == 2:  # what lies behind the stairs is surpassed
+        stairs = "steps-post" if found["objectives"][other] == "minimize" else "steps-pre"
+        along = sorted(best, key=lambda row: row["values"][other])
+        axes.plot(*at(along).T, drawstyle=stairs, color="C0", linewidth=1)
+    axes.margins(0.08)
+    axes.set_xlabel(scales[0].label)
+    axes.set_ylabel(scales[1].label)
+    axes.grid(alpha=0.3)
+    return at(done), at(best)

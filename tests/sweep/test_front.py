@@ -1,5 +1,7 @@
 """What an optimization found, as a table and a picture."""
 
+import itertools
+
 import matplotlib.image
 import numpy as np
 import pytest
@@ -47,3 +49,13 @@ def test_a_panel_for_every_further_objective(count, tmp_path):
 
 def test_one_trial_only():
     assert front_picture(found({"top1": "maximize", "macs": "minimize"}, [(0.5, 10.0)], [0]), "x")[:4] == b"\x89PNG"
+
+
+def test_the_trials_on_the_front_are_named_without_overlap(monkeypatch):
+    monkeypatch.setattr("effdl.report.plots.figure.png", lambda figure: figure)
+    values = [(0.9 + i / 1000, 20e3 + 40 * i) for i in range(12)]  # close together
+    figure = front_picture(found({"top1": "maximize", "size_bytes": "minimize"}, values, list(range(12))), "x")
+    [axes] = figure.axes
+    assert sorted(text.get_text() for text in axes.texts) == sorted(map(str, range(12)))
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))

@@ -245,10 +245,26 @@ def test_many_runs_are_named_by_their_last_stage(tmp_path, monkeypatch):
     rows = []
     for i in range(20):
         folder = log(tmp_path / str(i), *epochs("dense", [0.5, 0.6], "top1"))
-        rows += run_of(i, ("dense", "train", {}), *([("prune", "nm", {})] if i % 2 else []), folder=folder, seed=i)
+        rows += run_of(i, ("dense", "train", {}), *([("prune", "nm", {})] if i % 2 else []), folder=folder, width=i)
     figure = figure_of(monkeypatch, "trainings", trainings, rows)
     assert {text.get_text() for text in figure.legends[0].get_texts()} == {"dense", "prune: nm"}
     assert figure.axes[0].get_ylabel() == "top-1 training accuracy (%)"
+
+
+def test_seeds_are_one_line_in_a_band(tmp_path, monkeypatch):
+    rows = []
+    for seed, values in enumerate([[0.5, 0.7, 0.9], [0.6, 0.9]]):
+        folder = log(tmp_path / str(seed), *epochs("dense", values))
+        [row] = run_of(seed, ("dense", "train", {}), folder=folder, seed=seed)
+        rows.append({**row, "name": f"model=mlp seed={seed}"})
+    figure = figure_of(monkeypatch, "trainings", trainings, rows)
+    [curve] = [line for line in figure.axes[0].lines if not line.get_label().startswith("_")]
+    assert curve.get_label() == "model=mlp"
+    assert curve.get_ydata() == pytest.approx([55, 80])  # as far as both trained
+    [band] = figure.axes[0].collections
+    low, high = (pick(band.get_paths()[0].vertices[:, 1]) for pick in (min, max))
+    assert (low, high) == pytest.approx((55 - 10 / 2**0.5 / 1, 80 + 20 / 2**0.5))
+    assert "over the seeds" in figure.legends[0].get_title().get_text()
 
 
 def test_without_epochs_there_are_no_curves(tmp_path):
