@@ -4,6 +4,7 @@ What is the same in all rows is told in the title, names break into lines, and o
 wanted columns are left out; those that must stay go on in a further table below.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ from effdl.utils.wrap import wrapped
 
 ALWAYS = 1000  # how much a column is wanted that never leaves
 _GAP = 2  # blanks between columns
+_SHORT = 24  # a text that is longer may break among numbers, which never do
+_WORD = re.compile("[A-Za-z]{4}")  # in a text, and not in a number with its unit
 
 
 @dataclass(frozen=True)
@@ -109,14 +112,14 @@ class _Filled:
         return max(cell_len(self.column.heading), self._widest)
 
     def least(self, most: int) -> int:
-        """The narrowest width: that of the cells or, of a name, at which it takes two lines and no word breaks.
+        """The narrowest width: that of the numbers or, of texts, at which they take two lines and no word breaks.
 
         Args:
             most: a name that needs more breaks oftener.
         """
         heading = _longest_word(self.column.heading)
         if not self.column.wraps:
-            return max(heading, self._widest)
+            return max([heading, *(_least_of(cell.plain) for cell in self.cells)])
         return min(max(heading, -(-self._widest // 2), self._longest_word), most)
 
     def filled(self, most: int) -> int:
@@ -128,6 +131,12 @@ class _Filled:
 def _cell(text: str | Text) -> Text:
     """A cell, on one line and without what a terminal would obey."""
     return Text(one_line(text.plain), text.style) if isinstance(text, Text) else Text(one_line(text))
+
+
+def _least_of(text: str) -> int:
+    """The width of a cell among numbers, of which a long text may take two lines."""
+    whole = cell_len(text)
+    return max(-(-whole // 2), _longest_word(text)) if whole > _SHORT and _WORD.search(text) else whole
 
 
 def _longest_word(text: str) -> int:

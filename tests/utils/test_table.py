@@ -105,6 +105,21 @@ def test_the_rest_of_a_name_stands_below_it():
     ]
 
 
+def test_a_long_text_among_numbers_takes_two_lines_and_the_numbers_one():
+    columns = [Column("test split", wraps=True), Column("now", right=True)]
+    given = [
+        ("runs in", "ONNX Runtime 1.31.1 int8 (2 of 3 layers), 1 thread"),
+        ("latency", "0.0124 ms (0.0111 to 0.0171 ms)"),
+    ]
+    found = lines(Table(columns, given, constants=False), 48)
+    assert found[2:] == [
+        "runs in      ONNX Runtime 1.31.1 int8 (2 of",
+        "                        3 layers), 1 thread",
+        "latency     0.0124 ms (0.0111 to 0.0171 ms)",
+        "",
+    ]
+
+
 def test_wide_characters_take_two_cells():
     columns = [Column("run", wraps=True), Column("top-1", right=True)]
     found = lines(Table(columns, [["数据集" * 10, "90.00 %"], ["b", "1.00 %"]]), 40)
