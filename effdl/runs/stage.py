@@ -10,6 +10,7 @@ from effdl.measure.energy import Energy, EnergyMeter
 from effdl.measure.metrics import METERED, on_measuring
 from effdl.runs import invariants
 from effdl.runs.folder import RunFolder
+from effdl.training.remedy import SLOWER
 from effdl.utils.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def check_loss(row: dict) -> None:
         RunError: it is not.
     """
     if not math.isfinite(row["loss"]):
-        raise RunError(f"the loss on the test split is {row['loss']}: lower optimizer.lr, or set clip_norm or warm-up")
+        raise RunError(f"the loss on the test split is {row['loss']}: {SLOWER}")
 
 
 def keep_layers(folder: RunFolder, stage: str, layers: list[dict], kind: Kind | None = None) -> None:

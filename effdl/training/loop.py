@@ -11,7 +11,9 @@
 """
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from time import perf_counter
 
 import torch
@@ -29,6 +31,7 @@ from effdl.training.checkpoint import Checkpoint
 from effdl.training.device import Device
 from effdl.training.epoch_log import EpochLog
 from effdl.training.recipe import Recipe
+from effdl.training.remedy import SLOWER, remedy
 from effdl.training.state import TrainingState
 from effdl.utils.data_parallel import mean, share, sync_batch_statistics, unified
 from effdl.utils.distributed import from_main, gathered, is_main, world_size
@@ -109,6 +112,15 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
     loader = batches(
         data.train, recipe.batch_size, order=order, device=device.torch_device, drop_last=drop_last, train=True
     )
+
+    def batch(sums: Tensor) -> Batch:
+        found = _batch_of(sums, seen, index + 1, steps, perf_counter() - began)
+        if not math.isfinite(found.loss):
+            exact = partial(_loss, recipe, state.model, state.distillation_losses, images, targets)
+            cause = remedy(state.model, device.precision, lambda: exact()[0])
+            raise RunError(f"the loss is {found.loss} at batch {found.step} of {steps}: {cause}")
+        return found
+
     for index, (images, labels) in enumerate(loader):
         targets = labels
         for augment in recipe.augment:
@@ -117,10 +129,7 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
         factor = recipe.schedule(epoch + (index + 0.5) / steps, recipe.epochs, losses)
         with device.autocast():
             images = normalize(images, data.mean, data.std)
-            logits = state.forward(images)
-            loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
-            for distillation_loss in state.losses:
-                loss = distillation_loss(images, targets, logits, loss)
+            loss, logits = _loss(recipe, state.forward, state.losses, images, targets)
         if recipe.l1:
             loss = loss + recipe.l1 * l1_norm(state.model)
         if recipe.penalty:
@@ -133,9 +142,9 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
             sums += torch.stack([loss.to(dtype) * len(labels), (logits.argmax(1) == labels).sum()])
         seen += len(labels)
         if perf_counter() >= due:
-            callbacks.batch_end(_batch_of(sums, seen, index + 1, steps, perf_counter() - began))
+            callbacks.batch_end(batch(sums))
             due = perf_counter() + _READ_INTERVAL_S
-    last = _batch_of(mean(sums), seen, steps, steps, perf_counter() - began)
+    last = batch(mean(sums))
     callbacks.batch_end(last)
     return {
         "loss": last.loss,
@@ -144,6 +153,17 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
         "images": world_size() * seen,
         "images_per_s": world_size() * seen / (perf_counter() - began),
     }
+
+
+def _loss(
+    recipe: Recipe, forward: Callable, losses: Iterable[Callable], images: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The loss of a batch of normalized images by labels and distillation losses, and its logits (N, K)."""
+    logits = forward(images)
+    loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+    for distillation_loss in losses:
+        loss = distillation_loss(images, targets, logits, loss)
+    return loss, logits
 
 
 def _largest(values: list[int | None]) -> int | None:
@@ -156,15 +176,8 @@ def _batch_of(sums: Tensor, seen: int, step: int, steps: int, seconds: float) ->
 
     Args:
         sums: of the loss and of the correct answers over the images seen, (2,).
-
-    Raises:
-        RunError: the loss is no longer a number.
     """
     loss, correct = sums.tolist()
-    if not math.isfinite(loss):
-        raise RunError(
-            f"the loss is {loss} at batch {step} of {steps}: lower optimizer.lr, or set clip_norm or warm-up"
-        )
     return Batch(step, steps, loss / seen, correct / seen, world_size() * seen / seconds)
 
 
@@ -172,5 +185,5 @@ def _validate(model: nn.Module, data: Data, recipe: Recipe, device: Device) -> d
     """Loss and top-1 accuracy on the validation split."""
     found = accuracy(model, normalized_batches(data.val, data, recipe.eval_batch_size, device.torch_device), (1,))
     if not math.isfinite(found["loss"]):
-        raise RunError(f"the validation loss is {found['loss']}: lower optimizer.lr, or set clip_norm or warm-up")
+        raise RunError(f"the validation loss is {found['loss']}: {SLOWER}")
     return {"val_loss": found["loss"], "val_top1": found["top1"]}

@@ -195,6 +195,16 @@ def test_a_loss_that_is_not_finite_stops_the_training(data, tmp_path):
         train(network(), data, Recipe(epochs=2, batch_size=64, optimizer=wild, schedule=constant), tmp_path)
 
 
+def test_an_overflow_of_fp16_is_called_one(data, tmp_path):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    nn.init.normal_(model[-1].weight, std=1e5)  # logits beyond 65,504, the same in fp32 are no problem
+    recipe = Recipe(**{**RECIPE.__dict__, "epochs": 1})
+    train(model, data, recipe, tmp_path)
+    (tmp_path / "checkpoint.0.pt").unlink()
+    with pytest.raises(RunError, match=r"the loss is (nan|inf) at batch \d of 5: an overflow of fp16.*precision=bf16"):
+        train(model, data, recipe, tmp_path, device=Device(torch.device("cpu"), precision="fp16"))
+
+
 def test_a_validation_loss_that_is_not_finite_stops_the_training(data, tmp_path):
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     nn.init.constant_(model[-1].weight, 1e38)  # finite in training on zeros, not in validation on images

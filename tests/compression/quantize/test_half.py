@@ -45,6 +45,13 @@ def test_what_does_not_fit_is_named(dense, trainer, compress):
         compress("half", dense, trainer, "fp16")
 
 
+def test_activations_that_do_not_fit_are_named(dense, trainer, compress):
+    with torch.no_grad():
+        dense[-1].weight.mul_(60_000 / dense[-1].weight.abs().max())
+    with pytest.raises(UserError, match=r"quantize=fp16: the logits .* not finite: activations exceed 65504; .* bf16"):
+        compress("half", dense, trainer, "fp16")
+
+
 def test_bfloat16_has_the_range_of_float32(dense, trainer, compress):
     with torch.no_grad():
         dense[1].running_var[3] = 1e30
