@@ -125,7 +125,7 @@ def _nothing(args: argparse.Namespace, found: Gathered) -> str:
 def _mentions_a_score(args: argparse.Namespace) -> bool:
     """Whether an option names a column that needs more files than run.json and result.json."""
     named = " ".join([args.columns or "", args.sort or "", *args.where])
-    return any(word in named for word in ("course", "micronet", "dcase", "training_"))
+    return any(word in named for word in ("course", "micronet", "dcase", "training_", "cloud_"))
 
 
 def _choose(args: argparse.Namespace, everything: list[dict], runs: list[Run]) -> list[dict]:
@@ -144,14 +144,17 @@ def _choose(args: argparse.Namespace, everything: list[dict], runs: list[Run]) -
 
 
 def _arrange(args: argparse.Namespace, chosen: list[dict], runs: list[Run]) -> tuple[list[dict], Lookup]:
-    """The rows ranked, averaged over seeds and in order, as far as asked for, and how their values are found.
+    """The rows averaged over seeds, ranked and in order, as far as asked for, and how their values are found.
+
+    The challenge's own table is in the order of its ranks.
 
     Raises:
         UserError: a key that is not there.
     """
-    if "dcase_size_kb" in chosen[0]:
-        chosen = ranked(chosen)
     if args.group:
         chosen = group(chosen, runs)
+    if "dcase_memory_kb" in chosen[0]:
+        chosen = ranked(chosen)
     lookup = Lookup(runs, chosen, SHORT)
-    return (sort(chosen, args.sort, lookup) if args.sort else chosen), lookup
+    order = args.sort or ("dcase" if args.scores == "dcase" else None)
+    return (sort(chosen, order, lookup) if order else chosen), lookup

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Mapping
 
 from effdl.measure.metrics import METERED, on_measuring
 
+# What is summed over the stages of a run.
+SPENT = (*METERED, "training_flops", *map(on_measuring, METERED))
+
 
 def sum_or_none(values: Iterable[float | None]) -> float | None:
     """A sum, unknown (None) if a part is unknown."""
@@ -23,5 +26,4 @@ def spent(stages: Iterable[Mapping]) -> dict[str, float | None]:
     Rows that were written before a key was there leave its sum unknown.
     """
     stages = list(stages)
-    keys = [*METERED, *map(on_measuring, METERED)]
-    return {key: sum_or_none(row.get(key) for row in stages) for key in keys}
+    return {key: sum_or_none(row.get(key) for row in stages) for key in SPENT}

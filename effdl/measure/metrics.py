@@ -207,10 +207,15 @@ _ENTRIES = (
            "energy of the memory, by the part that the run holds", detail=True),
     Metric("others_cpu_s", "CPU time of others", u.SECONDS, MIN, EPOCH + STAGE + TOTAL,
            "CPU time that other programs used on the machine meanwhile", detail=True),
+    Metric("training_flops", "training compute", u.FLOPS, MIN, EPOCH + STAGE + TOTAL,
+           "floating-point operations of the training: forward, backward and teachers, as executed",
+           short="stage compute", long="training compute of the stage", alias="stage_compute"),
     Metric("energy_source", "energy known by", u.TEXT, None, STAGE,
            "how the energy of each component is known: `measured`, `estimated`, by a `constant`, or `unavailable`",
            detail=True),
     Metric("resumed", "resumed", u.PLAIN, None, TOTAL, "how often the run was resumed; what that lost is not counted"),
+    Metric("training_flops_so_far", "training compute so far", u.FLOPS, MIN, REPORT,
+           "training compute of the run up to and with the stage", long="training compute of the run so far"),
     Metric("energy_so_far_kwh", "energy so far", u.WATT_HOURS, MIN, REPORT,
            "energy of the run up to and with the stage", long="energy of the run so far"),
     Metric("top1_difference", "top-1 difference", u.POINTS, None, EXPORT, "`top1` of the export minus that of PyTorch"),
@@ -240,8 +245,11 @@ _ENTRIES = (
     Metric("micronet_storage", "32-bit params", u.COUNT, MIN, REPORT, "32-bit parameters that the model counts as"),
     Metric("micronet_operations", "operations", u.MACS, MIN, REPORT, "multiplications and additions that count"),
     Metric("micronet_reference", "reference", u.TEXT, None, REPORT, "what the MicroNet score is relative to"),
-    Metric("dcase_rank", "mean rank", u.SCORE, MIN, REPORT, "mean of the ranks by `top1`, `loss` and `dcase_size_kb`",
+    Metric("dcase_rank", "weighted rank", u.SCORE, MIN, REPORT,
+           "rank among the shown rows as in DCASE 2023: half by `top1`, a quarter each by `dcase_memory_kb` and `macs`",
            alias="dcase"),
+    Metric("dcase_memory_kb", "memory, KB", u.KILOBYTES, MIN, REPORT,
+           "parameters x bits as DCASE counts them since 2022, zeros too", long="memory by DCASE 2023"),
     Metric("dcase_size_kb", "size, KB", u.KILOBYTES, MIN, REPORT, "size as DCASE 2020 task 1b counts it",
            long="size by DCASE 2020"),
     Metric("dcase_complexity_management", "complexity management", u.TEXT, None, REPORT, "methods applied so far"),
@@ -252,6 +260,9 @@ _ENTRIES = (
            long="energy x PUE"),
     Metric("training_co2e_lbs", "CO2e, lbs", u.POUNDS, MIN, REPORT, "CO2 with the factors of Strubell et al. 2019",
            long="CO2e"),
+    Metric("training_cloud_cost_usd", "cloud cost, USD", u.DOLLARS, MIN, REPORT,
+           "hours x `energy.price_per_hour`, as in Strubell et al. 2019, table 3", long="cloud cost",
+           alias="cloud_cost"),
 )
 # fmt: on
 METRICS: dict[str, Metric] = {entry.key: entry for entry in _ENTRIES}
@@ -342,11 +353,21 @@ def layer_metric(key: str) -> Metric:
     return METRICS.get(f"layer_{key}") or metric(key)
 
 
+def _in_total(key: str) -> list[str]:
+    """The keys of a metric's totals over a run, if they have short names."""
+    return [f"total_{key}"] * (key in (*COSTS, "training_flops")) + [f"total_{on_measuring(key)}"] * (key in COSTS)
+
+
+def on_measuring(key: str) -> str:
+    """The key of what measuring a stage cost, which is not part of what the stage cost."""
+    return f"evaluate_{key}"
+
+
 # Short names of keys, for people to type.
 ALIASES = {
     entry.alias: entry.key
     for own in METRICS.values()
-    for entry in ([metric(f"total_{own.key}"), metric(f"total_evaluate_{own.key}"), own] if own.key in COSTS else [own])
+    for entry in (own, *map(metric, _in_total(own.key)))
     if entry.alias
 }
 
@@ -354,11 +375,6 @@ ALIASES = {
 def on_validation(key: str) -> str:
     """The key of what the validation split says of a metric of the test split."""
     return f"{_VALIDATION}{key}"
-
-
-def on_measuring(key: str) -> str:
-    """The key of what measuring a stage cost, which is not part of what the stage cost."""
-    return f"evaluate_{key}"
 
 
 def on_test(key: str, own: Iterable[str] = ()) -> bool:

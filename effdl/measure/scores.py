@@ -3,12 +3,8 @@
 A score is None if a value that it needs was not measured. Standard library only.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from statistics import fmean
 from typing import NamedTuple
-
-_PUE_2018, _LBS_PER_KWH_2018 = 1.58, 0.954  # world average of data centres; average of the USA
 
 
 class Reference(NamedTuple):
@@ -91,77 +87,6 @@ def micronet_columns(row: dict, layers: Sequence[dict], reference: Reference) ->
         "micronet_score": micronet_score(storage, operations, reference),
         "micronet_reference": reference.name,
     }
-
-
-def model_kb(parameters: Iterable[tuple[int, float]]) -> float:
-    """Size in KB (1,024 bytes) of (non-zero parameters, bits): how DCASE 2020 task 1b counts, limit 500 KB."""
-    return sum(nonzero * bits for nonzero, bits in parameters) / 8 / 1024
-
-
-def dcase_columns(row: dict, layers: Sequence[dict], management: Sequence[str]) -> dict:
-    """The columns of DCASE 2020 task 1b (Heittola et al. 2020, arXiv:2005.14623) that are not in the row already.
-
-    Args:
-        layers: the stage's rows of ``layers.jsonl``.
-        management: methods applied so far: the challenge's "complexity management".
-    """
-    size = None
-    if layers and not missing(row, ("params_nonzero",)):
-        weights = [(layer["weights_nonzero"], counted_bits(layer)) for layer in layers]
-        float_bits = 16 if all(bits == 16 for _, bits in weights) else 32
-        size = model_kb([*weights, (row["params_nonzero"] - sum(nonzero for nonzero, _ in weights), float_bits)])
-    return {"dcase_size_kb": size, "dcase_complexity_management": ", ".join(management) or "-"}
-
-
-def average_ranks(entries: Sequence[Sequence[float | None]]) -> list[float | None]:
-    """Mean rank of each entry over its criteria, all of them "lower is better"; equal values share their mean rank.
-
-    An entry without a value for each criterion is not ranked. DCASE 2020 itself ranked by accuracy alone; the mean of
-    ranks by quality and complexity is how the challenge compares since 2023.
-    """
-    complete = [i for i, entry in enumerate(entries) if None not in entry]
-    columns = [sorted(column) for column in zip(*(entries[i] for i in complete), strict=True)]
-    found: list[float | None] = [None] * len(entries)
-    for i in complete:
-        found[i] = fmean(_rank(value, column) for value, column in zip(entries[i], columns, strict=True))
-    return found
-
-
-def _rank(value: float, ordered: Sequence[float]) -> float:
-    """Rank of a value among values in ascending order, from 1; equal values share the mean of their ranks."""
-    return (bisect_left(ordered, value) + bisect_right(ordered, value) + 1) / 2
-
-
-class _TrainingCost(NamedTuple):
-    """A row of Strubell et al. 2019, table 3."""
-
-    hardware: str | None
-    power_w: float
-    hours: float
-    kwh_pue: float
-    co2e_lbs: float
-
-
-def training_cost(power_w: float, hours: float, hardware: str | None = None) -> _TrainingCost:
-    """The cost of a training by Strubell, Ganesh & McCallum 2019 (ACL), equations 1 and 2.
-
-    ``p_t = 1.58 t p / 1000`` kWh and ``CO2e = 0.954 p_t`` lbs, with the data-centre overhead (PUE) and the carbon
-    intensity of the USA that the paper assumes; `effdl` itself reports ``co2eq_g`` with those of the run's config.
-
-    Args:
-        power_w: mean power of CPU, memory and GPUs together.
-    """
-    kwh = _PUE_2018 * hours * power_w / 1000
-    return _TrainingCost(hardware, power_w, hours, kwh, _LBS_PER_KWH_2018 * kwh)
-
-
-def training_cost_columns(duration_s: float | None, energy_kwh: float | None, hardware: str | None) -> dict:
-    """The row of Strubell et al. for a whole run: its mean power is its energy over its time."""
-    cost = _TrainingCost(hardware, None, None, None, None)
-    if duration_s and energy_kwh is not None:
-        hours = duration_s / 3600
-        cost = training_cost(1000 * energy_kwh / hours, hours, hardware)
-    return {f"training_{key}": value for key, value in cost._asdict().items()}
 
 
 def missing(row: dict, keys: Iterable[str]) -> bool:

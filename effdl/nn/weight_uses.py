@@ -79,7 +79,7 @@ def count_products(model: nn.Module, images: Tensor) -> Products:
     with (
         forward_hooks(layers, counter.enter, before=True),
         forward_hooks(quantizers, counter.quantized),
-        _unfused(model),
+        unfused(model),
         counter,
     ):
         model(images)
@@ -87,7 +87,7 @@ def count_products(model: nn.Module, images: Tensor) -> Products:
 
 
 @contextmanager
-def _unfused(model: nn.Module) -> Iterator[None]:
+def unfused(model: nn.Module) -> Iterator[None]:
     """Attention and recurrent layers run as plain matrix products, since no counter can see inside fused kernels."""
     fastpath = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

@@ -27,11 +27,11 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "micronet": (*_HEAD, "top1", "micronet_storage", "micronet_operations", "micronet", "micronet_reference"),
     "dcase": (
         *(*_HEAD, "top1", "loss", "params", "params_nonzero", "sparsity", "dcase_size_kb"),
-        *("dcase_complexity_management", "dcase"),
+        *("dcase_memory_kb", "macs", "dcase_complexity_management", "dcase"),
     ),
     "training_cost": (
         *("name", "training_hardware", "training_power_w", "training_hours", "training_kwh_pue"),
-        *("training_co2e_lbs",),
+        *("training_co2e_lbs", "training_cloud_cost_usd", "compute", "measuring_energy"),
     ),
 }
 SCORE_COLUMNS = ("course", "course_reached", "micronet", "dcase", "training_kwh_pue", "training_co2e_lbs")

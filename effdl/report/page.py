@@ -13,7 +13,7 @@ from effdl.measure.metrics import deciding, on_test
 from effdl.report.naming import flat_settings
 from effdl.report.plots.axis import axis
 from effdl.report.plots.marks import COLOURS, kind, marks
-from effdl.report.plots.points import labels, points, with_energy_so_far
+from effdl.report.plots.points import labels, points, with_costs_so_far
 
 _TEXTS = ("name", "model", "dataset", "stage", "method", "status")
 _TABLE = (
@@ -26,6 +26,7 @@ _TABLE = (
     "macs",
     "latency_ms",
     "energy_so_far_kwh",
+    "training_flops_so_far",
 )
 
 
@@ -65,7 +66,7 @@ def contents(rows: list[dict]) -> dict:
 
     Methods have shapes; colours are those of the models, or of the methods if there is one model only.
     """
-    rows = [_columns_of(row) for row in with_energy_so_far(rows)]
+    rows = [_columns_of(row) for row in with_costs_so_far(rows)]
     keys = list(dict.fromkeys(key for row in rows for key in row))
     numeric = [key for key in keys if key != "run" and any(_is_number(row.get(key)) for row in rows)]
     rows = [{**row, **{key: row[key] if _is_number(row.get(key)) else None for key in numeric}} for row in rows]

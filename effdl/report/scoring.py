@@ -1,20 +1,18 @@
 """The score columns of gathered rows: what `effdl.measure.scores` makes of a run's files. Standard library only."""
 
 from effdl.measure.course import course_columns, pruned_params
+from effdl.measure.dcase import RANKED_BY, dcase_columns, weighted_ranks
 from effdl.measure.metrics import metric
 from effdl.measure.scores import (
     CIFAR100,
     IMAGENET,
     Reference,
-    average_ranks,
-    dcase_columns,
     micronet_columns,
-    training_cost_columns,
 )
+from effdl.measure.training_cost import training_cost_columns
 from effdl.report.gather import Run
 from effdl.runs.folder import RunFolder
 
-_RANKED_BY = ("top1", "loss", "dcase_size_kb")
 SCORES = ("course", "micronet", "dcase", "training_cost")
 
 
@@ -32,16 +30,17 @@ def scored(rows: list[dict], runs: list[Run]) -> list[dict]:
                 **course_columns(row, next(iter(stages), None), own, pruned=pruned, dataset=dataset),
                 **micronet_columns(row, own, _reference(run)),
                 **dcase_columns(row, own, _methods_until(run, row["stage"])),
-                **training_cost_columns(row["total_duration_s"], row["total_energy_kwh"], _hardware(run)),
+                **training_cost_columns(row["total_duration_s"], row["total_energy_kwh"], _hardware(run), _price(run)),
             }
         )
     return found
 
 
 def ranked(rows: list[dict]) -> list[dict]:
-    """The rows with ``dcase_rank``: the mean of their ranks by top-1, log loss and size among these rows."""
-    entries = [[metric(key).cost(row.get(key)) for key in _RANKED_BY] for row in rows]
-    return [{**row, "dcase_rank": rank} for row, rank in zip(rows, average_ranks(entries), strict=True)]
+    """The rows with ``dcase_rank``: the weighted mean of their ranks among these rows (see `dcase.RANKED_BY`)."""
+    entries = [[metric(key).cost(row.get(key)) for key in RANKED_BY] for row in rows]
+    ranks = weighted_ranks(entries, list(RANKED_BY.values()))
+    return [{**row, "dcase_rank": rank} for row, rank in zip(rows, ranks, strict=True)]
 
 
 def _layers_of(run: Run) -> dict[str, list[dict]]:
@@ -68,3 +67,8 @@ def _hardware(run: Run) -> str | None:
     if parts.get("gpu"):
         return parts["gpu"]
     return f"{parts['cpu']}, {run.run.get('threads')} threads" if parts.get("cpu") else None
+
+
+def _price(run: Run) -> float | None:
+    """What an hour costs, in USD, by the run's config; None if it does not say."""
+    return (run.run["config"].get("energy") or {}).get("price_per_hour")

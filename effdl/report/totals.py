@@ -27,6 +27,7 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
     ``epochs``, ``images``                                  of all trainings; ``images_recorded``: or else see `images`
     ``hyperparameters``, ``settings``                       config keys that vary and different configs, seeds apart
     ``training_flops``, ``training_petaflop_s_days``        see `compute`; ``epochs_without_flops`` are not in them
+    ``flops_counted``                                       whether all of them were counted, and none is estimated
     ``duration_h``, ``energy_kwh``, ``co2eq_g``             of all stages; ``evaluate_...``: of measuring them
     ``sources``                                             finished runs by component of the energy and how it is known
     ``runs_without_energy``, ``runs_resumed``               whose energy, or what was cut off of them, is not in it
@@ -52,6 +53,7 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
         "images": sum_known(images for _, images, _ in computed),
         "images_recorded": all("images" in row for _, rows in epochs for row in rows),
         "training_flops": flops,
+        "flops_counted": all(row.get("training_flops") is not None for _, rows in epochs for row in rows),
         "training_petaflop_s_days": None if flops is None else flops / _PETAFLOP_DAY,
         "epochs_without_flops": sum(unknown for _, _, unknown in computed),
         **_spent(costs),
@@ -72,15 +74,21 @@ def _epochs_of(run: Run) -> list[dict]:
 def compute(run: Run, epochs: list[dict]) -> tuple[float | None, float | None, int]:
     """FLOPs of the training, images it saw, and epochs for which that is not known.
 
-    The usual estimate (Amodei & Hernandez 2018, "AI and Compute"; Sevilla et al. 2022): 2 FLOPs per multiply-accumulate
-    and a backward pass that costs twice the forward pass, so 3 x 2 x MACs x images. MACs are those of the model that
-    the stage ended with (of the dense model if the stage was not measured); validation and the forward passes of a
-    teacher are not counted.
+    Epochs of earlier versions, whose FLOPs were not counted, are estimated as usual (Amodei & Hernandez 2018, "AI and
+    Compute"; Sevilla et al. 2022): 2 FLOPs per multiply-accumulate and a backward pass that costs twice the forward
+    pass, so 3 x 2 x MACs x images. MACs are those of the model that the stage ended with (of the dense model if the
+    stage was not measured); the forward passes of a teacher are then not counted. Validation never is.
     """
     macs = {row["stage"]: row.get("macs") for row in run.stages}
-    seen = [(images(row), macs.get(row.get("stage"), macs.get("dense"))) for row in epochs]
-    flops = [_PASSES * _FLOPS_PER_MAC * m * n for n, m in seen if n is not None and m is not None]
-    return sum_known(flops), sum_known(n for n, _ in seen), len(seen) - len(flops)
+
+    def flops(row: dict) -> float | None:
+        count, each = images(row), macs.get(row.get("stage"), macs.get("dense"))
+        if (counted := row.get("training_flops")) is not None:
+            return counted
+        return None if None in (count, each) else _PASSES * _FLOPS_PER_MAC * each * count
+
+    known = [flops(row) for row in epochs]
+    return sum_known(known), sum_known(map(images, epochs)), known.count(None)
 
 
 def images(epoch: dict) -> float | None:
@@ -175,8 +183,10 @@ def lines(sums: dict) -> list[str]:
     if sums["training_flops"] is not None:
         unknown = f", without {sums['epochs_without_flops']} epochs" if sums["epochs_without_flops"] else ""
         days = f"{sums['training_petaflop_s_days']:.3g} petaflop/s-days"
-        how = "estimated as 3 x 2 x MACs x images: forward once, backward twice"
-        how += "" if sums["images_recorded"] else "; images as speed x time"
+        how = "forward, backward and teachers, as executed"
+        if not sums["flops_counted"]:
+            how = "partly estimated as 3 x 2 x MACs x images: forward once, backward twice"
+            how += "" if sums["images_recorded"] else "; images as speed x time"
         found.append(f"training compute: {si(sums['training_flops'], 'FLOP')} = {days} ({how}{unknown})")
     resumed = f"; {sums['runs_resumed']} resumed runs, without what was cut off" if sums["runs_resumed"] else ""
     found.append(f"cost: {_cost_of(sums) or 'not recorded'} ({_how_known(sums)}{resumed})")

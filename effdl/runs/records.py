@@ -26,6 +26,7 @@ class _Cost(_Record):
     gpu_kwh: _Measured = None
     ram_kwh: _Measured = None
     others_cpu_s: _Measured = None
+    training_flops: _Measured = None
 
 
 class RunRecord(_Record):

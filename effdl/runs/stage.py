@@ -53,7 +53,7 @@ def keep_layers(folder: RunFolder, stage: str, layers: list[dict], kind: Kind | 
 
 
 def stage_cost(folder: RunFolder, stage: str, rest: Energy) -> dict:
-    """Time, energy, CO2 and peak memory of a stage: of its epochs, those before an interruption too, and of the rest.
+    """Time, energy, FLOPs and peak memory of a stage: of its epochs, those before an interruption too, and of the rest.
 
     Args:
         rest: what the method used outside its epochs, and what storing its model used.
@@ -63,6 +63,7 @@ def stage_cost(folder: RunFolder, stage: str, rest: Energy) -> dict:
     return {
         "epochs": len(rows),
         **{key: sum_or_none([getattr(rest, key), *(row.get(key) for row in rows)]) for key in METERED},
+        "training_flops": sum_or_none(row.get("training_flops") for row in rows),
         "memory_peak_bytes": max(peaks) if peaks and None not in peaks else None,
     }
 

@@ -22,7 +22,8 @@ from effdl.config.instantiate import keywords
 from effdl.config.overrides import without
 from effdl.config.types import Count, Natural
 from effdl.config.validation import check_values
-from effdl.measure.metrics import METERED, on_test, on_validation, stage_numbers
+from effdl.measure.costs import SPENT
+from effdl.measure.metrics import on_test, on_validation, stage_numbers
 from effdl.sweep.front import FOUND, PICTURE
 from effdl.sweep.loader import sharing
 from effdl.utils.errors import RunError, UserError, nearest
@@ -173,7 +174,7 @@ def _check_measured(sweeper: DictConfig, config: dict) -> None:
     validated = bool(config["dataset"].get("val") or config["dataset"].get("folds"))
     tested = [key for key in stage_numbers(config["topk"], config["metric"]) if on_test(key, config["metric"])]
     hidden = tested if validated else list(map(on_validation, tested))
-    known = [*stage_numbers(config["topk"], config["metric"]), *(f"total_{key}" for key in METERED)]
+    known = [*stage_numbers(config["topk"], config["metric"]), *(f"total_{key}" for key in SPENT)]
     known = [key for key in known if key not in hidden]
     for name in sweeper.objectives:
         if name in tested and validated:

@@ -30,6 +30,7 @@ from effdl.training.callbacks import Batch, Callbacks
 from effdl.training.checkpoint import Checkpoint
 from effdl.training.device import Device
 from effdl.training.epoch_log import EpochLog
+from effdl.training.flops import step_flops
 from effdl.training.recipe import Recipe
 from effdl.training.remedy import SLOWER, remedy
 from effdl.training.state import TrainingState
@@ -75,6 +76,7 @@ def fit(
             for row in log.restore(rows):
                 callbacks.epoch_end(row)
         callbacks.training_begin(recipe.length, len(rows))
+        flops = None if state.finished(rows) else step_flops(state.model, state.distillation_losses, data.input_shape)
         while not state.finished(rows):
             epoch = recipe.first_epoch + len(rows)
             torch.manual_seed(derive_seed(seed, epoch))
@@ -83,6 +85,7 @@ def fit(
                 if data.val is not None:
                     row |= from_main(lambda: _validate(state.kept, data, recipe, device))
             cost, peak = asdict(of_all_processes(used)), _largest(gathered(memory.bytes))
+            cost["training_flops"] = None if flops is None else flops * row["images"]
             rows = [*rows, {"epoch": len(rows) + 1, **row, **cost, "memory_peak_bytes": peak}]
             state.remember(rows)
             if is_main():

@@ -140,9 +140,9 @@ def test_group_and_where(report, outputs):
     [
         ("course", ("counted bits", "structured", "unstructured", "course score")),
         ("micronet", ("32-bit params", "operations", "CIFAR-100 (WideResNet-28-10)")),
-        ("dcase", ("non-zero", "size, KB", "complexity management", "magnitude", "mean rank")),
-        ("training_cost", ("hardware", "power, W", "hours", "kWh x PUE", "CO2e, lbs")),
-        ("all", ("course score", "MicroNet score", "mean rank", "kWh x PUE")),
+        ("dcase", ("non-zero", "size, KB", "memory, KB", "complexity management", "magnitude", "weighted rank")),
+        ("training_cost", ("hardware", "power, W", "hours", "kWh x PUE", "CO2e, lbs", "training compute")),
+        ("all", ("course score", "MicroNet score", "weighted rank", "kWh x PUE")),
     ],
 )
 def test_score_tables(report, scores, headings):
@@ -150,6 +150,16 @@ def test_score_tables(report, scores, headings):
     assert code == 0
     for heading in headings:
         assert heading in out
+
+
+def test_the_challenges_table_is_in_the_order_of_its_ranks(report):
+    found = json.loads(report("--scores", "dcase", "--stages", "all", "--format", "json")[1])["rows"]
+    ranks = [row["dcase_rank"] for row in found]
+    assert len(ranks) > 2
+    assert ranks == sorted(ranks)
+    assert sum(ranks) == pytest.approx(len(ranks) * (len(ranks) + 1) / 2)
+    by_size = json.loads(report("--scores", "dcase", "--sort", "-size", "--format", "json")[1])["rows"]
+    assert [row["size_bytes"] for row in by_size] == sorted((row["size_bytes"] for row in by_size), reverse=True)
 
 
 def test_markdown_and_latex(report):

@@ -58,13 +58,16 @@ def test_the_reference_is_the_data_sets(tmp_path):
 
 
 def test_ranks_among_the_rows():
-    entries = [(0.9, 0.3, 100.0), (0.8, 0.4, 50.0), (0.95, 0.2, None)]
-    found = ranked([dict(zip(("top1", "loss", "dcase_size_kb"), entry, strict=True)) for entry in entries])
-    assert [row["dcase_rank"] for row in found] == [
-        pytest.approx((1 + 1 + 2) / 3),
-        pytest.approx((2 + 2 + 1) / 3),
-        None,
-    ]
+    entries = [(0.9, 100.0, 30), (0.8, 50.0, 40), (0.95, None, 20), (0.7, 70.0, 10)]
+    found = ranked([dict(zip(("top1", "dcase_memory_kb", "macs"), entry, strict=True)) for entry in entries])
+    assert [row["dcase_rank"] for row in found] == [0.5 * 1 + 0.25 * (3 + 2), 0.5 * 2 + 0.25 * (1 + 3), None, 2.25]
+
+
+def test_the_cloud_cost_is_that_of_the_runs_own_price(tmp_path):
+    one, two = run(tmp_path / "a", []), run(tmp_path / "b", [])
+    one.run["config"]["energy"] = {"price_per_hour": 1.5}
+    found = [row["training_cloud_cost_usd"] for row in scored(rows([one, two]), [one, two]) if row["dense"]]
+    assert found == [pytest.approx(3.0), None]
 
 
 def test_the_course_score_comes_from_the_stages_of_the_same_model(tmp_path):

@@ -103,6 +103,16 @@ def test_the_validation_split_decides_if_all_runs_have_one(tmp_path):
     assert (best["folder"], best["compared"], best["left_out"], best["split"]) == ("a", 2, 0, "test")
 
 
+def test_counted_flops_are_believed(tmp_path):
+    run = make(tmp_path / "a", [row("dense", 10, 0.5)], [{**EPOCH, "training_flops": 123.0}, EPOCH], {"epochs": 2})
+    assert compute(run, [{**EPOCH, "training_flops": 123.0}, EPOCH]) == (123 + 6 * 100 * 10, 200, 0)
+    sums = summed(Gathered([run]))
+    assert (sums["training_flops"], sums["flops_counted"]) == (6123, False)
+    assert "partly estimated as 3 x 2 x MACs x images" in lines(sums)[1]
+    run = make(tmp_path / "b", [row("dense", 10, 0.5)], [{**EPOCH, "training_flops": 123.0}], {"epochs": 1})
+    assert "(forward, backward and teachers, as executed)" in lines(summed(Gathered([run])))[1]
+
+
 def test_recorded_images_are_believed():
     assert images({"images": 90, "images_per_s": 50.0, "duration_s": 2.0}) == 90
     assert images({"images_per_s": 50.0, "duration_s": 2.0}) == 100
@@ -126,7 +136,7 @@ def test_lines(tmp_path):
     text = lines(summed(sweep(tmp_path)))
     assert text[0] == "runs: 2 done, 1 failed, 1 damaged; 5 epochs; 2 settings of 1 hyperparameters that vary"
     assert text[1].startswith(
-        "training compute: 2.7 MFLOP = 3.12e-14 petaflop/s-days (estimated as 3 x 2 x MACs x images"
+        "training compute: 2.7 MFLOP = 3.12e-14 petaflop/s-days (partly estimated as 3 x 2 x MACs x images"
     )
     assert "images as speed x time" in text[1]
     assert text[2] == (

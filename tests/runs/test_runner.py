@@ -82,7 +82,7 @@ def test_stages_and_measuring_are_all_that_the_meter_saw(run, seen):
 
 def test_a_stage_without_epochs_costs_what_its_method_computes(run):
     dense, prune = run(*NO_EPOCHS).result["stages"]
-    assert (dense["epochs"], prune["epochs"]) == (2, 0)
+    assert (dense["epochs"], prune["epochs"], prune["training_flops"]) == (2, 0, 0)
     assert prune["duration_s"] > 0
     assert prune["cpu_kwh"] == prune["energy_kwh"] > 0
     assert prune["energy_source"] == "cpu measured, gpu unavailable, ram unavailable"
@@ -103,6 +103,8 @@ def test_what_was_trained_before_an_interruption_counts(run):
     first_again, second = folder.epochs.read()
     assert first_again == first
     [dense] = result["stages"]
+    assert first["training_flops"] == second["training_flops"] == first["images"] * 2 * (2 * 64 * 8 + 3 * 8 * 10)
+    assert result["total"]["training_flops"] == dense["training_flops"] == 2 * first["training_flops"]
     for key in METERED:
         if first[key] is None:
             assert dense[key] is None

@@ -11,7 +11,7 @@ from effdl.report.plots.axis import axis
 from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import marks
 from effdl.report.plots.names import name_points
-from effdl.report.plots.points import Point, labels, points, with_energy_so_far
+from effdl.report.plots.points import Point, labels, points, with_costs_so_far
 from effdl.report.plots.pruning import pruning
 from effdl.report.plots.scatter import legend_of, points_with, scatter
 from effdl.report.plots.trainings import trainings
@@ -24,15 +24,16 @@ _AGAINST = {
     "macs": "macs",
     "latency": "latency_ms",
     "energy": "energy_so_far_kwh",
+    "compute": "training_flops_so_far",
 }
 
 
 def pictures(rows: list[dict], folder: Path) -> list[Path]:
     """Draw all pictures that the rows have numbers for; returns the files written.
 
-    ``accuracy_params.png``, ``..._size``, ``..._macs``, ``..._latency``, ``..._energy`` and one per score; ``overview``
-    of them all; ``pruning`` and ``training``. With several data sets each has its own, ``accuracy_size-mnist.png``:
-    accuracies on different test images have no common front.
+    ``accuracy_params.png``, ``..._size``, ``..._macs``, ``..._latency``, ``..._energy``, ``..._compute`` and one per
+    score; ``overview`` of them all; ``pruning`` and ``training``. With several data sets each has its own,
+    ``accuracy_size-mnist.png``: accuracies on different test images have no common front.
 
     Args:
         rows: as `effdl.report.gather.rows` makes them.
@@ -40,7 +41,7 @@ def pictures(rows: list[dict], folder: Path) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, part in _by_dataset(with_energy_so_far(rows)).items():
+    for name, part in _by_dataset(with_costs_so_far(rows)).items():
         for stem, data in _drawn(part).items():
             written.append(folder / f"{stem}{f'-{name}' if name else ''}.png")
             write_atomic(written[-1], data)

@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from effdl.measure.costs import sum_or_none
 from effdl.report.naming import distinctions, flat_settings
 from effdl.report.plots.marks import kind
 
@@ -75,17 +76,19 @@ def effective(rows: list[dict]) -> list[dict]:
     return found
 
 
-def with_energy_so_far(rows: list[dict]) -> list[dict]:
-    """The rows with ``energy_so_far_kwh``: what all stages of their run had used, without measuring them.
+_SO_FAR = {"energy_so_far_kwh": "energy_kwh", "training_flops_so_far": "training_flops"}
 
-    It is None if a part is unknown.
+
+def with_costs_so_far(rows: list[dict]) -> list[dict]:
+    """The rows with ``energy_so_far_kwh`` and ``training_flops_so_far``: of all stages of their run up to each.
+
+    A sum is None if a part is unknown. What it cost to measure the stages is not in it.
     """
-    spent: dict[object, float | None] = {}
-    found = []
+    stages, found = defaultdict(list), []
     for row in rows:
-        parts = (spent.get(row["run"], 0.0), row.get("energy_kwh"))
-        spent[row["run"]] = None if None in parts else sum(parts)
-        found.append({**row, "energy_so_far_kwh": spent[row["run"]]})
+        stages[row["run"]].append(row)
+        sums = {key: sum_or_none(stage.get(cost) for stage in stages[row["run"]]) for key, cost in _SO_FAR.items()}
+        found.append({**row, **sums})
     return found
 
 

@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from effdl.report.plots.points import effective, labels, points, with_energy_so_far
+from effdl.report.plots.points import effective, labels, points, with_costs_so_far
 
 
 def run_of(number, config, *stages):
@@ -80,16 +80,18 @@ def test_steps_that_are_off_tell_nothing_apart():
     assert [point.kind for point in points(rows)] == ["dense", "prune: magnitude"]
 
 
-def test_energy_is_summed_along_a_run():
+def test_costs_are_summed_along_a_run():
     first = run_of(
         1,
         {},
-        ("dense", "train", {"energy_kwh": 1.0, "evaluate_energy_kwh": 0.25}),
-        ("prune", "magnitude", {"energy_kwh": 2.0, "evaluate_energy_kwh": 0.25}),
+        ("dense", "train", {"energy_kwh": 1.0, "evaluate_energy_kwh": 0.25, "training_flops": 5.0}),
+        ("prune", "magnitude", {"energy_kwh": 2.0, "evaluate_energy_kwh": 0.25, "training_flops": 7.0}),
     )
     second = run_of(2, {}, ("dense", "train", {"energy_kwh": None, "evaluate_energy_kwh": 0.25}))
     second += run_of(2, {}, ("prune", "magnitude", {"energy_kwh": 2.0, "evaluate_energy_kwh": 0.25}))
-    assert [row["energy_so_far_kwh"] for row in with_energy_so_far(first + second)] == [1.0, 3.0, None, None]
+    found = with_costs_so_far(first + second)
+    assert [row["energy_so_far_kwh"] for row in found] == [1.0, 3.0, None, None]
+    assert [row["training_flops_so_far"] for row in found] == [5.0, 12.0, None, None]
 
 
 def test_labels_are_short():
