@@ -34,7 +34,7 @@ PyTorch's on the test split by more than its arithmetic explains is an error, an
 """
 _ROWS = (
     *("top1", "top1_difference", "argmax_agreement", "logit_difference_max", "logit_max"),
-    *("size_bytes", "latency_ms", "latency_runtime"),
+    *("size_bytes", "latency_ms", "latency_runtime", "dense_latency_ms"),
 )
 _ALLOWED = {"format": ("onnx", "torch_export", "executorch"), "precision": ("fp32", "fp16", "int8")}
 _Records = dict[Literal["onnx", "torch_export", "executorch"], dict[str, Any]]  # what ``export.json`` holds

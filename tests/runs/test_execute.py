@@ -94,6 +94,19 @@ def test_numbers_agree_with_an_independent_count(reference):
     assert pruned["bops"] == pruned["macs_nonzero"] * 32 * 32
     assert max(row["memory_peak_bytes"] for row in (dense, pruned)) < 100e6  # PyTorch alone takes five times as much
     assert pruned["latency_q1_ms"] <= pruned["latency_ms"] <= pruned["latency_q3_ms"]
+    assert pruned["deployed_bytes"] == 4 * (weights + biases)
+
+
+def test_a_compressed_model_is_timed_in_turns_with_the_dense_one_in_the_layout_of_the_training(reference):
+    dense, pruned = result(reference)["stages"]
+    assert dense["speedup"] is dense["dense_latency_ms"] is None
+    assert "speed" not in dense
+    assert pruned["speedup_low"] <= pruned["speedup"] <= pruned["speedup_high"]
+    assert pruned["speedup_rounds"] >= 8
+    assert pruned["dense_latency_runtime"] == pruned["latency_runtime"] == "pytorch-eager"
+    assert {row["latency_layout"] for row in (dense, pruned)} == {"channels_last"}
+    assert {row["latency_device"] for row in (dense, pruned)} == {"cpu"}
+    assert "the dense model" in pruned["speed"]
 
 
 def test_energy_adds_up(reference):
