@@ -9,6 +9,7 @@ from effdl.measure.units import TEXT
 from effdl.report.compare import SCORE_COLUMNS, VIEWS, cells, column, known_columns, table
 from effdl.report.formats import to_csv, to_json, to_latex, to_markdown
 from effdl.report.gather import Gathered
+from effdl.report.naming import common
 from effdl.report.select import Lookup
 from effdl.report.totals import lines
 from effdl.utils.files import write_atomic
@@ -16,10 +17,8 @@ from effdl.utils.files import write_atomic
 
 def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: list[dict], sums: dict, found: Gathered):
     """Everything the user asked for: the table or file, the pictures, the page, the totals."""
-    what = ("group" if args.group else "row") + ("" if len(chosen) == 1 else "s")
-    title = f"{len(chosen)} {what} of {', '.join(map(str, args.folders))}"
     if args.format == "table":
-        _show_table(args, chosen, lookup, title)
+        _show_table(args, chosen, lookup, _title(args, chosen, lookup))
     else:
         _deliver(args.output, _as_file(args, chosen, lookup, kept, sums, found))
     console = terminal(stderr=args.format != "table")
@@ -43,6 +42,14 @@ def _repetitions(chosen: list[dict]) -> list[str]:
         return []
     named = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
     return [f"n counts seeds; left out, as a later run has the same config and seed: {named}"]
+
+
+def _title(args: argparse.Namespace, chosen: list[dict], lookup: Lookup) -> str:
+    """How many rows of what, and the model and data set that no name tells as all runs have the same."""
+    what = ("group" if args.group else "row") + ("" if len(chosen) == 1 else "s")
+    title = f"{len(chosen)} {what} of {', '.join(map(str, args.folders))}"
+    shared = common([lookup.runs[row["run"] - 1].settings for row in chosen])
+    return f"{title} ({shared})" if shared and len(chosen) > 1 else title
 
 
 def _as_page(args: argparse.Namespace, kept: list[dict], sums: dict) -> str:

@@ -69,6 +69,14 @@ def names(runs: list[dict[str, object]], without: tuple[str, ...] = (), swept: I
     return [name or _label(run) for run, name in zip(runs, told, strict=True)]
 
 
+def common(runs: list[dict[str, object]]) -> str:
+    """The model and the data set, as far as all runs have the same, such as ``dataset=digits``; may be empty."""
+    first = {key: runs[0].get(key) for key in ("model", "dataset")}
+    return " ".join(
+        f"{key}={typed(value)}" for key, value in first.items() if value and all(run.get(key) == value for run in runs)
+    )
+
+
 def distinctions(
     runs: list[dict[str, object]], without: tuple[str, ...] = (), always: tuple[str, ...] = ()
 ) -> list[str]:

@@ -58,6 +58,7 @@ def test_the_table_and_the_totals(report, outputs):
         assert f"{100 * results(outputs)[name]['stages'][-1]['top1']:.2f} %" in line
     assert "prune=0.5 hidden=[16] seed=0" in lines[1]
     assert "hidden=[8]" in lines[0]
+    assert out.startswith(f"3 rows of {outputs} (model=mlp dataset=digits)")
     assert "skipped" in err
     assert "run.json is damaged" in err
     assert str(outputs / "damaged") in err

@@ -1,6 +1,6 @@
 """What runs are called."""
 
-from effdl.report.naming import differing_keys, distinctions, flat_settings, names, settings, shortened
+from effdl.report.naming import common, differing_keys, distinctions, flat_settings, names, settings, shortened
 
 STEP = {
     "option": "magnitude",
@@ -48,6 +48,13 @@ def test_what_a_sweep_varies_is_told_of_all_its_runs():
     runs = [{"prune": 0.5, "lr": 1, "a": 1}, {"prune": 0.5, "lr": 2, "a": 2}, {"prune": 0.9, "lr": 1, "a": 3}]
     assert names(runs, swept=["lr", "elsewhere"]) == ["prune=0.5 lr=1", "prune=0.5 lr=2", "prune=0.9 lr=1"]
     assert names(runs)[2] == "prune=0.9"
+
+
+def test_what_all_runs_have_in_common():
+    runs = [{"model": "mlp", "dataset": "digits"}, {"model": "vgg", "dataset": "digits", "prune": 0.5}]
+    assert common(runs) == "dataset=digits"
+    assert common(runs[:1]) == "model=mlp dataset=digits"
+    assert common([*runs, {}]) == ""
 
 
 def test_few_settings_tell_runs_apart():
