@@ -66,7 +66,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--columns", metavar="A,B", help="which columns, in which order")
     parser.add_argument("--sort", metavar="KEY", help="by this column; -KEY: descending")
     parser.add_argument("--where", metavar="CONDITION", action="append", default=[], help="KEY=VALUE, KEY<VALUE ...")
-    parser.add_argument("--group", action="store_true", help="mean and standard deviation over seeds, and their number")
+    parser.add_argument(
+        "--group", action="store_true", help="mean and standard deviation over seeds and folds, and their number"
+    )
     parser.add_argument("--scores", nargs="?", const="all", choices=(*SCORES, "all"), help="scores, or one of them")
     parser.add_argument("--format", choices=_FORMATS, default="table", help="(table)")
     parser.add_argument("--output", type=location, metavar="FILE", help="write there instead of to the terminal")

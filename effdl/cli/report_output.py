@@ -41,7 +41,7 @@ def _repetitions(chosen: list[dict]) -> list[str]:
     if not left_out:
         return []
     named = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
-    return [f"n counts seeds; left out, as a later run has the same config and seed: {named}"]
+    return [f"n counts seeds and folds; left out, as a later run has the same config: {named}"]
 
 
 def _title(args: argparse.Namespace, chosen: list[dict], lookup: Lookup) -> str:

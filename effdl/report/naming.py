@@ -8,6 +8,9 @@ from effdl.measure.units import typed
 
 _LEADING = ("model", "dataset", "prune", "factorize", "quantize", "distill")  # what a name says first
 LISTS = ("compression", "augment")  # groups whose members have names of their own
+# Keys that draw another sample of the same experiment: they are no hyperparameters, and runs that differ only in them
+# are averaged
+SAMPLING = ("seed", "dataset.fold")
 _SILENT = ("_partial_", "_target_")  # ends of keys that no name repeats
 
 
@@ -50,6 +53,16 @@ def flat_settings(config: dict[str, object]) -> dict[str, object]:
     return {group: ",".join(members) for group, members in lists.items() if members} | shown
 
 
+def sample_of(config: dict[str, object]) -> tuple:
+    """Which sample of its experiment a run is, by its config of dotted keys."""
+    return tuple(config.get(key) for key in SAMPLING)
+
+
+def experiment_of(config: dict[str, object]) -> frozenset:
+    """What the samples of one experiment have in common: their config of dotted keys but for `SAMPLING`."""
+    return frozenset((key, repr(value)) for key, value in config.items() if key not in SAMPLING)
+
+
 def _is_on(node: object) -> bool:
     """Whether a step of ``compression`` does anything."""
     return isinstance(node, dict) and node.get("level") is not None
@@ -82,14 +95,14 @@ def distinctions(
 ) -> list[str]:
     """For the `settings` of each run those that tell it from the others, such as ``prune=0.5 lr=0.1``; may be empty.
 
-    Settings are told in the order of `_LEADING`, then that of the configs, then the seed, each only of the runs that
-    nothing told so far tells apart.
+    Settings are told in the order of `_LEADING`, then that of the configs, then those of `SAMPLING`, each only of the
+    runs that nothing told so far tells apart.
 
     Args:
         without: keys that are not told.
         always: keys that are told wherever they differ.
     """
-    shown = dict.fromkeys([*_LEADING, *(key for run in runs for key in run if key != "seed"), "seed"])
+    shown = dict.fromkeys([*_LEADING, *(key for run in runs for key in run if key not in SAMPLING), *SAMPLING])
     short = shortened(set(shown))
     told: list[dict[str, object]] = [{} for _ in runs]
     alike = [list(range(len(runs)))]  # runs that nothing told so far tells apart

@@ -10,10 +10,10 @@ from itertools import cycle
 from string import Template
 
 from effdl.measure.metrics import deciding, on_test
-from effdl.report.naming import flat_settings
+from effdl.report.naming import SAMPLING, flat_settings
 from effdl.report.plots.axis import axis
 from effdl.report.plots.marks import COLOURS, kind, marks
-from effdl.report.plots.points import labels, points, with_costs_so_far
+from effdl.report.plots.points import labels, points, sample, with_costs_so_far
 
 _TEXTS = ("name", "model", "dataset", "stage", "method", "status")
 _TABLE = (
@@ -93,17 +93,19 @@ def _entry(row: dict, texts: list[str]) -> dict:
 
 
 def _means(rows: list[dict], texts: list[str], numeric: list[str]) -> list[dict]:
-    """A row for each stage of each config: the means and standard deviations over its seeds, and their number."""
+    """A row for each stage of each config: means and standard deviations over its seeds and folds, and their number."""
     found = points(rows)
     entries = []
     for point, name in zip(found, labels(found), strict=True):
-        first, seeds = point.rows[0], {row.get("seed") for row in point.rows}
+        first, samples = point.rows[0], {sample(row) for row in point.rows}
+        seeds = {row.get("seed") for row in point.rows}
         one = {**first, "name": name, "folder": ", ".join(row["folder"] for row in point.rows)}
-        one["settings"] = [text for text in first["settings"] if len(seeds) == 1 or not text.startswith("seed=")]
+        drawn = tuple(f"{key}=" for key in SAMPLING)
+        one["settings"] = [text for text in first["settings"] if len(samples) == 1 or not text.startswith(drawn)]
         shown = [None if key == "seed" and len(seeds) > 1 else key for key in numeric]
         numbers = [key and point.mean(key) for key in shown]
         spreads = [key and point.spread(key) for key in shown]
-        entries.append({**_entry(one, texts), "numbers": numbers, "spreads": spreads, "n": len(seeds)})
+        entries.append({**_entry(one, texts), "numbers": numbers, "spreads": spreads, "n": len(samples)})
     return entries
 
 

@@ -8,6 +8,7 @@ from statistics import mean, stdev
 
 from effdl.measure.units import typed
 from effdl.report.gather import Run, named
+from effdl.report.naming import SAMPLING, experiment_of, sample_of
 from effdl.runs.folder import DONE
 from effdl.utils.errors import UserError, nearest
 
@@ -110,25 +111,24 @@ def last_stages(rows: list[dict]) -> list[dict]:
 
 
 def group(rows: list[dict], runs: list[Run]) -> list[dict]:
-    """One row for all seeds of a config and stage.
+    """One row for all seeds and folds of a config and stage.
 
-    A number becomes its mean over the seeds, ``KEY_std`` its sample standard deviation (None for one seed) and ``n``
-    the number of seeds. A number that one of them lacks, and a text that differs among them, is None; ``folders`` has
-    their folders, and ``run``, ``folder`` and ``config`` are the first one's. Runs of one seed are one sample: the last
-    one that is done (else the last that began) counts, and ``repeated`` has the folders of the others.
+    A number becomes its mean over them, ``KEY_std`` its sample standard deviation (None for one), and ``n`` is how many
+    they are. A number that one of them lacks, and a text that differs among them, is None; ``folders`` has their
+    folders, and ``run``, ``folder`` and ``config`` are the first one's. Runs of one seed and fold are one sample: the
+    last one that is done (else the last that began) counts, and ``repeated`` has the folders of the others.
     """
-    labels = named(runs, without=("seed",))
+    labels = named(runs, without=SAMPLING)
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
-        config = runs[row["run"] - 1].config
-        same = frozenset((key, repr(value)) for key, value in config.items() if key != "seed")
+        same = experiment_of(runs[row["run"] - 1].config)
         groups.setdefault((same, row["stage"]), []).append(row)
     return [{**_averaged(members, runs), "name": labels[members[0]["run"] - 1]} for members in groups.values()]
 
 
 def _averaged(rows: list[dict], runs: list[Run]) -> dict:
     """The one row that stands for those of several seeds."""
-    everything, rows = rows, _one_per_seed(rows, runs)
+    everything, rows = rows, _one_per_sample(rows, runs)
     first, folders = rows[0], [row["folder"] for row in rows]
     repeated = [row["folder"] for row in everything if row["folder"] not in folders]
     found: dict = {"n": len(rows), "folders": folders, "repeated": repeated}
@@ -137,7 +137,7 @@ def _averaged(rows: list[dict], runs: list[Run]) -> dict:
         if key in ("run", "folder", "config", "name"):
             found[key] = first[key]
         elif key == "seed":
-            found[key] = first[key] if len(rows) == 1 else None
+            found[key] = first[key] if _same(values) else None
         elif all(_is_number(value) for value in values):
             found[key] = mean(values)
             found[f"{key}_std"] = stdev(values) if len(values) > 1 else None
@@ -146,15 +146,18 @@ def _averaged(rows: list[dict], runs: list[Run]) -> dict:
     return found
 
 
-def _one_per_seed(rows: list[dict], runs: list[Run]) -> list[dict]:
-    """Of the rows of each seed the last one that is done, else the last that began."""
+def _one_per_sample(rows: list[dict], runs: list[Run]) -> list[dict]:
+    """Of the rows of each seed and fold the last one that is done, else the last that began."""
 
     def order(row: dict) -> tuple:
         run = runs[row["run"] - 1].run
         return row["status"] == DONE, run.get("started", "")
 
-    last = {row["seed"]: row for row in sorted(rows, key=order)}
-    return [row for row in rows if row is last[row["seed"]]]
+    def sample(row: dict) -> tuple:
+        return sample_of(runs[row["run"] - 1].config)
+
+    last = {sample(row): row for row in sorted(rows, key=order)}
+    return [row for row in rows if row is last[sample(row)]]
 
 
 def _is_number(value: object) -> bool:

@@ -11,7 +11,7 @@ from effdl.measure.metrics import COSTS, compared, deciding, images_key, metric,
 from effdl.measure.units import percent, si
 from effdl.report.counts import counted
 from effdl.report.gather import Gathered, Run
-from effdl.report.naming import differing_keys
+from effdl.report.naming import SAMPLING, differing_keys, experiment_of
 from effdl.runs.folder import DONE, RunFolder
 
 _FLOPS_PER_MAC = 2
@@ -25,7 +25,7 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
     ======================================================  ===========================================================
     ``runs``, ``damaged``                                   number of runs by status, and of folders nobody can read
     ``epochs``, ``images``                                  of all trainings; ``images_recorded``: or else see `images`
-    ``hyperparameters``, ``settings``                       config keys that vary and different configs, seeds apart
+    ``hyperparameters``, ``settings``                       keys that vary and different configs, seed and fold apart
     ``training_flops``, ``training_petaflop_s_days``        see `compute`; ``epochs_without_flops`` are not in them
     ``flops_counted``                                       whether all of them were counted, and none is estimated
     ``duration_h``, ``energy_kwh``, ``co2eq_g``             of all stages; ``evaluate_...``: of measuring them
@@ -48,8 +48,8 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
         "runs": dict(Counter(run.status for run in runs)),
         "damaged": len(found.damaged),
         "epochs": sum(len(rows) for _, rows in epochs),
-        "hyperparameters": len([key for key in differing_keys([run.settings for run in runs]) if key != "seed"]),
-        "settings": len({_seedless(run) for run in runs}),
+        "hyperparameters": len([key for key in differing_keys([run.settings for run in runs]) if key not in SAMPLING]),
+        "settings": len({experiment_of(run.config) for run in runs}),
         "images": sum_known(images for _, images, _ in computed),
         "images_recorded": all("images" in row for _, rows in epochs for row in rows),
         "training_flops": flops,
@@ -167,11 +167,6 @@ def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str)
         "energy_kwh": own,
         "share_of_energy": share,
     }
-
-
-def _seedless(run: Run) -> tuple:
-    """A run's config without its seed, to compare."""
-    return tuple((key, repr(value)) for key, value in run.config.items() if key != "seed")
 
 
 def lines(sums: dict) -> list[str]:

@@ -122,3 +122,19 @@ def test_runs_of_one_seed_are_one_sample():
 def test_group_keeps_stages_apart():
     runs = [run(0.8), run(0.9, seed=1)]
     assert [(row["stage"], row["n"]) for row in group(rows(runs), runs)] == [("dense", 2), ("prune", 2)]
+
+
+def test_folds_of_a_config_are_one_group():
+    runs = []
+    for lr in (0.1, 0.2):
+        for fold in range(3):
+            made = run(0.5 + lr + fold / 10, lr=lr)
+            made.run["config"] = made.run["config"] | {"dataset": {"option": "digits", "folds": 3, "fold": fold}}
+            runs.append(made)
+    runs.append(run(0.9, lr=0.1, seed=1))
+    runs[-1].run["config"]["dataset"] = runs[0].run["config"]["dataset"]
+    found = group(last_stages(rows(runs)), runs)
+    assert [(row["name"], row["n"]) for row in found] == [("lr=0.1", 4), ("lr=0.2", 3)]
+    assert found[1]["top1"] == pytest.approx(0.8)
+    assert found[1]["top1_std"] == pytest.approx(0.1)
+    assert (found[0]["seed"], found[1]["seed"]) == (None, 0)

@@ -65,6 +65,17 @@ def test_totals_by_hand(tmp_path):
     assert (sums["runs_without_energy"], sums["runs_resumed"]) == (0, 1)
 
 
+def test_folds_are_no_hyperparameter(tmp_path):
+    folds = [{"option": "digits", "folds": 2, "fold": fold} for fold in (0, 1)]
+    runs = [
+        make(tmp_path / f"{lr}{fold['fold']}", [row("dense", 1000, 0.9)], [EPOCH], dataset=fold, lr=lr)
+        for lr in (0.1, 0.2)
+        for fold in folds
+    ]
+    sums = summed(Gathered(runs, []))
+    assert (sums["hyperparameters"], sums["settings"]) == (1, 2)
+
+
 def test_the_winner_is_a_finished_run_with_its_share(tmp_path):
     best = summed(sweep(tmp_path))["winner"]
     assert best["folder"] == str(tmp_path / "b")

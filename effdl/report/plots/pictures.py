@@ -144,6 +144,6 @@ def _legend(figure: Figure, found: list[Point], styles: dict) -> None:
         loc="outside right upper",
         fontsize=8,
         frameon=False,
-        title=f"mean and standard\ndeviation of {counts} seeds" if max(seeds) > 1 else None,
+        title=f"mean and standard\ndeviation of {counts} runs" if max(seeds) > 1 else None,
         title_fontsize=7.5,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from effdl.measure.costs import sum_or_none
-from effdl.report.naming import distinctions, flat_settings
+from effdl.report.naming import SAMPLING, distinctions, flat_settings, sample_of
 from effdl.report.plots.marks import kind
 
 _LEVELS = ("prune", "factorize", "quantize", "distill")
@@ -14,18 +14,18 @@ _LEVELS = ("prune", "factorize", "quantize", "distill")
 
 @dataclass(frozen=True)
 class Point:
-    """One stage of one config with any number of seeds."""
+    """One stage of one config with any number of seeds and folds."""
 
     kind: str
     config: dict
     rows: list[dict]
 
     def values(self, key: str) -> list[float]:
-        """One number per seed that it was measured with; the mean where a seed ran more than once."""
+        """One number per seed and fold that it was measured with; the mean where one ran more than once."""
         seeds = defaultdict(list)
         for row in self.rows:
             if row.get(key) is not None:
-                seeds[row.get("seed")].append(row[key])
+                seeds[sample(row)].append(row[key])
         return [fmean(found) for found in seeds.values()]
 
     def mean(self, key: str) -> float | None:
@@ -39,15 +39,21 @@ class Point:
 
 
 def points(rows: list[dict]) -> list[Point]:
-    """The rows grouped by stage and by the settings that had an effect on it, the seed apart."""
+    """The rows grouped by stage and by the settings that had an effect on it, seed and fold apart."""
     groups = defaultdict(list)
     configs = {}
     for row, config in zip(rows, effective(rows), strict=True):
-        config.pop("seed", None)
+        for name in SAMPLING:
+            config.pop(name, None)
         key = json.dumps([kind(row), row["stage"], config], sort_keys=True)
         groups[key].append(row)
         configs[key] = config
     return [Point(kind(group[0]), configs[key], group) for key, group in groups.items()]
+
+
+def sample(row: dict) -> tuple:
+    """Which sample of its experiment a row is of: its seed and fold."""
+    return row.get("seed"), *sample_of(row.get("config", {}))
 
 
 def effective(rows: list[dict]) -> list[dict]:

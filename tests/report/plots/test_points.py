@@ -100,3 +100,13 @@ def test_labels_are_short():
     rows += run_of(3, {"distill": "/a/b/teacher"}, ("quantize", "int8", {}))
     assert labels(points(rows)) == ["magnitude, model=mlp", "magnitude, model=lenet5", "int8"]
     assert labels(points(rows[:2])) == ["model=mlp", "model=lenet5"]
+
+
+def test_folds_are_samples_too():
+    rows = [
+        row
+        for i, (seed, fold) in enumerate([(0, 0), (0, 1), (1, 0), (1, 0)])
+        for row in run_of(i, {"seed": seed, "dataset.fold": fold}, ("dense", "train", {"top1": 0.1 * i}))
+    ]
+    (found,) = points(rows)
+    assert found.values("top1") == pytest.approx([0.0, 0.1, 0.25])
