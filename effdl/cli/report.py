@@ -73,6 +73,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--format", choices=_FORMATS, default="table", help="(table)")
     parser.add_argument("--output", type=location, metavar="FILE", help="write there instead of to the terminal")
     parser.add_argument("--plots", type=location, metavar="DIR", help="draw pictures there")
+    parser.add_argument("--published", action="store_true", help="with --plots: published models in the pictures")
     parser.add_argument(
         "--html", type=location, nargs="?", const=Path("report.html"), metavar="FILE", help="write a page (report.html)"
     )
@@ -80,6 +81,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     for option, file in (("--output", args.output), ("--html", args.html)):
         if file is not None:
             _check_file(option, file)
+    if args.published and args.plots is None:
+        raise UserError("--published draws published models into the pictures of --plots DIR, which is missing")
     if args.plots is not None:
         check_folder(args.plots, f"--plots {args.plots}")
     return args

@@ -28,7 +28,7 @@ def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: lis
         from effdl.report.plots.pictures import pictures  # matplotlib takes long to import
 
         args.plots.mkdir(parents=True, exist_ok=True)
-        for path in pictures(kept, args.plots):
+        for path in pictures(kept, args.plots, args.published):
             console.print(f"picture: {path}", highlight=False, soft_wrap=True)
     if args.html:
         _deliver(args.html, _as_page(args, kept, sums))

@@ -122,12 +122,11 @@ def rows(runs: list[Run]) -> list[dict]:
     """One flat row per run and stage, in order; a run that measured none has one row whose stage is None.
 
     Keys: those of the stage's row in ``stages.jsonl``, and ``folder``, ``name`` (what distinguishes the run),
-    ``run`` (number, from 1), ``status``, ``seed``, ``dense`` (whether it is the run's first training), ``config`` (the
-    dotted keys that differ among the runs), ``compared_with`` (the first stage of the same model: ``dense``, or
-    ``teacher`` for the teacher itself), ``top1_change`` (to that stage, None for itself), and ``total_...`` (what all
-    stages of a finished run cost and what measuring them did, see `effdl.measure.costs.spent`).
-    ``teacher`` for the teacher itself), ``top1_change`` (to that stage, None for itself), ``error1`` and so on (see
-    `metrics.errors`), and ``total_duration_s``, ``total_energy_kwh``, ``total_co2eq_g`` (of the whole run).
+    ``run`` (number, from 1), ``status``, ``seed``, ``dataset``, ``dense`` (whether it is the run's first training),
+    ``config`` (the dotted keys that differ among the runs), ``compared_with`` (the first stage of the same model:
+    ``dense``, or ``teacher`` for the teacher itself), ``top1_change`` (to that stage, None for itself), ``error1`` and
+    so on (see `metrics.errors`), and ``total_...`` (what all stages of a finished run cost and what measuring them did,
+    see `effdl.measure.costs.spent`).
     """
     differing = differing_keys([run.config for run in runs])
     labels = _distinct(named(runs), [run.path for run in runs])
@@ -140,6 +139,7 @@ def rows(runs: list[Run]) -> list[dict]:
             "folder": str(run.path),
             "status": run.status,
             "seed": run.config.get("seed"),
+            "dataset": run.settings.get("dataset"),
             "config": {key: run.config[key] for key in differing if key in run.config},
             **{f"total_{key}": value for key, value in costs.items()},
         }

@@ -1,5 +1,6 @@
 """Pictures of many runs: accuracy against every cost, pruning rate against accuracy, training curves."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from effdl.report.plots.marks import marks
 from effdl.report.plots.names import name_points
 from effdl.report.plots.points import Point, labels, points, with_costs_so_far
 from effdl.report.plots.pruning import pruning
-from effdl.report.plots.scatter import legend_of, points_with, scatter
+from effdl.report.plots.published import Published, legend_entry, overlay, published
+from effdl.report.plots.scatter import legend_of, points_with, scatter, spread_x
 from effdl.report.plots.trainings import trainings
 from effdl.utils.files import write_atomic
 
@@ -28,7 +30,7 @@ _AGAINST = {
 }
 
 
-def pictures(rows: list[dict], folder: Path) -> list[Path]:
+def pictures(rows: list[dict], folder: Path, compare_published: bool = False) -> list[Path]:
     """Draw all pictures that the rows have numbers for; returns the files written.
 
     ``accuracy_params.png``, ``..._size``, ``..._macs``, ``..._latency``, ``..._energy``, ``..._compute`` and one per
@@ -37,12 +39,13 @@ def pictures(rows: list[dict], folder: Path) -> list[Path]:
 
     Args:
         rows: as `effdl.report.gather.rows` makes them.
+        compare_published: lay published models of the data set over accuracy against parameters and MACs.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, part in _by_dataset(with_costs_so_far(rows)).items():
-        for stem, data in _drawn(part).items():
+        for stem, data in _drawn(part, compare_published).items():
             written.append(folder / f"{stem}{f'-{name}' if name else ''}.png")
             write_atomic(written[-1], data)
     return written
@@ -56,29 +59,36 @@ def _by_dataset(rows: list[dict]) -> dict[str, list[dict]]:
     return groups if len(groups) > 1 else {"": rows}
 
 
-def _drawn(rows: list[dict]) -> dict[str, bytes]:
+def _drawn(rows: list[dict], compare_published: bool) -> dict[str, bytes]:
     """PNGs of rows of one data set, by name."""
     known = [row for row in rows if row.get(_ACCURACY) is not None]
     found, styles = points(known), marks(known)
     scores = sorted({key for row in known for key in row if key.endswith("_score")})
     costs = _AGAINST | {key.removesuffix("_score"): key for key in scores}
     costs = {name: key for name, key in costs.items() if points_with(found, key)}
-    made: dict[str, bytes | None] = {f"accuracy_{name}": _against(found, styles, key) for name, key in costs.items()}
+    dataset = rows[0].get("dataset") if compare_published else None
+    made: dict[str, bytes | None] = {
+        f"accuracy_{name}": _against(found, styles, key, published(dataset, key)) for name, key in costs.items()
+    }
     if len(costs) > 1:
         made["overview"] = _overview(found, styles, list(costs.values()))
     made |= {"pruning": pruning(rows, _ACCURACY), "training": trainings(rows)}
     return {name: data for name, data in made.items() if data}
 
 
-def _against(found: list[Point], styles: dict, key: str) -> bytes:
+def _against(found: list[Point], styles: dict, key: str, others: list[Published]) -> bytes:
     """PNG of one panel, with the names of the points on the front."""
     shown = points_with(found, key)
     figure = new_figure(8, height(len({point.kind for point in shown})))
     axes = figure.subplots()
     best = scatter(axes, shown, styles, key, _ACCURACY)
+    if others:
+        costs = [point.mean(key) for point in shown]
+        overlay(axes, others, axis(key, costs).scale, axis(_ACCURACY).scale)
+        spread_x(axes, [cost * axis(key, costs).scale for cost in [*costs, *(model.cost for model in others)]])
     if key == "course_score" and any(row.get("course_reached") is not None for point in shown for row in point.rows):
         _target_line(axes)
-    _legend(figure, shown, styles)
+    _legend(figure, shown, styles, others)
     figure.draw_without_rendering()  # makes the layout, which then stays: the names have to know where they are
     figure.set_layout_engine("none")
     if lost := _name_front(axes, best, shown, key):
@@ -135,12 +145,12 @@ def _overview(found: list[Point], styles: dict, keys: list[str]) -> bytes:
     return png(figure)
 
 
-def _legend(figure: Figure, found: list[Point], styles: dict) -> None:
+def _legend(figure: Figure, found: list[Point], styles: dict, others: Sequence[Published] = ()) -> None:
     """The kinds of points, outside the panels, and what the error bars are if there are any."""
     seeds = [len(point.values(_ACCURACY)) for point in found]
     counts = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else f"{max(seeds)}"
     figure.legend(
-        handles=legend_of(styles, found, _ACCURACY),
+        handles=[*legend_of(styles, found, _ACCURACY), *([legend_entry(others)] if others else [])],
         loc="outside right upper",
         fontsize=8,
         frameon=False,

@@ -91,7 +91,7 @@ def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> lis
     )
     axes.set_ylabel(vertical.label)
     axes.grid(alpha=0.25)
-    _spread_x(axes, [across for across, _ in at])
+    spread_x(axes, [across for across, _ in at])
     _cut_y(axes, at, [point.mean(y) * vertical.scale for point in points_with(points, y)])
     return [chosen[i] for i in best]
 
@@ -101,7 +101,7 @@ def _decided_by(points: list[Point], accuracy: str) -> str:
     return deciding(accuracy, [row for point in points for row in point.rows])
 
 
-def _spread_x(axes: Axes, values: list[float]) -> None:
+def spread_x(axes: Axes, values: list[float]) -> None:
     """A logarithmic axis with plain numbers where the values span much, else few ticks, whose numbers may be long."""
     axes.margins(0.08)
     axes.locator_params("x", nbins=5)
