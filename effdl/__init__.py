@@ -6,6 +6,7 @@ From Python::
 
     model = effdl.load_model("outputs/example")     # the stored model, a torch.nn.Module
     folder = effdl.train(["model=mlp", "epochs=5"])  # what `effdl train model=mlp epochs=5` does; the run folder
+    found = effdl.predict("outputs/example", "photos")  # the likeliest classes of each image, as `effdl predict`
     rows = effdl.results("outputs")                  # all runs as a pandas.DataFrame, one row per stage
 
 and what code of your own needs: `effdl.Images` and `effdl.Source` (a data set), `effdl.compression_method` and
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from effdl.data.source import Images, Source
     from effdl.models.stored import load_model
     from effdl.report.frame import results
+    from effdl.runs.predict import predict
     from effdl.training.trainer import Trainer
 
 __version__ = "0.1.0"
-__all__ = ["Images", "Source", "Trainer", "compression_method", "load_model", "results", "train"]
+__all__ = ["Images", "Source", "Trainer", "compression_method", "load_model", "predict", "results", "train"]
 
 _HOMES = {
     "Images": "effdl.data.source",
@@ -33,6 +35,7 @@ _HOMES = {
     "Trainer": "effdl.training.trainer",
     "compression_method": "effdl.compression.method",
     "load_model": "effdl.models.stored",
+    "predict": "effdl.runs.predict",
     "results": "effdl.report.frame",
     "train": "effdl.cli.train",
 }

@@ -22,10 +22,12 @@ KEY=VALUE:
   format      onnx (default), torch_export or executorch
   precision   fp32, fp16 or int8; fp16 and int8 for onnx only (int8 if the model is quantized to it, else fp32)
   threads     of the runtime while it is timed (those of the run)
+  preprocessing   true: uint8 pixels in, probabilities out, for onnx only (false: normalized images in, logits out)
 
 Examples:
   effdl export outputs/2026-01-31/12-00-00                       model.onnx
   effdl export outputs/2026-01-31/12-00-00 precision=fp16 threads=1
+  effdl export outputs/2026-01-31/12-00-00 preprocessing=true    the normalization and the softmax are in the file
   effdl export outputs/2026-01-31/12-00-00 format=torch_export   model.pt2
   effdl export outputs/2026-01-31/12-00-00 format=executorch     model.pte
 
@@ -33,10 +35,14 @@ The file and export.json, which says what was found out, are left in the folder.
 PyTorch's on the test split by more than its arithmetic explains is an error, and no file is left.
 """
 _ROWS = (
-    *("top1", "top1_difference", "argmax_agreement", "logit_difference_max", "logit_max"),
+    *("top1", "top1_difference", "argmax_agreement", "logit_difference_max", "logit_max", "probability_difference_max"),
     *("size_bytes", "latency_ms", "latency_runtime", "dense_latency_ms"),
 )
-_ALLOWED = {"format": ("onnx", "torch_export", "executorch"), "precision": ("fp32", "fp16", "int8")}
+_ALLOWED = {
+    "format": ("onnx", "torch_export", "executorch"),
+    "precision": ("fp32", "fp16", "int8"),
+    "preprocessing": ("true", "false"),
+}
 _Records = dict[Literal["onnx", "torch_export", "executorch"], dict[str, Any]]  # what ``export.json`` holds
 
 
@@ -55,14 +61,17 @@ def checked(pairs: list[str]) -> dict:
     Raises:
         UserError: a key or value that is not allowed.
     """
-    options = parse_pairs(pairs, {"format": "onnx", "precision": None, "threads": None})
+    options = parse_pairs(pairs, {"format": "onnx", "precision": None, "threads": None, "preprocessing": "false"})
     for key, allowed in _ALLOWED.items():
         if options[key] is not None and options[key] not in allowed:
             raise UserError(f"{key}={options[key]}{nearest(options[key], allowed)} (allowed: {', '.join(allowed)})")
     threads = options["threads"]
     if threads is not None and not (re.fullmatch("[0-9]{1,4}", threads) and 1 <= int(threads) <= OPENED_THREADS):
         raise UserError(f"threads={threads}: allowed is a whole number from 1 to {OPENED_THREADS}")
-    return {**options, "threads": None if threads is None else int(threads)}
+    preprocessing = options["preprocessing"] == "true"
+    if preprocessing and options["format"] != "onnx":
+        raise UserError(f"preprocessing=true format={options['format']}: allowed is format=onnx")
+    return {**options, "threads": None if threads is None else int(threads), "preprocessing": preprocessing}
 
 
 def _export(args: argparse.Namespace, options: dict, console: Console) -> int:
@@ -70,7 +79,7 @@ def _export(args: argparse.Namespace, options: dict, console: Console) -> int:
     run = opened(args, console)
     record = run.folder.path / "export.json"
     known = read_shaped(record, _Records) if record.exists() else {}
-    from effdl.data.loader import normalized_batches
+    from effdl.data.loader import batches, normalized_batches
     from effdl.deploy.export import choose_precision
     from effdl.deploy.export import export as write
     from effdl.models import storage
@@ -88,20 +97,25 @@ def _export(args: argparse.Namespace, options: dict, console: Console) -> int:
     images = (description[key] for key in ("channels", "image_size", "classes"))
     dense = build({**description["config"], "weights": None}, *images, trusted=args.trust).eval() if compared else None
     console.print(f"exporting to {options['format']} ({precision}) and checking it on the test split")
+    data, size, device = run.data, run.config["eval_batch_size"], run.device
+
+    def test_split():
+        if options["preprocessing"]:
+            return batches(data.test, size, order=None, device=device, drop_last=False, train=False)
+        return normalized_batches(data.test, data, size, device)
+
     found = write(
         model,
         grids,
-        run.data.input_shape,
-        lambda: normalized_batches(run.data.test, run.data, run.config["eval_batch_size"], run.device),
+        data.input_shape,
+        test_split,
         run.folder.path,
         format=options["format"],
         precision=precision,
         threads=options["threads"] or run.folder.run["threads"],
-        metadata={
-            "effdl": json.dumps(description),
-            "mean": json.dumps(list(run.data.mean)),
-            "std": json.dumps(list(run.data.std)),
-        },
+        inputs=data.inputs,
+        preprocessing=options["preprocessing"],
+        metadata={"effdl": json.dumps(description)},
         dense=dense,  # its weights are not the run's, which changes no time
     )
     if compared:
@@ -132,7 +146,7 @@ def _show(found: dict, title: str, console: Console) -> None:
         Column("export", right=True),
         Column("PyTorch", right=True),
     ]
-    rows = [(metric(key).label, *_cells(found, key)) for key in _ROWS]
+    rows = [(metric(key).label, *_cells(found, key)) for key in _ROWS if key in found]
     rows += [("arithmetic", found["arithmetic"], "")] if found.get("arithmetic") else []
     console.print(Table(columns, rows, title, constants=False))
     console.print(f"top1 = {found['top1']!r}", highlight=False)

@@ -16,6 +16,7 @@ Usage: effdl COMMAND [ARGUMENTS]
 Commands:
   train        train a model, compress it, measure it after every step
   evaluate     rebuild the model of a run folder and measure it again
+  predict      name the classes of images by a stored or exported model
   export       write a run's model for a runtime, check it there and time it
   sensitivity  prune or quantize one layer of a run's model at a time
   report       compare runs: a table, pictures, a page to explore, scores, what it all cost
@@ -29,6 +30,7 @@ Examples:
   effdl train -m model=mlp,lenet5 prune=0.3,0.9
   effdl train model=resnet prune=0.8 quantize=int8
   effdl evaluate outputs/2026-01-31/12-00-00 --layers
+  effdl predict outputs/2026-01-31/12-00-00 photos
   effdl export outputs/2026-01-31/12-00-00 format=onnx
   effdl report outputs --html
   effdl reproduce mnist_convnet dataset.root=DIR
@@ -38,10 +40,10 @@ Examples:
 """
 
 
-COMMANDS = ("train", "evaluate", "export", "sensitivity", "report", "reproduce", "card", "push", "list")
+COMMANDS = ("train", "evaluate", "predict", "export", "sensitivity", "report", "reproduce", "card", "push", "list")
 
 
-_SHOWING = (None, "list", "report", "evaluate")  # commands of which nothing is left but what they print
+_SHOWING = (None, "list", "report", "evaluate", "predict")  # commands of which nothing is left but what they print
 
 
 def main(arguments: list[str] | None = None) -> int:

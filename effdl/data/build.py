@@ -56,7 +56,8 @@ class Data:
     @property
     def inputs(self) -> Inputs:
         """What a model that is trained on these data is given, and what it answers."""
-        return Inputs(self.classes, self.channels, self.image_size, self.mean, self.std, self.test.centre)
+        rule = self.test.centre, self.test.upright, self.ranges
+        return Inputs(self.classes, self.channels, self.image_size, self.mean, self.std, *rule)
 
     def normalized_for(self, inputs: Inputs) -> "Data":
         """The same data with the normalization of a model."""

@@ -138,6 +138,12 @@ def _class(root: str, path: str, left_out: _LeftOut, looked: str) -> list[ImageF
     return found
 
 
+def images_in(folder: str) -> tuple[list[str], list[str]]:
+    """The paths of all images in a folder and in those in it, sorted, and a sentence on what is left out."""
+    found, left_out = _walked(folder, "")
+    return [os.path.join(folder, image.path) for image in found], _notes(left_out)
+
+
 def _walked(root: str, path: str) -> tuple[list[ImageFile], _LeftOut]:
     """The images in a class folder and all folders in it, and what else is there."""
     found, left_out = [], defaultdict(list)

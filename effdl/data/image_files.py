@@ -27,6 +27,8 @@ def opened(path: str) -> Iterator:
             yield image
     except UnidentifiedImageError:
         raise UserError(f"{shown(path)}{_UNREADABLE}: its content is of no format that is read") from None
+    except FileNotFoundError:
+        raise UserError(f"{shown(path)}{_UNREADABLE}: there is no such file") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error and their own
         raise UserError(f"{shown(path)}{_UNREADABLE}: {error}") from None
 

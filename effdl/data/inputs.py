@@ -1,22 +1,25 @@
 """What a model knows: how an image becomes its input, and which class each of its logits stands for."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from effdl.config.annotations import conforms, describe
 from effdl.config.types import Positive
+from effdl.data.pixels import Ranges
 from effdl.utils.errors import UserError
 
+_Number = Annotated[float, Field(allow_inf_nan=False)]
 _DESCRIPTION = {  # of `Inputs.described`
     "classes": list[str],
-    "mean": list[float],
+    "mean": list[_Number],
     "std": list[Positive],
     "units": Literal["0..255"],
     "resize": Literal["bilinear"],
     "centre": Annotated[float, Field(gt=0, le=1)],
+    "upright": bool,
+    "ranges": dict[str, Annotated[list[_Number], Field(min_length=2, max_length=2)]],
 }
 
 
@@ -31,6 +34,8 @@ class Inputs:
         mean, std: per channel; a model is given ``(pixels - mean) / std`` of pixels from 0 to 255.
         centre: an image of another size is reduced to its centre square, whose side is `centre` times the shorter side
             of the image, and that is resized as Pillow does it (bilinear, antialiased).
+        upright: whether it is turned upright first, as its EXIF data say.
+        ranges: what becomes 0 and 255 of pixels of more than 8 bits (see `effdl.data.pixels`).
     """
 
     classes: tuple[str, ...]
@@ -39,6 +44,8 @@ class Inputs:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     centre: float = 1.0
+    upright: bool = False
+    ranges: Ranges = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -54,6 +61,8 @@ class Inputs:
             "units": "0..255",
             "resize": "bilinear",
             "centre": self.centre,
+            "upright": self.upright,
+            **({"ranges": {kind: list(ends) for kind, ends in self.ranges.items()}} if self.ranges else {}),
         }
 
     def require_classes(self, classes: tuple[str, ...], what: str) -> None:
@@ -88,17 +97,22 @@ def inputs_of(description: dict[str, Any]) -> Inputs | None:
         return None
     if not isinstance(found, dict):
         raise ValueError("its inputs are no object")
+    found = {"upright": False, "ranges": {}, **found}
     for key, annotation in _DESCRIPTION.items():
         if not conforms(found.get(key), annotation):
             raise ValueError(f"its inputs.{key} is not {describe(annotation)}")
     classes, mean, std = (tuple(found[key]) for key in ("classes", "mean", "std"))
     if len(classes) != description["classes"]:
         raise ValueError(f"its inputs.classes are not {description['classes']} names")
-    if not len(mean) == len(std) == description["channels"] or not all(map(math.isfinite, mean + std)):
+    if not len(mean) == len(std) == description["channels"]:
         raise ValueError(
             f"its inputs.mean or inputs.std is not a number for each of {description['channels']} channels"
         )
-    return Inputs(classes, description["channels"], description["image_size"], mean, std, found["centre"])
+    ranges = {kind: tuple(ends) for kind, ends in found["ranges"].items()}
+    if any(low >= high for low, high in ranges.values()):
+        raise ValueError("its inputs.ranges are not from a lower to a higher number")
+    images = description["channels"], description["image_size"]
+    return Inputs(classes, *images, mean, std, found["centre"], found["upright"], ranges)
 
 
 def _listed(names: list[str]) -> str:

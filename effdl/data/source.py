@@ -43,6 +43,11 @@ class Images:
         """Bytes in memory; streamed images have none there."""
         return self.labels.nbytes + (0 if isinstance(self.images, StreamedImages) else self.images.nbytes)
 
+    @property
+    def upright(self) -> bool:
+        """Whether images are turned upright as their EXIF data say; photos beside images in memory are."""
+        return self.images.orient if isinstance(self.images, StreamedImages) else True
+
     def select(self, indices: Tensor) -> "Images":
         """The images at ``indices`` (int64), in that order."""
         return Images(self.images[indices], self.labels[indices])

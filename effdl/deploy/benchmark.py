@@ -96,12 +96,14 @@ _Name = Callable[[Path], str]  # what a file is run in
 
 def _onnx_runtime(args: argparse.Namespace) -> tuple[_Loaded, _Name]:
     """How ONNX files are run, and the name of the runtime, with the arithmetic that its kernels used."""
-    from effdl.deploy.onnx_runtime import kernels, runtime_that_ran, session, share_threads
+    from effdl.deploy.onnx_runtime import kernels, runtime_that_ran, session, share_threads, takes_pixels
 
     share_threads(args.threads)
 
     def loaded(path: Path, images: np.ndarray) -> Callable[[], object]:
         network = session(path, args.threads, shared=True)
+        if takes_pixels(network):
+            images = np.random.default_rng(0).integers(0, 256, images.shape, np.uint8)
         feed = {network.get_inputs()[0].name: images}
         return lambda: network.run(None, feed)
 

@@ -8,11 +8,21 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from effdl.data.inputs import Inputs
 from effdl.deploy import executorch, torch_export
 from effdl.deploy.benchmark import timed
 from effdl.deploy.onnx import Precision, check_precision, to_onnx
 from effdl.deploy.onnx_runtime import describe_arithmetic, kernels, onnxruntime, ort_logits
-from effdl.deploy.parity import Batches, compare, program_logits, require_parity, tolerance_of, torch_logits
+from effdl.deploy.parity import (
+    Batches,
+    compare,
+    of_probabilities,
+    program_logits,
+    require_parity,
+    tolerance_of,
+    torch_logits,
+)
+from effdl.deploy.preprocessing import WithPreprocessing, metadata_of
 from effdl.deploy.qdq import fits_int8
 from effdl.measure.ratio import in_turns
 from effdl.nn.fake_quant import QuantGrid
@@ -47,6 +57,8 @@ def export(
     format: _Format,
     precision: Precision,
     threads: int,
+    inputs: Inputs,
+    preprocessing: bool = False,
     metadata: dict[str, str],
     dense: nn.Module | None = None,
 ) -> dict:
@@ -59,9 +71,12 @@ def export(
         model: on the CPU, in eval mode, with materialized parametrizations.
         grids: the result of `storage.quant_grids`.
         input_shape: shape (C, H, W) of an image.
-        batches: returns the batches (images, labels) of the test split, normalized float32, at every call.
+        batches: returns the batches (images, labels) of the test split at every call: normalized float32, or uint8
+            pixels with `preprocessing`.
         threads: number of CPU threads of the runtime while it is timed.
-        metadata: strings that are stored in an ONNX file.
+        inputs: of the model; an ONNX file says them.
+        preprocessing: put the normalization and the softmax into the graph of an ONNX file.
+        metadata: further strings that are stored in an ONNX file.
         dense: the model to compare the speed with, on the CPU; None: there is none.
 
     Raises:
@@ -70,20 +85,28 @@ def export(
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as temporary:
         path = Path(temporary) / _FILES[format]
-        size = _write(model, grids, input_shape, path, format, precision, metadata)
+        around = inputs if preprocessing else None
+        told = metadata | metadata_of(inputs, preprocessing)
+        size = _write(model, grids, input_shape, path, format, precision, told, around)
         logits = _logits(path, format, batches(), threads)
         labels = torch.cat([labels.cpu() for _, labels in batches()])
+        tolerance = tolerance_of(model, precision)
+        if preprocessing:
+            model = WithPreprocessing(model, inputs, next(model.parameters()).dtype)
         comparison = compare(torch_logits(model, batches()), logits, labels)
-        require_parity(comparison, tolerance_of(model, precision))
+        require_parity(comparison, tolerance)
+        if preprocessing:
+            comparison = of_probabilities(comparison)
         before = path.with_name(f"dense{path.suffix}")
         if dense is not None:
-            _write(dense, {}, input_shape, before, format, "fp32", {})
+            _write(dense, {}, input_shape, before, format, "fp32", {}, around)
         found = timed([path, *([before, before] if dense is not None else [])], input_shape, threads=threads)
         latency = in_turns(found.rows, found.rounds)
         ran = _ran(path, input_shape) if format == "onnx" else {}
         path.replace(folder / _FILES[format])
     sizes = {"size_bytes": size, "deployed_bytes": size}
-    return {"file": _FILES[format], "precision": precision, **sizes, **comparison, **latency, **ran}
+    asked = {"precision": precision, "preprocessing": preprocessing}
+    return {"file": _FILES[format], **asked, **sizes, **comparison, **latency, **ran}
 
 
 def _write(
@@ -94,11 +117,12 @@ def _write(
     format: _Format,
     precision: Precision,
     metadata: dict[str, str],
+    preprocessing: Inputs | None,
 ) -> int:
     """Write a model in a format; returns the length of the file in bytes."""
     if format == "onnx":
         onnxruntime()  # raises before the export if it is missing
-        return to_onnx(model, grids, input_shape, path, precision, metadata)
+        return to_onnx(model, grids, input_shape, path, precision, metadata, preprocessing)
     write = torch_export.to_torch_export if format == "torch_export" else executorch.to_executorch
     return write(model, input_shape, path)
 

@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from effdl.data.inputs import Inputs
+from effdl.deploy.preprocessing import WithPreprocessing
 from effdl.deploy.qdq import fits_int8, quantize_activations, quantize_weights
 from effdl.deploy.shortcuts import as_convolutions
 from effdl.nn.fake_quant import QuantGrid
@@ -19,7 +21,6 @@ from effdl.utils.errors import RunError, UserError
 from effdl.utils.files import write_atomic
 
 Precision = Literal["fp32", "fp16", "int8"]
-_INPUT, _OUTPUT = "images", "logits"
 
 
 def to_onnx(
@@ -29,10 +30,12 @@ def to_onnx(
     path: Path,
     precision: Precision,
     metadata: dict[str, str] | None = None,
+    preprocessing: Inputs | None = None,
 ) -> int:
     """Write a model as ONNX, for any batch size; return the file's length in bytes.
 
-    Input ``images``: float32 (N, C, H, W), normalized as for training; output ``logits``: float32 (N, classes).
+    Input ``images``: float32 (N, C, H, W), normalized as for training; output ``logits``: float32 (N, classes). With
+    `preprocessing`, input ``pixels``: uint8 (N, C, H, W); output ``probabilities``: float32 (N, classes).
 
     Args:
         model: in eval mode, with materialized parametrizations; it is not changed.
@@ -41,6 +44,7 @@ def to_onnx(
             input and output. ``int8``: weights on a grid become int8, activation quantizers uint8. (A last linear
             layer, whose outputs are not quantized, is computed in float from its int8 weights.)
         metadata: strings that are stored in the ``metadata_props`` of the file.
+        preprocessing: the normalization that becomes part of the graph, as does the softmax; None: neither does.
 
     Raises:
         UserError: the model does not fit the precision, or onnx is not installed.
@@ -60,7 +64,10 @@ def to_onnx(
         quantize_weights(model, grids)
     elif precision == "fp16":
         model = _HalfInside(model.half())
-    proto = _traced(model.eval(), input_shape)
+    example, names = torch.zeros(2, *input_shape), ("images", "logits")  # not 1: that would be taken for a constant
+    if preprocessing:
+        model, example, names = WithPreprocessing(model, preprocessing), example.byte(), ("pixels", "probabilities")
+    proto = _traced(model.eval(), example, *names)
     for node in [proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output]:
         node.ClearField("metadata_props")  # stack traces of the machine that exported it
     del proto.metadata_props[:]
@@ -74,9 +81,8 @@ def to_onnx(
     return len(data)
 
 
-def _traced(model: nn.Module, input_shape: tuple[int, int, int]):
+def _traced(model: nn.Module, example: Tensor, input_name: str, output_name: str):
     """The model as an ``onnx.ModelProto``; the exporter's progress messages are dropped."""
-    example = torch.zeros(2, *input_shape)  # not 1: a batch of one would be taken for a constant
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -90,8 +96,8 @@ def _traced(model: nn.Module, input_shape: tuple[int, int, int]):
                 dynamo=True,
                 external_data=False,
                 verbose=False,
-                input_names=[_INPUT],
-                output_names=[_OUTPUT],
+                input_names=[input_name],
+                output_names=[output_name],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
             )
     except torch.onnx.OnnxExporterError as error:

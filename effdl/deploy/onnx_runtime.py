@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,14 +66,28 @@ def share_threads(threads: int) -> None:
         onnxruntime().set_global_thread_pool_sizes(threads, 1)
 
 
+def takes_pixels(loaded) -> bool:
+    """Whether a session's model takes uint8 pixels instead of normalized float32 images."""
+    return loaded.get_inputs()[0].type == "tensor(uint8)"
+
+
 def ort_logits(path: Path, batches: Iterable[tuple["Tensor", "Tensor"]], threads: int = 1) -> "Tensor":
-    """Logits, float32 (N, classes), of all images of batches (images, labels), normalized float32 (n, C, H, W)."""
+    """The outputs, float32 (N, classes), for all images of batches (images, labels).
+
+    They are logits of images that are normalized float32 (n, C, H, W), or with preprocessing probabilities of uint8.
+    """
     import torch
 
-    loaded = session(path, threads)
-    name = loaded.get_inputs()[0].name
-    outputs = [loaded.run(None, {name: images.float().cpu().numpy()})[0] for images, _ in batches]
-    return torch.from_numpy(np.concatenate(outputs))
+    answer = answers(session(path, threads))
+    return torch.cat([answer(images) for images, _ in batches])
+
+
+def answers(loaded) -> Callable[["Tensor"], "Tensor"]:
+    """A session as a function of images (n, C, H, W), whose type is made the one that it takes."""
+    import torch
+
+    name, dtype = loaded.get_inputs()[0].name, torch.uint8 if takes_pixels(loaded) else torch.float32
+    return lambda images: torch.from_numpy(loaded.run(None, {name: images.to(dtype).cpu().numpy()})[0])
 
 
 def ort_accuracy(path: Path, batches: Iterable[tuple["Tensor", "Tensor"]], threads: int = 1) -> float:
@@ -91,7 +105,8 @@ def kernels(path: Path, input_shape: tuple[int, int, int], *, shared: bool = Fal
     """
     with tempfile.TemporaryDirectory() as folder:
         loaded = session(path, 1, profile=Path(folder) / "profile", shared=shared)
-        loaded.run(None, {loaded.get_inputs()[0].name: np.zeros((1, *input_shape), np.float32)})
+        dtype = np.uint8 if takes_pixels(loaded) else np.float32
+        loaded.run(None, {loaded.get_inputs()[0].name: np.zeros((1, *input_shape), dtype)})
         events = json.loads(Path(loaded.end_profiling()).read_bytes())
     ran = [event["args"] for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
     return Counter((args["op_name"], _first_type(args["input_type_shape"])) for args in ran)

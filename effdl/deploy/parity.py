@@ -64,6 +64,12 @@ def compare(expected: Tensor, exported: Tensor, labels: Tensor) -> dict:
     }
 
 
+def of_probabilities(comparison: dict) -> dict:
+    """The result of `compare` for models that give probabilities instead of logits, by keys that say so."""
+    kept = {key: value for key, value in comparison.items() if not key.startswith("logit_")}
+    return {**kept, "probability_difference_max": comparison["logit_difference_max"]}
+
+
 def require_parity(comparison: dict, tolerance: Precision) -> None:
     """Check that an export differs from the PyTorch model by no more than its arithmetic explains.
 

@@ -223,6 +223,8 @@ _ENTRIES = (
     Metric("argmax_agreement", "same answer", u.PERCENT, MAX, EXPORT, "fraction of images that both answer alike"),
     Metric("logit_difference_max", "largest logit difference", u.NUMBER, MIN, EXPORT, "largest absolute difference"),
     Metric("logit_max", "largest logit", u.NUMBER, None, EXPORT, "largest absolute logit in PyTorch"),
+    Metric("probability_difference_max", "largest difference", u.NUMBER, MIN, EXPORT,
+           "largest absolute difference of a probability, of an export with `preprocessing=true`"),
     _error(1),
     Metric("top1_change", "change of top-1", u.POINTS, MAX, REPORT,
            "`top1` minus that of the stage in `compared_with`: `dense`, but `teacher` for the teacher",
