@@ -16,6 +16,7 @@ from pathlib import Path
 from pages import markdown, replace_part
 
 from effdl.measure.metrics import COSTS, metric
+from effdl.report.energy_basis import energy_basis
 from effdl.runs.folder import RunFolder
 
 EXPERIMENTS = Path(__file__).parent.parent / "configs" / "experiment"
@@ -44,11 +45,10 @@ def table(folders: list[RunFolder]) -> str:
     rows = [row(folder, stage) for folder in folders for stage in folder.result["stages"]]
     total = folders[0].result["total"]
     energy = total["energy"]
-    sources = ", ".join(f"{part} {how}" for part, how in total["source"].items())
     conditions = (
         f"{machine(folders[0])}. "
         "Latency: one image in eager PyTorch, whose kernels do not skip zeros: it differs between these stages "
-        f"by the noise of the machine only. Energy: {sources} ({energy['tracker']}). "
+        f"by the noise of the machine only. Energy: {energy_basis(total)} ({energy['tracker']}). "
         f"Grid: {energy['grid_source']}, {energy['grid_g_per_kwh']:.0f} g/kWh."
     )
     accuracy, *others = (metric(key).label for key in RESULTS)
