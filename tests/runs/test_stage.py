@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 def epoch(stage, fit, **cost):
     costs = {key: float(number) for number, key in enumerate(METERED, start=1)}
-    return {"stage": stage, "fit": fit, **costs, "memory_peak_bytes": 7} | cost
+    return {"stage": stage, "fit": fit, **costs, "training_flops": 5, "memory_peak_bytes": 7} | cost
 
 
 def test_a_stage_costs_what_its_epochs_and_the_rest_cost(folder):
@@ -30,7 +30,7 @@ def test_a_stage_costs_what_its_epochs_and_the_rest_cost(folder):
         Rows(folder.epochs_file).append(row)
     found = stage_cost(folder, "prune", Energy(*[0.5] * len(METERED)))
     costs = {key: 2.0 * number + 0.5 for number, key in enumerate(METERED, start=1)}
-    assert found == {"epochs": 2, **costs, "memory_peak_bytes": 9}
+    assert found == {"epochs": 2, **costs, "training_flops": 10, "memory_peak_bytes": 9}
 
 
 def test_what_is_unknown_of_an_epoch_or_of_the_rest_is_unknown_of_the_stage(folder):
