@@ -98,8 +98,10 @@ def prepare_run(config: dict, overrides: list[str] | None = None) -> PreparedRun
     check_shares(config["batch_size"], len(data.train))
     torch.manual_seed(derive_seed(config["seed"], "model"))
     model, data, notes = initialized(config["model"], data)
-    _check_single_images(model, config["batch_size"], data)
+    _check_single_images(model, "this model", config["batch_size"], data)
     teachers, taught = teachers_of(config, data)
+    if "teacher" in teachers and not config["teacher"]["weights"]:  # it is trained first, by the same recipe
+        _check_single_images(teachers["teacher"], "its teacher", config["batch_size"], data)
     _check_steps(steps, model, teachers, data.input_shape)
     notes = [*(f"data: {note}" for note in data.notes), *notes, *taught]
     return PreparedRun(config, device, data.to(device.torch_device), model, teachers, overrides or [], notes)
@@ -131,7 +133,7 @@ def _check_steps(
             check_fits(function, model, node, input_shape=input_shape, pruned=pruned, teacher=teacher)
 
 
-def _check_single_images(model: nn.Module, batch_size: int, data: Data) -> None:
+def _check_single_images(model: nn.Module, what: str, batch_size: int, data: Data) -> None:
     """Refuse (UserError) batches of one image, if a norm of the model needs more to train on."""
     if world_size() > 1 or min(batch_size, len(data.train)) > 1:
         return
@@ -140,7 +142,7 @@ def _check_single_images(model: nn.Module, batch_size: int, data: Data) -> None:
             copy.deepcopy(model).train()(torch.zeros(1, *data.input_shape))
     except ValueError as error:
         found = f"batch_size={batch_size} and {len(data.train)} training images: a batch is one image"
-        raise UserError(f"{found}, on which this model cannot train (allowed: more): {first_line(error)}") from error
+        raise UserError(f"{found}, on which {what} cannot train (allowed: more): {first_line(error)}") from error
 
 
 def recipe_of(config: dict, classes: int) -> Recipe:

@@ -55,3 +55,10 @@ def test_what_cannot_work_is_refused_before_training(overrides, message):
     with pytest.raises(UserError) as caught:
         prepare_run(config(*overrides))
     assert message in str(caught.value)
+
+
+def test_a_teacher_that_cannot_train_on_single_images_is_refused():
+    teacher = ("+model@teacher=mlp", "teacher.batchnorm=true", "distill=teacher")
+    with pytest.raises(UserError, match="a batch is one image, on which its teacher cannot train"):
+        prepare_run(config("model=mlp", *teacher, "batch_size=1"))
+    assert list(prepare_run(config("model=mlp", *teacher, "batch_size=2")).teachers) == ["teacher"]
