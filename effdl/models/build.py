@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 
 import torch
 from torch import nn
@@ -67,6 +68,17 @@ def maker(config: dict, channels: int, image_size: int, classes: int, *, trusted
     supplied = {key: value for key, value in supplied.items() if key in parameters}
     options = {key: value for key, value in config.items() if key not in ("_target_", "weights")}
     return partial(family, **supplied, **options)
+
+
+def trained_on(config: dict) -> tuple[list[float], list[float], int] | None:
+    """What the pretrained weights of another library's model were trained on; None if its bridge does not say.
+
+    Returns:
+        Mean and deviation of each of their channels, of pixels from 0 to 255, and their number of classes.
+    """
+    config = node_by_target("model", config)
+    bridge = import_module(config["_target_"].rpartition(".")[0])
+    return bridge.trained_on(config["name"]) if hasattr(bridge, "trained_on") else None
 
 
 def family_name(config: dict) -> str:

@@ -29,3 +29,12 @@ def timm(
         if "img_size" not in str(error):  # only models with a fixed image size take this option
             raise
         return library.create_model(name, **options)
+
+
+def trained_on(name: str) -> tuple[list[float], list[float], int]:
+    """Mean and deviation per channel, of pixels from 0 to 255, and the number of classes of the pretrained weights."""
+    import timm as library
+
+    known = library.get_pretrained_cfg(name)
+    mean, std = ([255 * value for value in values] for values in (known.mean, known.std))
+    return mean, std, known.num_classes

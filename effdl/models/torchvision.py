@@ -32,6 +32,16 @@ def torchvision(
     return model
 
 
+def trained_on(name: str) -> tuple[list[float], list[float], int]:
+    """Mean and deviation per channel, of pixels from 0 to 255, and the number of classes of the pretrained weights."""
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(name).DEFAULT
+    prepare = weights.transforms()
+    mean, std = ([255 * value for value in values] for values in (prepare.mean, prepare.std))
+    return mean, std, len(weights.meta["categories"])
+
+
 def _check_vit_size(name: str, image_size: int, pretrained: bool) -> None:
     """A torchvision ViT is made for one image size: a multiple of its patch or, pretrained, that of its weights."""
     from torchvision.models import get_model_weights

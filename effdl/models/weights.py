@@ -1,6 +1,6 @@
 """Initialize a model with the weights of another run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -63,6 +63,28 @@ def load_weights(model: nn.Module, source: str, classes: tuple[str, ...], key: s
         state = {name: tensor for name, tensor in file.state().items() if name not in problems}
         model.load_state_dict(state, strict=False)
     return _Loaded(len(state), len(wanted), [name for name in wanted if name in problems], inputs)
+
+
+def pretrained(model: nn.Module, trained_on: tuple[list[float], list[float], int], inputs: Inputs) -> _Loaded:
+    """What a model of another library was given of its pretrained weights when it was built.
+
+    Args:
+        trained_on: see `effdl.models.build.trained_on`.
+        inputs: of the data set. Of another number of channels each has the normalization of those whose filters it
+            takes (see `surgery.adapt_filters`): one channel their mean.
+    """
+    *statistics, classes = trained_on
+    names, (head, _) = list(model.state_dict()), last_layer(model)
+    anew = [name for name in names if classes != len(inputs.classes) and _is_of(name, head)]
+    mean, std = (_per_channel(values, inputs.channels) for values in statistics)
+    return _Loaded(len(names) - len(anew), len(names), anew, replace(inputs, mean=mean, std=std))
+
+
+def _per_channel(values: list[float], channels: int) -> tuple[float, ...]:
+    """Values of some channels for another number of them."""
+    if channels == 1:
+        return (sum(values) / len(values),)
+    return tuple(values[channel % len(values)] for channel in range(channels))
 
 
 def _is_of(name: str, layer: str) -> bool:

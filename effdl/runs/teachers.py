@@ -9,9 +9,9 @@ from effdl.config.instantiate import locate
 from effdl.data.build import Data
 from effdl.data.inputs import Inputs
 from effdl.models.adapt import adapt
-from effdl.models.build import build, dry_run
+from effdl.models.build import build, dry_run, trained_on
 from effdl.models.stored import load_model, read_inputs
-from effdl.models.weights import load_weights
+from effdl.models.weights import load_weights, pretrained
 from effdl.utils.errors import UserError
 from effdl.utils.seeding import derive_seed
 
@@ -28,11 +28,11 @@ def initialized(node: dict, data: Data) -> tuple[nn.Module, Data, list[str]]:
         UserError: the model does not fit the data, or the weights do not fit the model.
     """
     model = build(node, data.channels, data.image_size, len(data.classes))
-    if (source := node.get("weights")) in (None, "pretrained"):
+    if (source := node.get("weights")) is None:
         return model, data, []
-    loaded = load_weights(model, source, data.classes)
-    notes = [str(loaded)]
-    if (inputs := loaded.inputs) is None:
+    loaded = _loaded(model, node, data, "model.weights")
+    notes = [str(loaded)] if loaded else []
+    if loaded is None or (inputs := loaded.inputs) is None:
         return model, data, [f"model.weights={source}: {'; '.join([*notes, _UNKNOWN])}"]
     if inputs.image_size != data.image_size:
         notes.append(f"trained on images of {inputs.image_size} pixels, here {data.image_size}")
@@ -75,14 +75,23 @@ def _of_config(config: dict, name: str, data: Data) -> tuple[nn.Module, Inputs |
     node = config["teacher"]
     torch.manual_seed(derive_seed(config["seed"], "teacher"))
     model = build(node, data.channels, data.image_size, len(data.classes))
-    if (source := node.get("weights")) in (None, "pretrained"):
+    if node.get("weights") is None:
         return model, None, False
-    loaded = load_weights(model, source, data.classes, "teacher.weights")
+    if (loaded := _loaded(model, node, data, "teacher.weights")) is None:
+        return model, None, True
     if loaded.inputs:
         loaded.inputs.require_classes(data.classes, f"{name}: the teacher")
     if loaded.anew:
         raise UserError(f"{name}: the teacher is for other classes: {', '.join(loaded.anew)} would be untrained")
     return model, loaded.inputs, True
+
+
+def _loaded(model: nn.Module, node: dict, data: Data, key: str):
+    """What a model has of the weights that its config names; None if that is not known of pretrained ones."""
+    if node["weights"] != "pretrained":
+        return load_weights(model, node["weights"], data.classes, key)
+    known = trained_on(node)
+    return known and pretrained(model, known, data.inputs)
 
 
 def _of_file(level: str) -> tuple[nn.Module, Inputs | None, bool]:

@@ -10,6 +10,7 @@ from effdl.data.build import load
 from effdl.data.inputs import Inputs
 from effdl.data.loader import normalize
 from effdl.models import storage
+from effdl.models.build import trained_on
 from effdl.models.resnet import resnet
 from effdl.runs.prepare import prepare_run
 from effdl.utils.errors import UserError
@@ -138,3 +139,50 @@ def test_weights_of_other_classes_lose_their_last_layer_only(run):
     assert "42 of 44 tensors loaded, initialised anew: 9.weight, 9.bias" in prepared.notes[0]
     state, source = prepared.model.state_dict(), run.network.state_dict()
     assert [name for name in state if not torch.equal(state[name], source[name])] == ["9.weight", "9.bias"]
+
+
+IMAGENET = {
+    "mean": tuple(255 * value for value in (0.485, 0.456, 0.406)),
+    "std": (0.229 * 255, 0.224 * 255, 0.225 * 255),
+}
+
+
+@pytest.fixture
+def no_download(monkeypatch):
+    """torchvision's ResNet-18, random, as if its weights had been fetched."""
+    models = pytest.importorskip("torchvision").models
+    state = models.resnet18().state_dict()
+    monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", lambda *_, **__: state)
+
+
+@pytest.mark.usefixtures("no_download")
+def test_pretrained_weights_keep_their_normalization():
+    config = settings(composed(["model=torchvision", "model.name=resnet18", "model.weights=pretrained"], None))
+    prepared = prepare_run(config)
+    assert prepared.data.mean == pytest.approx((sum(IMAGENET["mean"]) / 3,))  # grey
+    assert prepared.data.std == pytest.approx((sum(IMAGENET["std"]) / 3,))
+    assert prepared.notes == [
+        "model.weights=pretrained: 120 of 122 tensors loaded, initialised anew: fc.weight, fc.bias; "
+        "images normalized by their mean and deviation"
+    ]
+
+
+@pytest.mark.usefixtures("no_download")
+def test_a_pretrained_teacher_whose_last_layer_is_new_is_refused():
+    """It would teach what chance has put there."""
+    typed = ["model=mlp", "distill=teacher", "+model@teacher=torchvision", "teacher.name=resnet18"]
+    with pytest.raises(UserError, match=r"the teacher is for other classes: fc\.weight, fc\.bias would be untrained"):
+        prepare_run(settings(composed([*typed, "teacher.weights=pretrained"], None)))
+
+
+def test_what_pretrained_weights_were_trained_on():
+    pytest.importorskip("timm")
+    for option, name, classes in (
+        ("torchvision", "resnet18", 1000),
+        ("timm", "resnet18", 1000),
+        ("timm", "vit_tiny_patch16_224.augreg_in21k", 21843),
+    ):
+        mean, std, count = trained_on({"option": option, "name": name})
+        assert count == classes
+        expected = IMAGENET if count == 1000 else {"mean": (127.5,) * 3, "std": (127.5,) * 3}
+        assert (tuple(mean), tuple(std)) == (pytest.approx(expected["mean"]), pytest.approx(expected["std"]))
