@@ -82,11 +82,13 @@ def _table(found: list["Prediction"]) -> None:
 
 def _csv(found: list["Prediction"]) -> None:
     """A line per image and class."""
+    from effdl.report.formats import csv_cell
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", "rank", "class", "probability"])
     for prediction in found:
         for rank, (name, value) in enumerate(zip(prediction.classes, prediction.probabilities, strict=True), start=1):
-            writer.writerow([prediction.image, rank, name, value])
+            writer.writerow([csv_cell(prediction.image), rank, csv_cell(name), value])
 
 
 def _json(found: list["Prediction"]) -> None:

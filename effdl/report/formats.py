@@ -33,13 +33,13 @@ def to_csv(rows: Sequence[dict]) -> str:
     buffer = io.StringIO()
     keys = list(dict.fromkeys(key for row in rows for key in row))
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(map(_plain, keys))
-    writer.writerows([_plain(row.get(key)) for key in keys] for row in rows)
+    writer.writerow(map(csv_cell, keys))
+    writer.writerows([csv_cell(row.get(key)) for key in keys] for row in rows)
     return buffer.getvalue()
 
 
-def _plain(value: object) -> object:
-    """A value for one cell of a CSV file."""
+def csv_cell(value: object) -> object:
+    """A value for one cell of a CSV file, which no spreadsheet runs."""
     if isinstance(value, str):
         return _not_run(one_line(value))
     return json.dumps(value) if isinstance(value, (list, dict)) else value

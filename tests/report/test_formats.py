@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from effdl.report.formats import flat, to_csv, to_json, to_latex, to_markdown
+from effdl.report.formats import csv_cell, flat, to_csv, to_json, to_latex, to_markdown
 
 ROWS = [
     {
@@ -85,3 +85,11 @@ def test_a_spreadsheet_takes_no_cell_for_a_formula(text, cell):
     heading, row = csv.reader(io.StringIO(to_csv([{"name": text, f"{text} ": -1.5}])))
     assert (row[0], row[1]) == (cell, "-1.5")
     assert heading[1].strip() == cell
+
+
+def test_a_cell_is_no_formula():
+    """A class or a file may have any name."""
+    assert csv_cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
+    assert csv_cell("-0.5") == "-0.5"
+    assert csv_cell("cat\nand dog") == "cat and dog"
+    assert csv_cell(0.5) == 0.5
