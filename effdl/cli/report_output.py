@@ -26,10 +26,13 @@ def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: lis
         console.print(line, highlight=False, soft_wrap=True)
     if args.plots:
         from effdl.report.plots.pictures import pictures  # matplotlib takes long to import
+        from effdl.report.plots.published import datasets
 
         args.plots.mkdir(parents=True, exist_ok=True)
         for path in pictures(kept, args.plots, args.published):
             console.print(f"picture: {path}", highlight=False, soft_wrap=True)
+        if args.published and not {row["dataset"] for row in kept} & set(datasets()):
+            console.print(f"--published: there are values of {', '.join(datasets())} only", highlight=False)
     if args.html:
         _deliver(args.html, _as_page(args, kept, sums))
         console.print(f"page: {args.html}", highlight=False, soft_wrap=True)

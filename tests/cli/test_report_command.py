@@ -204,7 +204,7 @@ def test_pictures_are_of_all_stages_of_the_chosen_runs(report, tmp_path, monkeyp
     from effdl.report.plots import pictures
 
     drawn = []
-    monkeypatch.setattr(pictures, "pictures", lambda rows, folder: drawn.extend(rows) or [folder / "one.png"])
+    monkeypatch.setattr(pictures, "pictures", lambda rows, folder, published: drawn.extend(rows) or [folder / "one.png"])
     code, out, _ = report("--group", "--where", "prune=0.5", "--plots", str(tmp_path / "pictures"))
     assert code == 0
     assert f"picture: {tmp_path / 'pictures' / 'one.png'}" in out
@@ -241,3 +241,10 @@ def test_a_thousand_runs_take_less_than_five_seconds(outputs, tmp_path):
     assert " 2 " in done.stdout.splitlines()[3]  # one group, of two seeds
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert spent < 5
+
+
+def test_published_models_of_other_data_are_said_to_be_none(report, tmp_path):
+    code, out, _ = report("--plots", str(tmp_path / "pictures"), "--published")
+    assert (code, "--published: there are values of cifar10, cifar100, imagenet only" in out) == (0, True)
+    code, _, error = report("--published")
+    assert (code, "pictures of --plots DIR, which is missing" in error) == (2, True)

@@ -28,13 +28,23 @@ class Published(NamedTuple):
 
 def published(dataset: str | None, key: str) -> list[Published]:
     """The models that were published for a data set, with what they cost by a metric; none for most."""
-    text = (files("effdl.report.plots") / "published.csv").read_text(encoding="utf-8")
     column = _COLUMNS.get(key)
     return [
         Published(row["model"], float(row[column]), 1 - float(row["error1"]), row["source"])
-        for row in csv.DictReader(text.splitlines())
+        for row in _table()
         if column and row["dataset"] == dataset and row[column]
     ]
+
+
+def datasets() -> list[str]:
+    """The data sets for which there are published models."""
+    return list(dict.fromkeys(row["dataset"] for row in _table()))
+
+
+def _table() -> list[dict[str, str]]:
+    """The rows of the file."""
+    text = (files("effdl.report.plots") / "published.csv").read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
 
 
 def overlay(axes: Axes, models: list[Published], horizontal: float, vertical: float) -> None:
