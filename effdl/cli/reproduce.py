@@ -178,7 +178,7 @@ def _conclusion(name: str, rows: list[dict], other_images: bool) -> str:
     """What the comparison comes to, in a line."""
     checked = sum(row["verdict"] not in (SHOWN, UNCLEAR) for row in rows)
     unclear = sum(row["verdict"] == UNCLEAR for row in rows)
-    small = f"{unclear} differences no larger than their tolerance" if unclear else ""
+    small = f"{unclear} unclear: no larger than the tolerance" if unclear else ""
     if other_images or not holds(rows):
         return f"{name} does NOT hold ({checked} with a tolerance{small and f', {small}'})"
     if checked:

@@ -204,7 +204,9 @@ def test_pictures_are_of_all_stages_of_the_chosen_runs(report, tmp_path, monkeyp
     from effdl.report.plots import pictures
 
     drawn = []
-    monkeypatch.setattr(pictures, "pictures", lambda rows, folder, published: drawn.extend(rows) or [folder / "one.png"])
+    monkeypatch.setattr(
+        pictures, "pictures", lambda rows, folder, published: drawn.extend(rows) or [folder / "one.png"]
+    )
     code, out, _ = report("--group", "--where", "prune=0.5", "--plots", str(tmp_path / "pictures"))
     assert code == 0
     assert f"picture: {tmp_path / 'pictures' / 'one.png'}" in out

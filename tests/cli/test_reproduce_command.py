@@ -183,7 +183,7 @@ def test_a_run_that_begins_with_another_experiments_model(effdl):
     value = {"stage": "prune", "metric": "top1", "relative_to": "dense", "value": 0.0, "tolerance": 0.9}
     write("pruned", [value], head=head)
     code, output, _ = effdl("reproduce", "pruned", "--config-dir", "mine", "--seeds", "3")
-    assert (code, "pruned: 1 differences no larger than their tolerance" in output) == (0, True)
+    assert (code, "pruned: 1 unclear: no larger than the tolerance" in output) == (0, True)
     base, pruned = (
         json.loads(Path(f"outputs/reproduce/{n}/seed-3/result.json").read_text()) for n in ("base", "pruned")
     )
