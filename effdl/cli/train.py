@@ -87,9 +87,10 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
     """Prepare and execute a run: everything that can be wrong with it is found before its folder exists."""
     if args.multirun:
         raise UserError("-m: torchrun starts the processes of one run (a sweep calls it once for every run)")
-    overrides, config = args.overrides, None
+    overrides, config, typed_in = args.overrides, None, Path.cwd()
     if path := resume_folder(overrides):
         plain = _stored_config(path, args)
+        typed_in = Path(RunFolder(path).run.get("typed_in") or typed_in)
     else:
         config = composed(overrides, args.config_dir)
         plain = settings(config)
@@ -104,7 +105,7 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
     from effdl.runs.execute import check_resumable, execute, follow
     from effdl.runs.prepare import prepare_run
 
-    prepared = main_first(lambda: prepare_run(plain, overrides))
+    prepared = main_first(lambda: prepare_run(plain, overrides, typed_in))
     if not is_main():
         follow(prepared, run_folder, meter)
         return run_folder, Outcome(DONE)

@@ -74,10 +74,14 @@ def composed(overrides: list[str], config_dir: str | None, configs: Path | None 
             raise UserError(f"{' '.join(overrides)}: something in this config refers to itself") from error
 
 
-def settings(config: DictConfig) -> dict:
-    """The run's part of a composed config as plain values, its own keys checked and its paths made absolute.
+def settings(config: DictConfig, typed_in: Path | None = None) -> dict:
+    """The run's part of a composed config as plain values, its own keys checked and ``dataset.root`` made absolute.
 
     What its groups select is left to `check_targets`, which imports it, and torch with it.
+
+    Args:
+        typed_in: the folder that a relative path means; None: the current one. The other paths stay as they are typed
+            (see `effdl.config.paths`).
 
     Raises:
         UserError: names the key, its value and what is allowed.
@@ -92,7 +96,7 @@ def settings(config: DictConfig) -> dict:
     plain.setdefault("metric", {})  # copies of configs that an earlier version froze have no such group
     check_settings(plain, OmegaConf.to_container(config, resolve=False))
     if isinstance(root := plain["dataset"].get("root"), str):
-        plain["dataset"]["root"] = str(Path(os.path.expanduser(root)).absolute())
+        plain["dataset"]["root"] = str(((typed_in or Path()) / os.path.expanduser(root)).absolute())
     return active(plain)
 
 

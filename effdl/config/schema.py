@@ -85,3 +85,4 @@ GROUPS = (
 )
 NODES = (*GROUPS, "teacher")  # keys whose values are no single values
 LEVELS = ("prune", "factorize", "quantize", "distill")
+TEACHERS = ("self", "peer", "born_again", "teacher")  # values of distill that are no run folder

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from effdl.compression.pipeline import check_during, check_order, check_rewindin
 from effdl.config.identity import node_by_option
 from effdl.config.instantiate import instantiate, locate
 from effdl.config.naming import option_name
+from effdl.config.paths import located
 from effdl.data.build import Data, load
 from effdl.models.build import build
 from effdl.models.structure import changes
@@ -37,9 +39,12 @@ class PreparedRun:
     teachers: dict[str, nn.Module] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)  # what was typed
     notes: list[str] = field(default_factory=list)  # on the data, the model and the teachers, a line each
+    typed_in: Path = field(default_factory=Path.cwd)  # what its relative paths mean
+    located: dict = field(init=False)  # the config with the paths that are meant
     parameters: int = field(init=False)  # of the model before any step
 
     def __post_init__(self) -> None:
+        self.located = located(self.config, self.typed_in)
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
@@ -82,12 +87,17 @@ class PreparedRun:
         )
 
 
-def prepare_run(config: dict, overrides: list[str] | None = None) -> PreparedRun:
+def prepare_run(config: dict, overrides: list[str] | None = None, typed_in: Path | None = None) -> PreparedRun:
     """Select the device, load the data and build the model of a checked config; nothing is written.
+
+    Args:
+        typed_in: the folder that relative paths mean; None: the current one.
 
     Raises:
         UserError: a device, data set, model or file that is not there or does not fit the others.
     """
+    typed_in = typed_in or Path.cwd()
+    typed, config = config, located(config, typed_in)
     device = select_device(config["device"])
     data = load(config["dataset"])
     steps = [(name, locate(node["_target_"]), node) for name, node in steps_on(config)]
@@ -104,7 +114,8 @@ def prepare_run(config: dict, overrides: list[str] | None = None) -> PreparedRun
         _check_single_images(teachers["teacher"], "its teacher", config["batch_size"], data)
     _check_steps(steps, model, teachers, data.input_shape)
     notes = [*(f"data: {note}" for note in data.notes), *notes, *taught]
-    return PreparedRun(config, device, data.to(device.torch_device), model, teachers, overrides or [], notes)
+    on_device = data.to(device.torch_device)
+    return PreparedRun(typed, device, on_device, model, teachers, overrides or [], notes, typed_in)
 
 
 def _check_steps(

@@ -43,6 +43,7 @@ class RunRecord(_Record):
     pid: int | None = None
     starts: list[dict[str, Any]] = []
     overrides: list[str] | None = None
+    typed_in: str | None = None
 
 
 class StageRow(_Cost):

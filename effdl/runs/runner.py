@@ -62,7 +62,7 @@ class Runner:
             self.prepared.fresh_model,
             self.early_weights,
             self.prepared.teachers,
-            distillation_losses_of(self.prepared.config),
+            distillation_losses_of(self.prepared.located),
         )
 
     def run_stages(self) -> None:
@@ -73,7 +73,7 @@ class Runner:
             log.info("%s", line)
         self.prepare_teachers()
         model = self.prepared.model
-        for stage in stages_of(self.prepared.config):
+        for stage in stages_of(self.prepared.located):
             model = self.run_stage(stage, model)
             if stage.name == "dense":
                 self.trainer.dense = materialize_parametrizations(model).eval().requires_grad_(False)

@@ -6,6 +6,7 @@ from torch import nn
 from effdl.compression.method import kind_of
 from effdl.compression.pipeline import steps_on
 from effdl.config.instantiate import locate
+from effdl.config.schema import TEACHERS
 from effdl.data.build import Data
 from effdl.data.inputs import Inputs
 from effdl.models.adapt import adapt
@@ -56,7 +57,7 @@ def teachers_of(config: dict, data: Data) -> tuple[dict[str, nn.Module], list[st
     """
     levels = {node["level"] for _, node in steps_on(config) if _has_teacher(node)}
     found, notes = {}, []
-    for level in sorted(levels - {"self", "peer", "born_again"}):
+    for level in sorted(levels - {*TEACHERS[:-1]}):
         own = level == "teacher"
         name = f"teacher.weights={config['teacher']['weights']}" if own else f"distill={level}"
         teacher, inputs, trained = _of_config(config, name, data) if own else _of_file(level)

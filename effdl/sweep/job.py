@@ -7,6 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from effdl.config.compose import plain_values, settings
+from effdl.config.instantiate import allow_code_of
 from effdl.config.validation import active, check_targets
 from effdl.measure.costs import spent
 from effdl.measure.energy import energy_meter
@@ -67,7 +68,11 @@ def _execute_run(config: DictConfig, folder: RunFolder) -> tuple[str, str | None
     Raises:
         UserError: something is wrong with the config, or the folder is not this run's.
     """
-    plain = settings(config)
+    for source in HydraConfig.get().runtime.config_sources:
+        if source.provider == "command-line":
+            allow_code_of(source.path)  # in a launcher's process it is not yet
+    typed_in = Path(HydraConfig.get().runtime.cwd)
+    plain = settings(config, typed_in)
     check_targets(plain)
     folder.check_free(plain, bool(plain["resume"]))
     if folder.run.get("status") == DONE:
@@ -79,7 +84,7 @@ def _execute_run(config: DictConfig, folder: RunFolder) -> tuple[str, str | None
     from effdl.sweep.gpu_lock import own_gpu
 
     with own_gpu(plain["device"]["name"], folder.path.parent):
-        prepared = prepare_run(plain, list(HydraConfig.get().overrides.task))
+        prepared = prepare_run(plain, list(HydraConfig.get().overrides.task), typed_in)
         folder.check_data(prepared.data.fingerprint)
         check_resumable(folder, plain)
         outcome = execute(prepared, folder, energy_meter(plain), [CurvesPicture(folder), *_sweeper_callbacks()])

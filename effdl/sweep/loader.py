@@ -35,6 +35,7 @@ class SweepLoader(ConfigLoaderImpl):
             self.composed[others] = super().load_sweep_config(master_config, list(others))
         config = with_values(self.composed[others], plain)
         task = [override for override in overrides if not override.is_hydra_override()]
+        config.hydra.runtime.cwd = master_config.hydra.runtime.cwd  # a launcher's process may be elsewhere
         config.hydra.overrides.task = [override.input_line for override in task]
         config.hydra.job.override_dirname = get_overrides_dirname(task, **config.hydra.job.config.override_dirname)
         return config
