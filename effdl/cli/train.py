@@ -13,7 +13,8 @@ from rich.console import Console
 from effdl.cli.flags import parse_arguments
 from effdl.cli.sweep import sweep
 from effdl.cli.terminal import terminal
-from effdl.config.compose import composed, settings
+from effdl.config.compose import composed, plain_values, settings
+from effdl.config.effects import check_effects
 from effdl.config.hydra_app import call_hydra
 from effdl.config.identity import fingerprint
 from effdl.config.instantiate import allow_code_of
@@ -94,6 +95,7 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
     else:
         config = composed(overrides, args.config_dir)
         plain = settings(config)
+        check_effects(overrides, map(plain_values, [config]))
     meter = energy_meter(plain)  # starts behind the imports that follow
     run_folder, status = from_main(lambda: _free_folder(_folder_of(config, plain, overrides), plain))
     if status == DONE:

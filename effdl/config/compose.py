@@ -159,8 +159,12 @@ def explain(error: Exception, overrides: list[str]) -> str:
         return f"{group}={option} is not an option{nearest(option, allowed)} (allowed: {', '.join(allowed)})"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: not a KEY=VALUE override"
+    if sign := _wrong_sign(text, overrides):
+        return sign
     if found := re.search(r"Could not (?:override|append|delete)[^']*'([^']+)'", text):
         key = found[1]
+        if key.startswith("teacher.") and not any("@teacher=" in override for override in overrides):
+            return f"{key}: there is no teacher (allowed: +model@teacher=NAME distill=teacher)"
         others = [override for override in overrides if key_of(override) != key]
         return f"{key} is not a key{_meant(key, others)}"
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
@@ -170,6 +174,19 @@ def explain(error: Exception, overrides: list[str]) -> str:
     if any(key_of(override) in said for override in overrides):
         return said
     return f"{_culprit(overrides)}: {first_line(error.__cause__) if cause else said}"
+
+
+def _wrong_sign(text: str, overrides: list[str]) -> str | None:
+    """What to type instead of an override, if Hydra's error says that its + is missing or too much."""
+    if found := re.search(r"To append to your default list use \+(\S+@\S+)", text):
+        return f"{found[1]}: allowed is +{found[1]}"
+    found = re.search(r"(?:An item is already at '|Multiple values for )([\w./@]+)", text)
+    typed = [
+        one
+        for one in overrides
+        if found and one.startswith("+") and one.lstrip("+").startswith(f"{found[1].rstrip('.')}=")
+    ]
+    return f"{typed[-1]}: it is there already, and is changed by {typed[-1].lstrip('+')}" if typed else None
 
 
 def _culprit(overrides: list[str]) -> str:

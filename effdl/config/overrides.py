@@ -140,6 +140,9 @@ def values_of(override: Override) -> Iterator[str]:
 def check_lists(overrides: list[Override]) -> None:
     """Refuse what names no option of a group, and a list that names one twice: Hydra would silently keep one."""
     for override in overrides:
+        if override.key_or_group == "teacher":
+            name = override.input_line.partition("=")[2] or "NAME"
+            raise UserError(f"{override.input_line}: the model to learn from is chosen by +model@teacher={name}")
         if override.key_or_group not in GROUPS or override.is_sweep_override():
             continue
         value = override.value()

@@ -130,7 +130,10 @@ def _check_node(path: str, node: Any) -> None:
     """Check that a value is what an option is: a mapping that names code."""
     if not isinstance(node, dict) or "_target_" not in node:
         group = path.partition(".")[0]
-        raise UserError(f"{path}={show(node)}: allowed is one of the options that `effdl list {group}` shows")
+        allowed = f"one of the options that `effdl list {group}` shows"
+        if group == "teacher":
+            allowed = "a model: +model@teacher=NAME chooses it"
+        raise UserError(f"{path}={show(node)}: allowed is {allowed}")
 
 
 def _check_present(prefix: str, values: dict, names: Iterable[str]) -> None:

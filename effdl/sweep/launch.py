@@ -10,7 +10,8 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from effdl.config.compose import naming_job, settings, variants
+from effdl.config.compose import naming_job, plain_values, settings, variants
+from effdl.config.effects import check_effects
 from effdl.config.hydra_app import call_sweeper, register
 from effdl.config.options import config_folder
 from effdl.config.overrides import parse, quote, value_of, values_of, variations, without
@@ -37,13 +38,15 @@ def check_sweep(first: DictConfig, args: Namespace, *folders: Path) -> None:
     from effdl.sweep.optuna_sweeper import check_sweeper_options
 
     register(GridSweeper)
-    *own, configs = folders
+    *own, shipped = folders
     config_dir = str(own[0]) if own else None
-    jobs, plain = [], []
-    for label, config in variants(args.overrides, config_dir, configs):
+    jobs, plain, configs = [], [], []
+    for label, config in variants(args.overrides, config_dir, shipped):
         with naming_job(label):
             plain.append(settings(config))
         jobs.append(label)
+        configs.append(config)
+    check_effects(args.overrides, map(plain_values, configs))
     check_sweeper_options(first.hydra.sweeper, parse(args.overrides), plain)
     _check_launcher(first.hydra.launcher)
     _check_folder_name(first.hydra.sweep)
