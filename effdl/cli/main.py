@@ -22,6 +22,7 @@ Commands:
   report       compare runs: a table, pictures, a page to explore, scores, what it all cost
   reproduce    run committed experiments and check what they report
   card         write a model card for a run's stored model
+  clean        delete the checkpoints of finished runs, failed runs and empty run folders
   push         upload a run's stored model and its card to the Hugging Face Hub
   list         show models, data sets, compression methods and the other options
 
@@ -34,13 +35,26 @@ Examples:
   effdl export outputs/2026-01-31/12-00-00 format=onnx
   effdl report outputs --html
   effdl reproduce mnist_convnet dataset.root=DIR
+  effdl clean --yes
   effdl list models
 
 `effdl COMMAND --help` says more. Tab completion in bash: eval "$(effdl --shell-completion install=bash)"
 """
 
 
-COMMANDS = ("train", "evaluate", "predict", "export", "sensitivity", "report", "reproduce", "card", "push", "list")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "sensitivity",
+    "report",
+    "reproduce",
+    "card",
+    "clean",
+    "push",
+    "list",
+)
 
 
 _SHOWING = (None, "list", "report", "evaluate", "predict")  # commands of which nothing is left but what they print
