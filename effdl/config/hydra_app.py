@@ -24,6 +24,7 @@ from omegaconf.errors import InterpolationToMissingValueError
 
 from effdl.config.annotations import show
 from effdl.config.log_settings import check_logging
+from effdl.config.option_keys import knobs_text
 from effdl.config.options import BASE, config_folder
 from effdl.utils.errors import UserError
 
@@ -34,6 +35,7 @@ def matching(value: str | float | None, pattern: str) -> str | float | None:
 
 
 OmegaConf.register_new_resolver("matching", matching, replace=True)
+OmegaConf.register_new_resolver("knobs", knobs_text, replace=True)
 
 
 def _hide_base_files() -> None:
