@@ -71,18 +71,26 @@ class Runner:
         for line in (self.prepared.describe(), *self.prepared.notes):
             self.callbacks.message(line)
             log.info("%s", line)
+        stages = stages_of(self.prepared.located)
+        taught = ["teacher"] if self._trains_teacher else []
+        self.callbacks.run_begin([*taught, *(stage.name for stage in stages)])
         self.prepare_teachers()
         model = self.prepared.model
-        for stage in stages_of(self.prepared.located):
+        for stage in stages:
             model = self.run_stage(stage, model)
             if stage.name == "dense":
                 self.trainer.dense = materialize_parametrizations(model).eval().requires_grad_(False)
+
+    @property
+    def _trains_teacher(self) -> bool:
+        """Whether there is a teacher without weights."""
+        return "teacher" in self.prepared.teachers and not self.prepared.config["teacher"]["weights"]
 
     def prepare_teachers(self) -> None:
         """Make the teachers ready; one that has no weights is trained first, by the run's own recipe."""
         for name, teacher in self.prepared.teachers.items():
             self.prepared.device.move(teacher)
-            if name == "teacher" and not self.prepared.config["teacher"]["weights"]:
+            if name == "teacher" and self._trains_teacher:
                 self.run_stage(Stage("teacher", "train", train_fully), teacher)
             teacher.eval().requires_grad_(False)
 
@@ -109,6 +117,7 @@ class Runner:
         row = recorded(self.folder, stage.name)
         if row is None:
             log.info("%s: storing and measuring", stage.name)
+            self.callbacks.measuring_begin(stage.name)
             with self.meter.phase() as stored:
                 self.store(stage.name, model)
             costs = stage_cost(self.folder, stage.name, used + stored) | {"energy_source": energy_source(self.meter)}

@@ -3,11 +3,13 @@
 A callback is any object with at least one of these methods; those that it lacks are not called.
 
 ==============================  =====================================================================================
+``run_begin(stages)``           the stages that there will be, in their order
 ``stage_begin(stage)``          a stage begins: ``dense``, ``prune`` and so on
 ``training_begin(epochs, done)``  a training of so many epochs begins; `done` of them were done before an interruption
 ``batch_end(batch)``            a few times per second: a `Batch`
 ``epoch_end(row)``              a row of ``epochs.jsonl``; may raise `TrialPruned` to stop the run
 ``training_end(rows)``          a training is over, or broken off; `rows` are its epochs, none if it was broken off
+``measuring_begin(stage)``      a stage's model is stored and measured now
 ``stage_end(row)``              a row of ``stages.jsonl``
 ``message(text)``               a warning, or a line about the run
 ``run_end(status)``             the run has ended with this status
@@ -24,11 +26,13 @@ from typing import NamedTuple
 from effdl.utils.errors import TrialPruned
 
 _EVENTS = (
+    "run_begin",
     "stage_begin",
     "training_begin",
     "batch_end",
     "epoch_end",
     "training_end",
+    "measuring_begin",
     "stage_end",
     "message",
     "run_end",
@@ -59,6 +63,10 @@ class Callbacks:
             if not any(hasattr(callback, event) for event in _EVENTS):
                 raise TypeError(f"{callback!r} is no callback: it has none of {', '.join(_EVENTS)}")
 
+    def run_begin(self, stages: list[str]) -> None:
+        """Tell all which stages there will be."""
+        self._tell("run_begin", stages)
+
     def stage_begin(self, stage: str) -> None:
         """Tell all that a stage begins."""
         self._tell("stage_begin", stage)
@@ -82,6 +90,10 @@ class Callbacks:
     def training_end(self, rows: list[dict]) -> None:
         """Tell all that a training is over."""
         self._tell("training_end", rows)
+
+    def measuring_begin(self, stage: str) -> None:
+        """Tell all that a stage is measured now."""
+        self._tell("measuring_begin", stage)
 
     def stage_end(self, row: dict) -> None:
         """Tell all of a measured stage."""

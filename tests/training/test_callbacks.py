@@ -127,5 +127,5 @@ def test_a_callback_has_the_methods_it_needs_and_no_others(caplog):
 
 
 def test_what_is_no_callback_is_refused():
-    with pytest.raises(TypeError, match="is no callback: it has none of stage_begin, training_begin"):
+    with pytest.raises(TypeError, match="is no callback: it has none of run_begin, stage_begin, training_begin"):
         Callbacks([object()])

@@ -1,6 +1,7 @@
 """Progress: plain lines where nobody watches, a live bar on a terminal."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -60,7 +61,7 @@ def test_a_resumed_training_says_so(plain):
 def test_a_finished_training_shows_no_bar(live):
     train(live, 3, done=3)
     assert live.bar is None
-    assert len(lines(live)) == 1
+    assert len(lines(live)) == 1  # that it continues
 
 
 def test_live_the_bar_comes_and_goes(live):
@@ -73,14 +74,17 @@ def test_live_the_bar_comes_and_goes(live):
     task = bar.tasks[0]
     assert (task.completed, task.total) == (0.25, 2)
     assert task.fields["text"] == "epoch 1/2 batch 1/4 loss 1.500 top-1 0.250 2,000 img/s"
+    assert task.description == "dense"
     live.epoch_end({**VALIDATED, "epoch": 1})
     live.batch_end(Batch(4, 4, 1.5, 0.25, 2000.0))
     assert task.completed == 2
+    assert "val top-1 0.250" in task.fields["text"]
     live.epoch_end({**VALIDATED, "epoch": 2})
     live.training_end([VALIDATED, VALIDATED])
     assert live.bar is None
     assert not bar.live.is_started
-    assert lines(live)[-1].endswith(f"dense: 2 epochs, the last with {describe(VALIDATED)}")
+    shown = live.console.file.getvalue()
+    assert all(f"dense: epoch {epoch}/2 {describe(VALIDATED)}\n" in shown for epoch in (1, 2))  # they stay
 
 
 def test_two_trainings_after_one_another(live):
@@ -116,3 +120,52 @@ def test_no_epochs_at_all(plain, live):
 def test_a_note_is_shown_as_it_is(plain, message):
     plain.message(message)
     assert lines(plain) == [message]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("epochs", [9, 200])
+def test_the_bar_fits_and_shows_its_times(width, epochs):
+    progress = Progress(Console(file=io.StringIO(), width=width, force_terminal=True))
+    progress.run_begin(["dense", "prune", "quantize"])
+    progress.stage_begin("prune")
+    progress.training_begin(epochs, 0)
+    progress.epoch_end({**VALIDATED, "epoch": 1})
+    progress.batch_end(Batch(117, 391, 1.234, 0.567, 12345.6))
+    shown = Console(file=io.StringIO(), width=width)
+    shown.print(progress.bar.get_renderable())
+    progress.training_end([])
+    [line] = shown.file.getvalue().splitlines()
+    assert len(line.rstrip()) < width
+    assert line.startswith("prune (stage 2 of 3) ")
+    assert f"epoch 2/{epochs}" in line
+    assert re.search(r"\d:\d\d:\d\d left [\d-]:[\d-]{2}:[\d-]{2}", line)
+    assert ("val top-1 0.250" in line) == (width >= 80)
+    assert "…" not in line
+
+
+def test_a_line_about_an_epoch_loses_no_accuracy_on_a_narrow_terminal():
+    progress = Progress(Console(file=io.StringIO(), width=80, force_terminal=True))
+    train(progress, 2)
+    shown = progress.console.file.getvalue()
+    assert "dense: epoch 2/2 loss 1.2346 top-1 0.5000 | val loss 2.0000 top-1 0.2500\n" in shown
+
+
+def test_measuring_is_said_while_it_lasts_on_a_terminal_only(plain, live):
+    for progress in (plain, live):
+        progress.run_begin(["dense", "prune"])
+        progress.stage_begin("prune")
+        progress.measuring_begin("prune")
+        progress.message("a warning")
+        assert (progress.status is not None) == progress.console.is_terminal
+        progress.stage_end({})
+        assert progress.status is None
+    assert lines(plain) == ["a warning"]
+    shown = live.console.file.getvalue()
+    assert "prune (stage 2 of 2): measuring" in shown
+    assert shown.endswith("\x1b[2K") or "\x1b[2K" in shown.rpartition("measuring")[2]  # the line is taken away again
+
+
+def test_measuring_that_broke_off_is_taken_away(live):
+    live.measuring_begin("dense")
+    live.run_end("failed")
+    assert live.status is None
