@@ -25,7 +25,7 @@ MISTAKES = {
     "early_stop=3 dataset.val=0": "early_stop=3 needs a validation split",
     "scheduler=plateau dataset.val=0": "scheduler=plateau needs a validation split",
     "experiment=mnist_convne": "did you mean 'mnist_convnet'?",
-    "dataset.subset=99999": "dataset.subset=99999: the data set has 1437 training images",
+    "dataset.subset=99999": "dataset.subset=99999: 99999 images (allowed: 1 to 1437",
     "dataset.folds=5 dataset.fold=7": "dataset.fold=7: must be from 0 to 4",
     "model=torchvision model.name=resnet19": "model.name=resnet19",
     "model=torchvision model.name=alexnet": "cannot take 1x8x8 images",
