@@ -49,6 +49,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def listed() -> list[str]:
+    """All that can be asked for, of what is shipped."""
+    options = [name for group in _GROUPS.values() for name in option_files(group, config_folder())]
+    return [*dict.fromkeys([*_GROUPS, *LEVELS, *options])]
+
+
 def _tables(what: str | None, folders: list[Path]) -> Iterator[Table | str]:
     """What is asked for.
 

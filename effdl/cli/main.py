@@ -38,7 +38,7 @@ Examples:
   effdl clean --yes
   effdl list models
 
-`effdl COMMAND --help` says more. Tab completion in bash: eval "$(effdl --shell-completion install=bash)"
+`effdl COMMAND --help` says more. Tab completion: eval "$(effdl --shell-completion install=bash)" (or zsh)
 """
 
 

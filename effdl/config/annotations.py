@@ -54,6 +54,23 @@ def describe(annotation: Any) -> str:
     return names.get(annotation, str(annotation))
 
 
+def choices(annotation: Any) -> list[str]:
+    """The values that an annotation allows, as they are typed; of numbers those of a range of at most 16."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [value for part in get_args(annotation) for value in choices(part)]
+    if get_origin(annotation) is Literal:
+        return [str(show(value)) for value in get_args(annotation)]
+    if annotation is bool or annotation is type(None):
+        return ["true", "false"] if annotation is bool else ["null"]
+    if getattr(annotation, "__origin__", None) is int:
+        bounds = [bound for field in annotation.__metadata__ for bound in getattr(field, "metadata", [field])]
+        low = next((bound.ge for bound in bounds if hasattr(bound, "ge")), None)
+        high = next((bound.le for bound in bounds if hasattr(bound, "le")), None)
+        if low is not None and high is not None and high - low < 16:
+            return [str(number) for number in range(low, high + 1)]
+    return []
+
+
 def _describe_range(metadata: tuple) -> str:
     """The bounds in an annotation's metadata, in words."""
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "max_length": "with a length <="}
