@@ -6,13 +6,12 @@ import math
 from base64 import b64encode
 from html import escape
 from importlib.resources import files
-from itertools import cycle
 from string import Template
 
 from effdl.measure.metrics import deciding, on_test
 from effdl.report.naming import SAMPLING, flat_settings
 from effdl.report.plots.axis import axis
-from effdl.report.plots.marks import COLOURS, kind, marks
+from effdl.report.plots.marks import colours, kind, marks
 from effdl.report.plots.points import labels, points, sample, with_costs_so_far
 
 _TEXTS = ("name", "model", "dataset", "stage", "method", "status")
@@ -71,7 +70,6 @@ def contents(rows: list[dict]) -> dict:
     numeric = [key for key in keys if key != "run" and any(_is_number(row.get(key)) for row in rows)]
     rows = [{**row, **{key: row[key] if _is_number(row.get(key)) else None for key in numeric}} for row in rows]
     texts = [key for key in _TEXTS if any(row.get(key) is not None for row in rows)]
-    models = sorted({row["model"] for row in rows if row.get("model")})
     accuracy = deciding("top1", rows)
     scores = tuple(key for key in numeric if key.endswith("_score"))
     return {
@@ -80,7 +78,7 @@ def contents(rows: list[dict]) -> dict:
         "table": [key for key in _TABLE + scores if key in numeric],
         "start": [key if key in numeric else next(iter(numeric), None) for key in ("size_bytes", accuracy)],  # x and y
         "marks": marks([row for row in rows if row["stage"]]),
-        "models": dict(zip(models, cycle(COLOURS), strict=False)) if len(models) > 1 else None,
+        "models": colours(row.get("model") for row in rows) or None,
         "rows": [{**_entry(row, texts), "numbers": [row[key] for key in numeric]} for row in rows],
         "means": _means(rows, texts, numeric),
     }

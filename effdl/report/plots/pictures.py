@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from effdl.measure.course import COURSE_LINE
 from effdl.report.plots.axis import axis
 from effdl.report.plots.figure import height, new_figure, png
-from effdl.report.plots.marks import marks
+from effdl.report.plots.marks import colours, marks
 from effdl.report.plots.names import name_points
 from effdl.report.plots.points import Point, labels, points, with_costs_so_far
 from effdl.report.plots.pruning import pruning
@@ -63,32 +63,33 @@ def _drawn(rows: list[dict], compare_published: bool) -> dict[str, bytes]:
     """PNGs of rows of one data set, by name."""
     known = [row for row in rows if row.get(_ACCURACY) is not None]
     found, styles = points(known), marks(known)
+    models = colours(point.model for point in found)
     scores = sorted({key for row in known for key in row if key.endswith("_score")})
     costs = _AGAINST | {key.removesuffix("_score"): key for key in scores}
     costs = {name: key for name, key in costs.items() if points_with(found, key)}
     dataset = rows[0].get("dataset") if compare_published else None
     made: dict[str, bytes | None] = {
-        f"accuracy_{name}": _against(found, styles, key, published(dataset, key)) for name, key in costs.items()
+        f"accuracy_{name}": _against(found, styles, models, key, published(dataset, key)) for name, key in costs.items()
     }
     if len(costs) > 1:
-        made["overview"] = _overview(found, styles, list(costs.values()))
+        made["overview"] = _overview(found, styles, models, list(costs.values()))
     made |= {"pruning": pruning(rows, _ACCURACY), "training": trainings(rows)}
     return {name: data for name, data in made.items() if data}
 
 
-def _against(found: list[Point], styles: dict, key: str, others: list[Published]) -> bytes:
+def _against(found: list[Point], styles: dict, models: dict, key: str, others: list[Published]) -> bytes:
     """PNG of one panel, with the names of the points on the front."""
     shown = points_with(found, key)
-    figure = new_figure(8, height(len({point.kind for point in shown})))
+    figure = new_figure(8, height(len({point.kind for point in shown}) + len(models)))
     axes = figure.subplots()
-    best = scatter(axes, shown, styles, key, _ACCURACY)
+    best = scatter(axes, shown, styles, key, _ACCURACY, models)
     if others:
         costs = [point.mean(key) for point in shown]
         overlay(axes, others, axis(key, costs).scale, axis(_ACCURACY).scale)
         spread_x(axes, [cost * axis(key, costs).scale for cost in [*costs, *(model.cost for model in others)]])
     if key == "course_score" and any(row.get("course_reached") is not None for point in shown for row in point.rows):
         _target_line(axes)
-    _legend(figure, shown, styles, others)
+    _legend(figure, shown, styles, models, others)
     figure.draw_without_rendering()  # makes the layout, which then stays: the names have to know where they are
     figure.set_layout_engine("none")
     if lost := _name_front(axes, best, shown, key):
@@ -129,7 +130,7 @@ def _target_line(axes: Axes) -> None:
         )
 
 
-def _overview(found: list[Point], styles: dict, keys: list[str]) -> bytes:
+def _overview(found: list[Point], styles: dict, models: dict, keys: list[str]) -> bytes:
     """PNG of all panels side by side, without names."""
     columns = min(3, len(keys))
     lines = -(-len(keys) // columns)
@@ -137,20 +138,20 @@ def _overview(found: list[Point], styles: dict, keys: list[str]) -> bytes:
     panels = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for i, axes in enumerate(panels.flat):
         if i < len(keys):
-            scatter(axes, found, styles, keys[i], _ACCURACY)
+            scatter(axes, found, styles, keys[i], _ACCURACY, models)
             axes.set_ylabel(axes.get_ylabel() if i % columns == 0 else "")
         else:
             axes.remove()
-    _legend(figure, found, styles)
+    _legend(figure, found, styles, models)
     return png(figure)
 
 
-def _legend(figure: Figure, found: list[Point], styles: dict, others: Sequence[Published] = ()) -> None:
+def _legend(figure: Figure, found: list[Point], styles: dict, models: dict, others: Sequence[Published] = ()) -> None:
     """The kinds of points, outside the panels, and what the error bars are if there are any."""
     seeds = [len(point.values(_ACCURACY)) for point in found]
     counts = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else f"{max(seeds)}"
     figure.legend(
-        handles=[*legend_of(styles, found, _ACCURACY), *([legend_entry(others)] if others else [])],
+        handles=[*legend_of(styles, found, _ACCURACY, models), *([legend_entry(others)] if others else [])],
         loc="outside right upper",
         fontsize=8,
         frameon=False,

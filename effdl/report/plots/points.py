@@ -20,6 +20,11 @@ class Point:
     config: dict
     rows: list[dict]
 
+    @property
+    def model(self) -> object:
+        """The model, if it differs among the runs."""
+        return flat_settings(self.config).get("model")
+
     def values(self, key: str) -> list[float]:
         """One number per seed and fold that it was measured with; the mean where one ran more than once."""
         seeds = defaultdict(list)

@@ -1,6 +1,7 @@
 """Accuracy against a cost as one panel: a mark per point, and the Pareto front."""
 
 import math
+from itertools import product
 from statistics import median
 from textwrap import wrap
 
@@ -30,15 +31,20 @@ _MANY = 10  # fewer points than that are all on the axis
 _FAR = 8  # an accuracy is off the axis if it is this many times as far from the best one as the median is
 
 
-def _style(mark: tuple[str, str]) -> dict:
-    """What `matplotlib.lines.Line2D` calls a colour and shape of `effdl.report.plots.marks`; baselines are hollow."""
-    colour, shape = mark
+def _style(mark: tuple[str, str], colour: str | None = None) -> dict:
+    """What `matplotlib.lines.Line2D` calls a colour and shape of `effdl.report.plots.marks`; baselines are hollow.
+
+    Args:
+        colour: that of the model, instead of the mark's.
+    """
+    own, shape = mark
     hollow = mark == BASELINE
+    edge, colour = colour or "0.25", colour or own
     return {
         "marker": MARKERS[shape],
         "markersize": 9 if shape == "star" else 7,
         "markerfacecolor": "white" if hollow else colour,
-        "markeredgecolor": "0.25" if hollow else "white",
+        "markeredgecolor": edge if hollow else "white",
         "markeredgewidth": 1.5 if hollow else 0.5,
     }
 
@@ -48,24 +54,31 @@ def points_with(points: list[Point], *keys: str) -> list[Point]:
     return [point for point in points if None not in map(point.mean, keys)]
 
 
-def scatter(axes: Axes, points: list[Point], marks: dict, x: str, y: str) -> list[Point]:
+def scatter(
+    axes: Axes, points: list[Point], marks: dict, x: str, y: str, models: dict[str, str] | None = None
+) -> list[Point]:
     """Draw the points that have both values, and the Pareto front; returns the points on it.
 
     The front is a choice: accuracies count as they are on the validation split, if all points know them.
+
+    Args:
+        marks: colour and shape by the kind of a point.
+        models: the colours of several models, instead of those of the kinds.
     """
     chosen = points_with(points, x, y)
     horizontal, vertical = axis(x, [point.mean(x) for point in chosen]), axis(y)
     at = [(point.mean(x) * horizontal.scale, point.mean(y) * vertical.scale) for point in chosen]
-    for kind, mark in marks.items():
-        group = [i for i, point in enumerate(chosen) if point.kind == kind]
+    for kind, model in product(marks, dict.fromkeys(point.model for point in chosen)):
+        group = [i for i, point in enumerate(chosen) if (point.kind, point.model) == (kind, model)]
+        mark, colour = marks[kind], (models or {}).get(str(model))
         axes.errorbar(
             [at[i][0] for i in group],
             [at[i][1] for i in group],
             xerr=[chosen[i].spread(x) * horizontal.scale or math.nan for i in group],
             yerr=[chosen[i].spread(y) * vertical.scale or math.nan for i in group],
             linestyle="",
-            **_style(mark),
-            ecolor=mark[0],
+            **_style(mark, colour),
+            ecolor=colour or mark[0],
             elinewidth=1,
             capsize=2,
             zorder=4 if mark == BASELINE else 3,
@@ -134,9 +147,13 @@ def _cut_y(axes: Axes, at: list[tuple[float, float]], accuracies: list[float]) -
     axes.text(0.99, 0.03, said, transform=axes.transAxes, ha="right", va="bottom", fontsize=7.5, color="0.35")
 
 
-def legend_of(marks: dict[str, tuple[str, str]], points: list[Point], accuracy: str) -> list[Line2D]:
-    """What a legend shows: each kind of points, and the front with the split that it was found on."""
-    kinds = {point.kind for point in points}
-    shown = [Line2D([], [], linestyle="", label=name, **_style(mark)) for name, mark in marks.items() if name in kinds]
+def legend_of(
+    marks: dict[str, tuple[str, str]], points: list[Point], accuracy: str, models: dict[str, str] | None = None
+) -> list[Line2D]:
+    """What a legend shows: each model and kind of points, and the front with the split that it was found on."""
+    kinds, ink = {point.kind for point in points}, "0.25" if models else None
+    styles = {name: _style(("", "circle"), colour) for name, colour in (models or {}).items()}
+    styles |= {name: _style(mark, ink) for name, mark in marks.items() if name in kinds}
+    shown = [Line2D([], [], linestyle="", label=name, **style) for name, style in styles.items()]
     split = split_of([_decided_by(points, accuracy)])
     return [*shown, Line2D([], [], color="0.35", linewidth=1.2, label=f"Pareto front,\nby {split} split", **_RING)]

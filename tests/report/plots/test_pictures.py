@@ -11,12 +11,12 @@ import pytest
 from effdl.report.gather import gather
 from effdl.report.gather import rows as rows_of
 from effdl.report.plots.figure import new_figure
-from effdl.report.plots.marks import marks
+from effdl.report.plots.marks import COLOURS, colours, marks
 from effdl.report.plots.names import name_points
 from effdl.report.plots.pictures import pictures
 from effdl.report.plots.points import labels, points
 from effdl.report.plots.pruning import pruning, with_rate
-from effdl.report.plots.scatter import scatter
+from effdl.report.plots.scatter import legend_of, scatter
 from effdl.report.plots.trainings import trainings
 from effdl.report.scoring import scored
 
@@ -117,6 +117,24 @@ def test_the_front_and_the_axes():
     assert axes.get_xlabel() == "size on disk (KB)"
     assert axes.get_ylabel() == "top-1 accuracy (%)"
     assert axes.get_xscale() == "linear"
+
+
+def test_several_models_have_colours_and_methods_shapes():
+    rows = sweep(seeds=(0,), **{"model.option": "mlp"}) + [
+        {**row, "run": row["run"] + 9, "top1": row["top1"] - 0.01}
+        for row in sweep(seeds=(0,), **{"model.option": "vgg"})
+    ]
+    found = points(rows)
+    models = colours(point.model for point in found)
+    assert models == {"mlp": COLOURS[0], "vgg": COLOURS[1]}
+    axes = new_figure(8, 4.8).subplots()
+    scatter(axes, found, marks(rows), "size_bytes", "top1", models)
+    drawn = {(line.get_markerfacecolor(), line.get_markeredgecolor(), line.get_marker()) for line in axes.lines}
+    assert {("white", COLOURS[0], "D"), ("white", COLOURS[1], "D")} < drawn
+    assert {(COLOURS[0], "white", "o"), (COLOURS[1], "white", "o")} < drawn
+    told = [handle.get_label() for handle in legend_of(marks(rows), found, "top1", models)]
+    assert told[:4] == ["mlp", "vgg", "dense", "prune: magnitude"]
+    assert colours(["mlp", None]) == {}
 
 
 def test_error_bars_are_the_spread_over_seeds():
