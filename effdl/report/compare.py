@@ -81,10 +81,11 @@ def table(
         staying: keys of columns that stay whatever the width.
         constants: whether what is the same in all rows is told in the title.
     """
-    staying = {*staying, *_ABOUT}
-    shown = [
-        replace(metric_column(entry), wanted=ALWAYS) if entry.key in staying else metric_column(entry)
-        for entry in columns
-    ]
+    shown = [metric_column(entry) for entry in columns]
+    for i, entry in enumerate(columns):
+        if entry.key in staying or entry.key in _ABOUT:
+            shown[i] = replace(shown[i], wanted=ALWAYS)
+        if entry.key in _ABOUT:
+            shown[i] = replace(shown[i], wraps=entry.key in ("name", "folder"), right=entry.key in ("seed", "n"))
     more = "--columns A,B or a wider terminal shows them"
     return Table(shown, texts, title, constants=constants, more=more)

@@ -14,7 +14,7 @@ from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
 from effdl.utils.text import one_line
-from effdl.utils.wrap import wrapped
+from effdl.utils.wrap import two_lines, wrapped
 
 ALWAYS = 1000  # how much a column is wanted that never leaves
 _GAP = 2  # blanks between columns
@@ -102,9 +102,10 @@ class _Filled:
         return max((cell_len(cell.plain) for cell in self.cells), default=0)
 
     @cached_property
-    def _longest_word(self) -> int:
-        """The width of the longest word of any cell."""
-        return max((_longest_word(cell.plain) for cell in self.cells), default=0)
+    def _least(self) -> int:
+        """The narrowest width at which no number breaks and texts take two lines."""
+        least = two_lines if self.column.wraps else _least_of
+        return max((least(cell.plain) for cell in self.cells), default=0)
 
     @property
     def natural(self) -> int:
@@ -118,9 +119,8 @@ class _Filled:
             most: a name that needs more breaks oftener.
         """
         heading = _longest_word(self.column.heading)
-        if not self.column.wraps:
-            return max([heading, *(_least_of(cell.plain) for cell in self.cells)])
-        return min(max(heading, -(-self._widest // 2), self._longest_word), most)
+        least = max(heading, self._least)
+        return min(least, most) if self.column.wraps else least
 
     def filled(self, most: int) -> int:
         """The width that the texts take if their lines may be so wide."""
@@ -135,8 +135,7 @@ def _cell(text: str | Text) -> Text:
 
 def _least_of(text: str) -> int:
     """The width of a cell among numbers, of which a long text may take two lines."""
-    whole = cell_len(text)
-    return max(-(-whole // 2), _longest_word(text)) if whole > _SHORT and _WORD.search(text) else whole
+    return two_lines(text) if cell_len(text) > _SHORT and _WORD.search(text) else cell_len(text)
 
 
 def _longest_word(text: str) -> int:

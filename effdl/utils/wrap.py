@@ -19,6 +19,13 @@ def wrapped(text: str, width: int) -> list[str]:
     return lines if lines[0] else lines[1:] or [""]
 
 
+def two_lines(text: str) -> int:
+    """The narrowest width at which a text takes two lines, broken at a blank."""
+    words = text.split()
+    breaks = range(1, len(words) + 1)
+    return min((max(cell_len(" ".join(part)) for part in (words[:k], words[k:])) for k in breaks), default=0)
+
+
 def _chopped(word: str, width: int) -> list[str]:
     """A word in lines: broken behind punctuation, or anywhere if there is none."""
     lines = [""]

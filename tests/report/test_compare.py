@@ -90,7 +90,7 @@ def test_what_is_sorted_by_stays_and_so_does_what_is_chosen():
     texts = cells(found, shown, lookup)
 
     def headings(**options):
-        console = Console(file=io.StringIO(), width=40)
+        console = Console(file=io.StringIO(), width=22)
         console.print(table(shown, texts, "", **options))
         return console.file.getvalue()
 

@@ -3,7 +3,7 @@
 import pytest
 from rich.cells import cell_len
 
-from effdl.utils.wrap import wrapped
+from effdl.utils.wrap import two_lines, wrapped
 
 
 def test_lines_break_at_blanks():
@@ -23,3 +23,14 @@ def test_no_line_is_wider_and_nothing_is_lost(width):
     found = wrapped(text, width)
     assert max(map(cell_len, found)) <= width
     assert "".join(found).replace(" ", "") == text.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [("model=lenet5 prune=0.5 seed=0", 16), ("a b", 1), ("abcdef", 6), ("", 0), ("aa bbbb cc", 7), ("数据 数据集", 6)],
+)
+def test_the_width_of_two_lines_is_the_least_one(text, width):
+    assert two_lines(text) == width
+    assert len(wrapped(text, max(width, 1))) <= 2
+    if " " in text and width > max(map(cell_len, text.split())):
+        assert len(wrapped(text, width - 1)) > 2
