@@ -16,6 +16,7 @@ from effdl.models.build import dry_run, family_name, maker
 from effdl.models.outline import fill, missing, outline
 from effdl.models.storage.index import Entry
 from effdl.models.structure import apply
+from effdl.nn.state import load_state
 from effdl.utils.errors import UserError
 
 _MODEL_FILE = "model.safetensors"  # in a run folder
@@ -43,7 +44,7 @@ def load_model(path: str | Path, *, trusted: bool = False) -> nn.Module:
             network = _network(node_by_target("model", model["config"]), model, file.tensors, trusted)
         except UserError as error:  # of another version, or code that may not be run
             raise UserError(f"{path}: {error}") from error
-        network.load_state_dict(file.state(), assign=True)  # assigned, not copied, so that half precision is kept
+        load_state(network, file.state(), assign=True)  # assigned, not copied, so that half precision is kept
     return network.eval()
 
 

@@ -1,83 +1,24 @@
 """Differences between the structure of a model and that of its newly built architecture, as data.
 
 A stored model has the config of its architecture and the result of `changes`; `apply` gives a newly built model the
-structure of the stored tensors. A file can only create modules of the types in `ALLOWED`, within the bounds there.
+structure of the stored tensors. A file can only create modules of the types in `ALLOWED`, within the bounds there, and
+of other types (those of a library) it can only resize, or wrap into a sequence, modules that the architecture has.
 """
 
-from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import torch
-from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from effdl.config.annotations import checker, conforms
-from effdl.models.resnet import ZeroPadShortcut
-from effdl.nn.layers import plain_type
-from effdl.nn.quantizers import ActivationQuantizer
+from effdl.config.annotations import conforms
+from effdl.models.module_types import ALLOWED, ORIGINAL, SEQUENTIAL, Size, Sizes, construct, type_name
 from effdl.utils.errors import UserError
 
-_Size = Annotated[int, Field(ge=1, le=1 << 24)]
-_Sizes = Annotated[list[_Size], Field(max_length=8)]
-_Extent = Annotated[int, Field(ge=0, le=1024)]  # of a window, in pixels
-_Bits = Annotated[int, Field(ge=1, le=32)]
-_Number = Annotated[float, Field(allow_inf_nan=False)]
-_SEQUENTIAL, _DEEPEST = "torch.nn.Sequential", 8  # largest depth of nested sequences in a file
-_OWN = {
-    kind.__name__: kind for kind in (ActivationQuantizer, ZeroPadShortcut)
-}  # in files their names have no module path
-
-
-def _extents(dimensions: int) -> Any:
-    return Annotated[list[_Extent], Field(min_length=dimensions, max_length=dimensions)]
-
-
-def _convolution(dimensions: int) -> dict[str, Any]:
-    return {
-        "in_channels": _Size,
-        "out_channels": _Size,
-        **dict.fromkeys(("kernel_size", "stride", "dilation"), _extents(dimensions)),
-        "padding": _extents(dimensions) | Literal["same", "valid"],
-        "groups": _Size,
-        "bias": bool,
-        "padding_mode": Literal["zeros", "reflect", "replicate", "circular"],
-    }
-
-
-def _pooling(dimensions: int, *others: str) -> dict[str, Any]:
-    extents = dict.fromkeys(("kernel_size", "stride", "padding", *others), _Extent | _extents(dimensions))
-    return {**extents, "ceil_mode": bool}
-
-
-_NORM = {"num_features": _Size, "eps": _Number, "momentum": _Number | None, "affine": bool, "track_running_stats": bool}
-# Types that can be rebuilt, with their constructor's arguments; all but `bias` are attributes of the same name.
-ALLOWED: dict[str, dict[str, Any]] = {
-    **{f"torch.nn.Conv{n}d": _convolution(n) for n in (1, 2, 3)},
-    "torch.nn.Linear": {"in_features": _Size, "out_features": _Size, "bias": bool},
-    **{f"torch.nn.BatchNorm{n}d": _NORM for n in (1, 2)},
-    "torch.nn.LayerNorm": {"normalized_shape": _Sizes, "eps": _Number, "elementwise_affine": bool, "bias": bool},
-    "torch.nn.GroupNorm": {"num_groups": _Size, "num_channels": _Size, "eps": _Number, "affine": bool},
-    **{f"torch.nn.MaxPool{n}d": _pooling(n, "dilation") for n in (1, 2)},
-    **{f"torch.nn.AvgPool{n}d": _pooling(n) | {"count_include_pad": bool} for n in (1, 2)},
-    "torch.nn.AdaptiveAvgPool1d": {"output_size": _Extent | _extents(1)},
-    "torch.nn.AdaptiveAvgPool2d": {"output_size": _Extent | _extents(2)},
-    "torch.nn.Flatten": {"start_dim": int, "end_dim": int},
-    "torch.nn.Dropout": {"p": Annotated[float, Field(ge=0, le=1)], "inplace": bool},
-    "torch.nn.GELU": {"approximate": Literal["none", "tanh"]},
-    "torch.nn.LeakyReLU": {"negative_slope": _Number, "inplace": bool},
-    **{f"torch.nn.{name}": {"inplace": bool} for name in ("ReLU", "ReLU6", "SiLU", "Hardswish", "Hardsigmoid")},
-    **{f"torch.nn.{name}": {} for name in ("Identity", "Sigmoid", "Tanh")},
-    _SEQUENTIAL: {"children": list},
-    "ActivationQuantizer": {"bits": _Bits, "signed": bool},
-    "ZeroPadShortcut": {
-        "inputs": _Size,
-        "outputs": _Size,
-        "stride": Annotated[int, Field(ge=1, le=1024)],
-        "sources": list[int] | None,
-    },
-}
+_RESIZED = "Resized"  # the module that is there, with other numbers of inputs and outputs
+_MISFITS = (LookupError, ValueError, TypeError, AttributeError, RuntimeError, AssertionError, ArithmeticError)
+_NUMBERS = ("in_channels", "out_channels", "in_features", "out_features", "num_features", "groups")
 
 
 def changes(model: nn.Module, reference: nn.Module) -> list[dict]:
@@ -86,7 +27,8 @@ def changes(model: nn.Module, reference: nn.Module) -> list[dict]:
     Parametrized modules count as the materialized modules. Values and dtypes of tensors are not compared.
 
     Returns:
-        A JSON-able ``{"name": ..., "type": ..., ARGUMENT: ...}`` for each; children of a changed module are not listed.
+        A JSON-able ``{"name": ..., "type": ..., ARGUMENT: ...}`` for each, in the order in which `apply` takes them;
+        children of a new module are not listed.
 
     Raises:
         RuntimeError: such a list cannot describe a difference; the message has the module's name.
@@ -108,95 +50,111 @@ def apply(reference: nn.Module, changes: list[dict]) -> nn.Module:
     for change in changes:
         name = change.get("name")
         description = {key: value for key, value in change.items() if key != "name"}
-        with torch.device("meta"):
-            room -= _elements(_make(name, description))
-        if room < 0:
-            raise UserError(f"model structure: with {name} the model is far larger than the uncompressed one")
-        module = _make(name, description).train(reference.training)
-        if name == "":
-            reference = module
-            continue
         try:
-            reference.set_submodule(name, module, strict=True)
-        except (AttributeError, ValueError, TypeError) as error:
-            raise UserError(f"model structure: {name!r} is no module of the model") from error
+            present = reference.get_submodule(name)
+            if description.get("type") == _RESIZED:
+                _resize(present, **description)
+                continue
+            with torch.device("meta"):
+                room -= _elements(construct(description, nn.Identity()))
+            if room < 0:
+                raise UserError(f"model structure: with {name} the model is far larger than the uncompressed one")
+            module = construct(description, present).train(reference.training)
+            if name == "":
+                reference = module
+            else:
+                reference.set_submodule(name, module, strict=True)
+        except (
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            RuntimeError,
+            AssertionError,
+            ArithmeticError,
+        ) as error:
+            raise UserError(f"model structure: {name}: {error}") from error
     return reference
 
 
 def _changes(name: str, module: nn.Module, reference: nn.Module) -> Iterator[dict]:
-    kind, children, before = _type_name(module), _children(module), _children(reference)
-    same_type = kind == _type_name(reference)
-    if same_type and (kind not in ALLOWED or kind == _SEQUENTIAL) and list(children) == list(before):
-        mine, others = _own(module), _own(reference)
-        if mine != others:
-            different = sorted(key for key in {*mine, *others} if mine.get(key) != others.get(key))
-            raise RuntimeError(
-                f"{name or 'the model'} ({kind}) was changed in a way that cannot be stored: {different}"
-            )
+    kind, children, before = type_name(module), _children(module), _children(reference)
+    same_type = kind == type_name(reference)
+    if same_type and (kind not in ALLOWED or kind == SEQUENTIAL) and list(children) == list(before):
+        yield from _resizing(name, module, reference)
         for child in children:
             yield from _changes(f"{name}.{child}".lstrip("."), children[child], before[child])
     elif not same_type or _describe(name, module) != _describe(name, reference):
-        yield {"name": name, **_describe(name, module)}
+        if original := _original(module, reference):
+            yield from _changes(name, original, reference)
+        yield {"name": name, **_describe(name, module, original)}
 
 
-def _describe(name: str, module: nn.Module) -> dict:
-    """Type and arguments of a module of an allowed type; for a sequence also those of its children."""
-    kind = _type_name(module)
+def _resizing(name: str, module: nn.Module, reference: nn.Module) -> Iterator[dict]:
+    """The change of a module's own tensors and numbers, if there is one."""
+    mine, others = _own(module), _own(reference)
+    different = {key: mine.get(key) for key in sorted({*mine, *others}) if mine.get(key) != others.get(key)}
+    shapes = {key: list(value) for key, value in different.items() if isinstance(value, tuple) and key in others}
+    sizes = {key: value for key, value in different.items() if key in _NUMBERS and key in others}
+    if len(shapes) + len(sizes) < len(different) or any(len(shapes[key]) != len(others[key]) for key in shapes):
+        raise RuntimeError(
+            f"{name or 'the model'} ({type_name(module)}) was changed in a way that cannot be stored: {list(different)}"
+        )
+    if different:
+        yield {"name": name, "type": _RESIZED, "shapes": shapes, "numbers": sizes}
+
+
+def _resize(module: nn.Module, type: str, shapes: Any, numbers: Any) -> None:
+    """Give a module smaller tensors, and the numbers of inputs and outputs that follow; in place.
+
+    Raises:
+        ValueError: the module has no such tensors or numbers, or is not larger.
+    """
+    tensors: dict[str, Tensor | None] = {**module._parameters, **module._buffers}
+    if not conforms(shapes, dict[str, Sizes]) or not conforms(numbers, dict[str, Size]):
+        raise ValueError("sizes that are none")
+    if any(tensors.get(key) is None or tensors[key].ndim != len(shape) for key, shape in shapes.items()):
+        raise ValueError("a size of a tensor that is not there")
+    if any(key not in _NUMBERS or not isinstance(getattr(module, key, None), int) for key in numbers):
+        raise ValueError("a number that is not there")
+    if any(
+        size > before for key, shape in shapes.items() for size, before in zip(shape, tensors[key].shape, strict=True)
+    ):
+        raise ValueError("a size that is larger than the architecture's")
+    for key, shape in shapes.items():
+        tensor = torch.zeros(shape, dtype=tensors[key].dtype)
+        learned = key in module._parameters
+        setattr(module, key, nn.Parameter(tensor, tensors[key].requires_grad) if learned else tensor)
+    for key, number in numbers.items():
+        setattr(module, key, number)
+
+
+def _original(module: nn.Module, reference: nn.Module) -> nn.Module | None:
+    """The module that a sequence wraps, if its type is that of the reference and cannot be described."""
+    kind = type_name(reference)
+    if kind in ALLOWED or type_name(module) != SEQUENTIAL:
+        return None
+    return next((part for part in module.modules() if type_name(part) == kind), None)
+
+
+def _describe(name: str, module: nn.Module, original: nn.Module | None = None) -> dict:
+    """Type and arguments of a module of an allowed type, or the original; for a sequence also those of its children."""
+    if module is original:
+        return {"type": ORIGINAL}
+    kind = type_name(module)
     if kind not in ALLOWED:
         raise RuntimeError(f"{name or 'the model'} cannot be stored: its new structure holds a {kind}")
-    if kind == _SEQUENTIAL:
+    if kind == SEQUENTIAL:
         children = _children(module).items()
-        return {"type": kind, "children": [[child, _describe(f"{name}.{child}", part)] for child, part in children]}
+        parts = [[child, _describe(f"{name}.{child}", part, original)] for child, part in children]
+        return {"type": kind, "children": parts}
     values = {key: getattr(module, key) for key in ALLOWED[kind]}
     values = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
     return {"type": kind, **values, **({"bias": module.bias is not None} if "bias" in values else {})}
 
 
-def _make(name: Any, description: Any) -> nn.Module:
-    """Build the module of a description, which may come from an untrusted file."""
-    try:
-        return _constructed(description, 0)
-    except (LookupError, ValueError, TypeError, RuntimeError, AssertionError, ArithmeticError) as error:
-        raise UserError(f"model structure: {name}: {error}") from error
-
-
-def _constructed(description: Any, depth: int) -> nn.Module:
-    kind = description.get("type") if isinstance(description, dict) else None
-    if isinstance(kind, str) and kind.startswith("effdl."):  # of an earlier layout
-        kind = kind.rpartition(".")[2]
-    if kind not in list(ALLOWED):
-        raise ValueError("not a module that a stored model may hold")
-    values = {key: value for key, value in description.items() if key != "type"}
-    if depth > _DEEPEST or values.keys() != ALLOWED[kind].keys():
-        raise ValueError(f"{kind} takes {', '.join(ALLOWED[kind])}")
-    for key in ALLOWED[kind]:
-        if not _checker(kind, key)(values[key]):
-            raise ValueError(f"{kind}: a forbidden value of {key}")
-    if kind == _SEQUENTIAL:
-        made = nn.Sequential()
-        for child, part in values["children"]:
-            made.add_module(child, _constructed(part, depth + 1))
-        return made
-    made = _OWN.get(kind) or getattr(nn, kind.rpartition(".")[2])
-    return made(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-
-
-@cache
-def _checker(kind: str, key: str) -> Callable[[Any], bool]:
-    return checker(ALLOWED[kind][key])
-
-
 def _elements(model: nn.Module) -> int:
     return sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
-
-
-def _type_name(module: nn.Module) -> str:
-    """The public name of a module's class."""
-    kind = plain_type(module)
-    if _OWN.get(kind.__name__) is kind:
-        return kind.__name__
-    public = getattr(nn, kind.__name__, None) is kind
-    return f"torch.nn.{kind.__name__}" if public else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _children(module: nn.Module) -> dict[str, nn.Module]:

@@ -9,6 +9,7 @@ from effdl.data.inputs import Inputs, inputs_of
 from effdl.models.storage import opened
 from effdl.models.storage.index import Entry
 from effdl.models.surgery import last_layer
+from effdl.nn.state import load_state
 from effdl.utils.errors import UserError
 
 
@@ -61,7 +62,7 @@ def load_weights(model: nn.Module, source: str, classes: tuple[str, ...], key: s
         if problems or (inputs and set(inputs.classes) != set(classes)):
             problems |= {name: "of other classes" for name in wanted if _is_of(name, head)}
         state = {name: tensor for name, tensor in file.state().items() if name not in problems}
-        model.load_state_dict(state, strict=False)
+        load_state(model, state, strict=False)
     return _Loaded(len(state), len(wanted), [name for name in wanted if name in problems], inputs)
 
 

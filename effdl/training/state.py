@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from effdl.nn.state import load_state
 from effdl.training.device import Device
 from effdl.training.distillation_loss import checked
 from effdl.training.recipe import Recipe
@@ -89,7 +90,7 @@ class TrainingState:
         """Go back to where a snapshot was taken; returns the rows of the epochs done."""
         if snapshot is None:
             return []
-        self.model.load_state_dict(snapshot["model"])
+        load_state(self.model, snapshot["model"])
         if snapshot["finished"]:
             self.average, self.best = None, None
             return snapshot["rows"]
@@ -111,5 +112,5 @@ class TrainingState:
     def result(self) -> nn.Module:
         """The trained model with the weights that are kept."""
         if self.best or self.average:
-            self.model.load_state_dict(self.best or self.kept.state_dict())
+            load_state(self.model, self.best or self.kept.state_dict())
         return self.model.eval()

@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from effdl.models import storage
+from effdl.models.build import build
 from effdl.models.mlp import mlp
 from effdl.models.stored import load_model
 from effdl.utils.errors import UserError
@@ -52,3 +53,13 @@ def test_a_model_of_another_version_is_named(tmp_path):
     storage.write(path, model.state_dict(), description)
     with pytest.raises(UserError, match=rf"{path}: model=of_tomorrow is no option of this version"):
         load_model(path)
+
+
+def test_a_model_whose_layout_has_versions_comes_back(tmp_path):
+    torch.manual_seed(0)
+    config = {"_target_": "effdl.models.torchvision.torchvision", "name": "mnasnet0_5"}
+    model = build(config, 3, 32, 4).eval()
+    file = tmp_path / "model.safetensors"
+    storage.write(file, model.state_dict(), {"config": config, "channels": 3, "image_size": 32, "classes": 4})
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(load_model(file)(images), model(images))

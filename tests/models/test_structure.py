@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from effdl.models.mobilenetv2 import mobilenetv2
+from effdl.models.module_types import ALLOWED
 from effdl.models.resnet import ZeroPadShortcut, resnet
-from effdl.models.structure import ALLOWED, apply, changes
+from effdl.models.structure import apply, changes
 from effdl.models.vgg import vgg
 from effdl.nn.quantizers import ActivationQuantizer
 from effdl.utils.errors import UserError
@@ -171,6 +172,86 @@ def test_what_cannot_be_stored_is_named():
     model[3].extra = nn.ReLU()
     with pytest.raises(RuntimeError, match="3 cannot be stored"):
         changes(model, resnet(3, 16, 10, depth=8))
+
+
+class OwnConv(nn.Conv2d):
+    """A convolution of a library, that no file can describe."""
+
+
+class OwnNorm(nn.BatchNorm2d):
+    """A norm of a library with parts of its own."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        return self.act(super().forward(x))
+
+
+def library_net(width=16):
+    last = nn.Sequential(OwnConv(width, 4, 1))
+    return nn.Sequential(OwnConv(3, width, 3, padding=1, bias=False), OwnNorm(width), nn.ReLU(), last)
+
+
+def test_modules_of_a_library_are_resized_and_wrapped():
+    model = library_net(5)
+    model[1].act = nn.Sequential(model[1].act, ActivationQuantizer(4, False))
+    model[3][0] = nn.Sequential(ActivationQuantizer(3, True), model[3][0])
+    found = json.loads(json.dumps(changes(model, library_net())))
+    assert [(change["name"], change["type"].rpartition(".")[2]) for change in found] == [
+        ("0", "Resized"),
+        ("1", "Resized"),
+        ("1.act", "Sequential"),
+        ("3.0", "Resized"),
+        ("3.0", "Sequential"),
+    ]
+    assert found[0] == {
+        "name": "0",
+        "type": "Resized",
+        "shapes": {"weight": [5, 3, 3, 3]},
+        "numbers": {"out_channels": 5},
+    }
+    again = apply(library_net(), found)
+    assert repr(again) == repr(model)
+    assert type(again[3][0][1]) is OwnConv
+    again.load_state_dict(model.state_dict(), strict=True)
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.equal(again.eval()(images), model.eval()(images))
+
+
+def test_other_changes_of_a_library_are_refused():
+    model = library_net()
+    model[0] = OwnConv(3, 16, 3, padding=1)  # a bias more
+    with pytest.raises(RuntimeError, match=r"0 \(.*OwnConv\) was changed in a way that cannot be stored: \['bias'\]"):
+        changes(model, library_net())
+    model = library_net()
+    model[1].eps = 0.1
+    with pytest.raises(RuntimeError, match=r"\['eps'\]"):
+        changes(model, library_net())
+
+
+_RESIZED = {"name": "0", "type": "Resized", "shapes": {"weight": [5, 3, 3, 3]}, "numbers": {"out_channels": 5}}
+FORGED_SIZES = [
+    {**_RESIZED, "name": "1.weight"},
+    {**_RESIZED, "shapes": {"weight": [17, 3, 3, 3]}},
+    {**_RESIZED, "shapes": {"weight": [5, 27]}},
+    {**_RESIZED, "shapes": {"weight": [0, 3, 3, 3]}},
+    {**_RESIZED, "shapes": {"bias": [5]}},
+    {**_RESIZED, "shapes": ["weight"]},
+    {**_RESIZED, "numbers": {"stride": 2}},
+    {**_RESIZED, "numbers": {"num_features": 5}},
+    {**_RESIZED, "numbers": {"out_channels": True}},
+    {**_RESIZED, "code": "true"},
+    {"name": "0", "type": "Resized"},
+    {"name": "0", "type": "Original", "children": []},
+]
+
+
+@pytest.mark.parametrize("change", FORGED_SIZES)
+def test_a_forged_size_is_refused(change):
+    with pytest.raises(UserError, match="model structure"):
+        apply(library_net(), [change])
 
 
 FORGED = {
