@@ -219,6 +219,7 @@ def test_models_stand_alone():
             "structure",
             "stored",
             "variants",
+            "module_types",
             "outline",
             "__init__",
         )

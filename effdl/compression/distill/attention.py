@@ -3,17 +3,20 @@
 Zagoruyko & Komodakis 2017, "Paying More Attention to Attention", section 3.1.
 """
 
+import logging
 from math import prod
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from effdl.compression.distill.features import FeatureLoss, Features, Teacher, as_map, at_same_size
-from effdl.compression.distill.layer_pairs import output_maps, pair_layers, stage_ends
+from effdl.compression.distill.features import FeatureLoss, Features, Teacher, at_same_size
+from effdl.compression.distill.layer_pairs import Pair, features_of, output_maps, pair_layers, stage_ends
 from effdl.compression.method import compression_method
 from effdl.config.types import NonNegative
 from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def _pairs_of(
@@ -22,8 +25,8 @@ def _pairs_of(
     input_shape: tuple[int, int, int],
     student_layers: list[str] | None,
     teacher_layers: list[str] | None,
-) -> list[tuple[str, str]]:
-    """The names of the layers of student and teacher that are compared; also the check before any training.
+) -> list[Pair]:
+    """The layers of student and teacher that are compared; also the check before any training.
 
     Raises:
         UserError: see `attention`.
@@ -31,11 +34,11 @@ def _pairs_of(
     maps, teacher_maps = output_maps(student, input_shape), output_maps(teacher, input_shape)
     wanted = stage_ends(maps) if student_layers is None else student_layers
     pairs = pair_layers(maps, teacher_maps, wanted, teacher_layers, "compression.attention")
-    for left, right in pairs:
-        if 1 in (prod(maps[left][1:]), prod(teacher_maps[right][1:])):
+    for left, own, right, other in pairs:
+        if 1 in (prod(own[1:]), prod(other[1:])):
             raise UserError(
                 f"compression.attention: {left} of the student and {right} of the teacher give"
-                f" {tuple(maps[left])} and {tuple(teacher_maps[right])}: attention needs maps of more than one pixel"
+                f" {tuple(own)} and {tuple(other)}: attention needs maps of more than one pixel"
                 " (compression=[hints] and [relational] do without)"
             )
     return pairs
@@ -64,9 +67,8 @@ def attention(
     """
     teacher = trainer.teacher(level)
     pairs = _pairs_of(student, teacher, trainer.input_shape, student_layers, teacher_layers)
-    return _AttentionTransfer(
-        Features(student, [left for left, _ in pairs]), Teacher(teacher, [right for _, right in pairs]), beta
-    )
+    log.info("attention: %s", ", ".join(map(str, pairs)))
+    return _AttentionTransfer(*features_of(pairs, student, teacher), beta)
 
 
 class _AttentionTransfer(FeatureLoss):
@@ -77,7 +79,7 @@ class _AttentionTransfer(FeatureLoss):
         self.beta = beta
 
     def forward(self, images: Tensor, targets: Tensor, logits: Tensor, loss: Tensor) -> Tensor:
-        distances = (attention_loss(as_map(own), as_map(wanted)) for own, wanted in self.pairs(images))
+        distances = (attention_loss(own, wanted) for own, wanted in self.pairs(images))
         return loss + self.beta / 2 * sum(distances)
 
 

@@ -12,12 +12,14 @@ from effdl.nn.hooks import forward_hooks
 class Features:
     """The outputs (or with `inputs` the first inputs) of named layers in the latest forward pass, until `close()`.
 
+    With `channels`, the number for each layer, they are maps (n, C, H, W).
+
     This is no ``nn.Module``: a loss that holds one has nothing of the model among its own parameters or in its state
     dict.
     """
 
-    def __init__(self, model: nn.Module, layers: list[str], *, inputs: bool = False):
-        self.layers = layers
+    def __init__(self, model: nn.Module, layers: list[str], channels: list[int] | None = None, *, inputs: bool = False):
+        self.layers, self.channels = layers, channels
         self.latest: dict[str, Tensor] = {}
         keep = _keep_input if inputs else _keep_output
         with ExitStack() as hooks:
@@ -29,7 +31,7 @@ class Features:
         """The features in the order of `layers`; they are then forgotten, so that no graph outlives its batch."""
         taken = [self.latest[name] for name in self.layers]
         self.latest.clear()
-        return taken
+        return taken if self.channels is None else list(map(as_map, taken, self.channels))
 
     def close(self) -> None:
         """Remove the hooks and forget the features."""
@@ -40,8 +42,15 @@ class Features:
 class Teacher:
     """A frozen model that is called without gradients, and the `features` of its layers. No ``nn.Module``, either."""
 
-    def __init__(self, model: nn.Module, layers: list[str] | None = None, *, inputs: bool = False):
-        self.model, self.features = model, Features(model, layers or [], inputs=inputs)
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: list[str] | None = None,
+        channels: list[int] | None = None,
+        *,
+        inputs: bool = False,
+    ):
+        self.model, self.features = model, Features(model, layers or [], channels, inputs=inputs)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -90,10 +99,13 @@ def _keep_input(latest: dict[str, Tensor], name: str) -> Callable:
     return hook
 
 
-def as_map(feature: Tensor) -> Tensor:
+def as_map(feature: Tensor, channels: int | None = None) -> Tensor:
     """A feature as a map (n, C, H, W): vectors (n, C) have one pixel, tokens (n, H*W, C) are laid out as a square.
 
     A number of tokens that is no square number (for example with a class token) becomes a column (n, C, tokens, 1).
+
+    Args:
+        channels: C, by which a map (n, H, W, C) is known (Swin transformers); None: that of a map (n, C, H, W).
     """
     if feature.ndim == 2:
         return feature[:, :, None, None]
@@ -101,7 +113,7 @@ def as_map(feature: Tensor) -> Tensor:
         side = int(feature.shape[1] ** 0.5)
         shape = (side, side) if side**2 == feature.shape[1] else (feature.shape[1], 1)
         return feature.transpose(1, 2).unflatten(2, shape)
-    return feature
+    return feature if channels in (None, feature.shape[1]) else feature.permute(0, 3, 1, 2)
 
 
 def at_same_size(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,13 +4,17 @@ Romero, Ballas, Kahou, Chassang, Gatta & Bengio 2015, "FitNets: Hints for Thin D
 are learned before the labels; here at the same time, as in later comparisons (Tian, Krishnan & Isola 2020).
 """
 
+import logging
+
 from torch import Tensor, nn
 
-from effdl.compression.distill.features import FeatureLoss, Features, Teacher, as_map, at_same_size
-from effdl.compression.distill.layer_pairs import output_maps, pair_layers, stage_ends
+from effdl.compression.distill.features import FeatureLoss, Features, Teacher, at_same_size
+from effdl.compression.distill.layer_pairs import Pair, features_of, output_maps, pair_layers, stage_ends
 from effdl.compression.method import compression_method
 from effdl.config.types import NonNegative
 from effdl.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
 
 
 def _pairs_of(
@@ -19,8 +23,8 @@ def _pairs_of(
     input_shape: tuple[int, int, int],
     student_layers: list[str] | None,
     teacher_layers: list[str] | None,
-) -> list[tuple[tuple[str, int], tuple[str, int]]]:
-    """Names and numbers of channels of the layers of student and teacher that are compared.
+) -> list[Pair]:
+    """The layers of student and teacher that are compared; also the check before any training.
 
     Raises:
         UserError: see `hints`.
@@ -28,8 +32,7 @@ def _pairs_of(
     maps, teacher_maps = output_maps(student, input_shape), output_maps(teacher, input_shape)
     ends = stage_ends(maps)
     wanted = ends[len(ends) // 2 :][:1] if student_layers is None else student_layers
-    pairs = pair_layers(maps, teacher_maps, wanted, teacher_layers, "compression.hints")
-    return [((left, maps[left][0]), (right, teacher_maps[right][0])) for left, right in pairs]
+    return pair_layers(maps, teacher_maps, wanted, teacher_layers, "compression.hints")
 
 
 @compression_method("distillation_loss", _pairs_of)
@@ -55,13 +58,10 @@ def hints(
     """
     teacher = trainer.teacher(level)
     pairs = _pairs_of(student, teacher, trainer.input_shape, student_layers, teacher_layers)
-    adapters = [nn.Conv2d(own, wanted, 1) for (_, own), (_, wanted) in pairs]
-    return _Hints(
-        Features(student, [name for (name, _), _ in pairs]),
-        Teacher(teacher, [name for _, (name, _) in pairs]),
-        nn.ModuleList(adapters).to(trainer.device.torch_device),
-        weight,
-    )
+    log.info("hints: %s", ", ".join(map(str, pairs)))
+    adapters = [nn.Conv2d(pair.student_shape[0], pair.teacher_shape[0], 1) for pair in pairs]
+    adapters = nn.ModuleList(adapters).to(trainer.device.torch_device)
+    return _Hints(*features_of(pairs, student, teacher), adapters, weight)
 
 
 class _Hints(FeatureLoss):
@@ -73,7 +73,7 @@ class _Hints(FeatureLoss):
 
     def forward(self, images: Tensor, targets: Tensor, logits: Tensor, loss: Tensor) -> Tensor:
         pairs = zip(self.adapters, self.pairs(images), strict=True)
-        distances = (hint_loss(adapter(as_map(own)), as_map(wanted)) for adapter, (own, wanted) in pairs)
+        distances = (hint_loss(adapter(own), wanted) for adapter, (own, wanted) in pairs)
         return loss + self.weight * sum(distances)
 
 

@@ -101,6 +101,7 @@ def test_vectors_and_tokens_as_maps():
     assert torch.equal(as_map(maps.flatten(2).transpose(1, 2)), maps)
     assert as_map(torch.randn(2, 10, 7)).shape == (2, 7, 10, 1)  # nine tokens and a class token
     assert as_map(maps) is maps
+    assert torch.equal(as_map(maps.permute(0, 2, 3, 1), maps.shape[1]), maps)
 
 
 def test_maps_of_different_sizes_are_averaged_down():

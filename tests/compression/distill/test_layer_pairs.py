@@ -17,6 +17,10 @@ from effdl.nn.mask import Mask
 from effdl.utils.errors import UserError
 
 
+def names(pairs):
+    return [(pair.student, pair.teacher) for pair in pairs]
+
+
 def maps_of(model, size=32):
     return output_maps(model, (3, size, size))
 
@@ -47,12 +51,12 @@ def test_the_container_is_the_end_of_a_stage_in_torchvision():
 )
 def test_pairs_of_stage_ends(student, teacher, pairs):
     own, wanted = maps_of(student), maps_of(teacher)
-    assert pair_layers(own, wanted, stage_ends(own), None, "key") == pairs
+    assert names(pair_layers(own, wanted, stage_ends(own), None, "key")) == pairs
 
 
 def test_layers_without_an_equal_size_go_to_the_nearest():
     own, wanted = maps_of(convnet(3, 28, 10), 28), maps_of(resnet(3, 28, 10, depth=8), 28)
-    sizes = [(own[a][1], wanted[b][1]) for a, b in pair_layers(own, wanted, stage_ends(own), None, "key")]
+    sizes = [(own[a][1], wanted[b][1]) for a, b in names(pair_layers(own, wanted, stage_ends(own), None, "key"))]
     assert sizes == [(24, 28), (8, 7), (4, 7), (2, 7)]
 
 
@@ -68,11 +72,38 @@ def test_tokens_are_maps():
     assert stage_ends(maps) == ["4"]  # the norm after the last block
 
 
+def test_maps_with_the_channels_last_are_read_as_such():
+    models = pytest.importorskip("torchvision.models")
+    student, teacher = maps_of(models.resnet18(), 64), maps_of(models.swin_t(), 64)
+    expected = {"features.1": (96, 16, 16), "features.3": (192, 8, 8), "features.5": (384, 4, 4)}
+    assert {name: tuple(teacher[name]) for name in expected} == expected
+    pairs = pair_layers(student, teacher, ["layer1", "layer2", "layer3"], None, "key")
+    assert [pair.teacher for pair in pairs] == list(expected)
+    assert not any(".attn." in name for name in teacher)  # one output for each window
+    blocks = maps_of(models.convnext_tiny(), 64)
+    assert [tuple(blocks[name]) for name in ("features.1", "features.1.0.block.3")] == [(96, 16, 16), (384, 16, 16)]
+
+
+def test_maps_that_can_be_read_in_two_ways_are_no_choice():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.rows, self.last = nn.Conv2d(3, 8, 1), nn.Linear(8, 8), nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.last(self.rows(self.conv(x)).mean((1, 2)))
+
+    assert maps_of(Both(), 8) == {}
+    assert tuple(maps_of(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten(), nn.Linear(512, 2)), 8)["0"]) == (8, 8, 8)
+
+
 def test_names_and_patterns_match_in_order_of_execution():
     own, wanted = maps_of(resnet(3, 32, 10, depth=8)), maps_of(resnet(3, 32, 10, depth=20))
-    assert pair_layers(own, wanted, ["5", "3"], ["11.relu2", "5.relu2"], "key") == [("3", "5.relu2"), ("5", "11.relu2")]
+    pairs = pair_layers(own, wanted, ["5", "3"], ["11.relu2", "5.relu2"], "key")
+    assert names(pairs) == [("3", "5.relu2"), ("5", "11.relu2")]
+    assert str(pairs[0]) == "3 (16x32x32) from 5.relu2 (16x32x32)"
     pairs = pair_layers(own, wanted, ["?.relu1"], ["[357].relu1"], "key")
-    assert pairs == [("3.relu1", "3.relu1"), ("4.relu1", "5.relu1"), ("5.relu1", "7.relu1")]
+    assert names(pairs) == [("3.relu1", "3.relu1"), ("4.relu1", "5.relu1"), ("5.relu1", "7.relu1")]
 
 
 def test_a_pattern_without_a_layer_is_answered_with_the_layers():
