@@ -188,7 +188,7 @@ def test_a_run_that_begins_with_another_experiments_model(effdl):
         json.loads(Path(f"outputs/reproduce/{n}/seed-3/result.json").read_text()) for n in ("base", "pruned")
     )
     dense, prune = pruned["stages"]
-    assert (dense["epochs"], dense["duration_s"], prune["epochs"]) == (0, 0.0, 1)
+    assert (dense["epochs"], prune["epochs"]) == (0, 1)
     for key in ("top1", "loss", "params", "size_fp32_bytes"):
         assert dense[key] == base["stages"][0][key]
     assert pruned["total"]["epochs"] == 1
