@@ -4,7 +4,7 @@ from pathlib import Path
 
 from effdl.config.schema import TEACHERS
 
-_NO_PATHS = ("pretrained", *TEACHERS)
+_NO_PATHS = {"weights": ("pretrained",), "level": TEACHERS, "amounts": ()}
 
 
 def located(config: dict, folder: Path) -> dict:
@@ -19,7 +19,7 @@ def located(config: dict, folder: Path) -> dict:
 
     def found(node: dict, key: str) -> dict:
         value = node.get(key)
-        if not isinstance(value, str) or value in _NO_PATHS or not (folder / value).exists():
+        if not isinstance(value, str) or value in _NO_PATHS[key] or not (folder / value).exists():
             return node
         return {**node, key: str((folder / value).absolute())}
 

@@ -55,6 +55,12 @@ def folder_of_images(effdl):
         Image.new("RGB", (8, 8), (30 * number, 0, 0)).save(file)
 
 
+def test_a_folder_may_be_named_like_a_word_of_another_key(tmp_path):
+    (tmp_path / "teacher").mkdir()
+    found = located({"model": {"weights": "teacher"}, "compression": {}}, tmp_path)
+    assert found["model"]["weights"] == str(tmp_path / "teacher")
+
+
 USES = [
     ("model.weights=given/run",),
     ("distill=given/run",),
