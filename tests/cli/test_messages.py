@@ -110,9 +110,9 @@ REFUSED = {
     "hydra.verbose=-inf": "hydra.verbose=-inf: allowed is true, false, a logger, or a list of loggers",
     "-h a=b": "a is not a key",
     "hydra.launcher.n_jobs=x hydra/launcher=joblib -m seed=0,1": "hydra.launcher.n_jobs=x",
-    "prune=0.5 compression.magnitude.amounts=f": "amounts=f is damaged: Invalid JSON",
-    "prune=0.5 compression.magnitude.amounts=nan.json": "amounts=nan.json is damaged: 1=nan",
-    "prune=0.5 compression.magnitude.amounts=.": "amounts=.: not a regular file",
+    "prune=0.5 compression.magnitude.amounts=f": "/f is damaged: Invalid JSON",
+    "prune=0.5 compression.magnitude.amounts=nan.json": "/nan.json is damaged: 1=nan",
+    "prune=0.5 compression.magnitude.amounts=.": ": not a regular file",
 }
 
 
@@ -171,7 +171,7 @@ OTHERS = {
     "report r --output=": "report: argument --output: '' names nothing",
     "push -inf a/b": "-inf: -inf is not a flag (see `effdl push --help`)",
     "report r --sort -inf": "--sort -inf: 'inf' is neither a column",
-    "list ": "'' is not a group",
+    "list ": "'' is not listed",
     "evaluate": "evaluate: the following arguments are required: folder",
     "--shell-completion": "--shell-completion: allowed is install=SHELL, uninstall=SHELL or query=SHELL, with one of",
     "--shell-completion install=nope": "--shell-completion install=nope: allowed is install=SHELL",
@@ -328,7 +328,7 @@ def test_a_bug_in_a_run_is_shown_whole_too(effdl, monkeypatch):
     ("error", "said"),
     [
         (OSError(28, "No space left on device", "some/file"), "some/file: No space left on device"),
-        (OSError(24, "Too many open files"), "in main): Too many open files"),
+        (OSError(24, "Too many open files"), "): Too many open files"),
         (MemoryError("Unable to allocate 7 TiB"), "there is not enough memory: Unable to allocate 7 TiB"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "there is not enough memory: "),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "a text in another encoding: 'utf-8' codec"),
