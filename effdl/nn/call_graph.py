@@ -50,8 +50,16 @@ class CallGraph:
 
         names = {module: name for name, module in leaves(model)}
         # The autograd graph tells which operations read a tensor; the images require a gradient, so that all are in it.
-        with forward_hooks(names, note_input, before=True), forward_hooks(names, note_output), torch.enable_grad():
-            output = model(images.detach().requires_grad_().clone())  # a copy, which may be changed in place
+        # Parameters do not: what a model makes of them alone and keeps (LeViT's biases) could not be copied afterwards.
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        try:
+            for parameter in trained:
+                parameter.requires_grad_(False)
+            with forward_hooks(names, note_input, before=True), forward_hooks(names, note_output), torch.enable_grad():
+                output = model(images.detach().requires_grad_().clone())  # a copy, which may be changed in place
+        finally:
+            for parameter in trained:
+                parameter.requires_grad_()
         self.output = _value_of(output)
         readers = _count_readers(output)
         self.calls = [Call(names[m], m, into, out, ndim, readers[node]) for m, into, out, ndim, node in records]

@@ -1,5 +1,7 @@
 """Who reads whose output, seen in a forward pass."""
 
+import copy
+
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
@@ -79,3 +81,20 @@ def test_parametrizations_are_no_layers_and_nothing_stays_behind():
     assert [call.name for call in graph.calls] == ["0", "1.0"]
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_what_a_model_keeps_of_its_parameters_can_be_copied():
+    class Caching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.bias, self.kept = nn.Linear(4, 4), nn.Parameter(torch.ones(4)), None
+
+        def forward(self, x):
+            self.kept = self.bias * 2
+            return self.layer(x) + self.kept
+
+    model = Caching().eval()
+    graph = CallGraph(model, torch.zeros(1, 4))
+    copy.deepcopy(model)
+    assert [call.readers for call in graph.calls] == [1]
+    assert all(parameter.requires_grad for parameter in model.parameters())

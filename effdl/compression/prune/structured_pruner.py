@@ -108,6 +108,8 @@ class StructuredPruner:
             self.down_to(model, self.cost(model) * part_left(level), score)
         except (UserError, RunError) as error:
             raise UserError(f"prune={level}: {error}") from error
+        except Exception as error:  # of any type, where torch-pruning misunderstands the model
+            raise UserError(f"prune={level}: filters cannot be removed from this model: {error!r}") from error
 
     def _dependencies(self, model: nn.Module) -> tuple[Dependencies, Tensor]:
         generator = torch.Generator().manual_seed(0)

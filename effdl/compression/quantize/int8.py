@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 from effdl.compression.method import compression_method
 from effdl.compression.quantize.calibrate import Calibration, calibrate
 from effdl.compression.quantize.qdq_placement import LAYERS, QuantizedLayer, insert_quantizers, quantizable
+from effdl.compression.quantize.wrapping import check_wrapping
 from effdl.config.types import Count, Positive
 from effdl.nn.call_graph import CallGraph
 from effdl.nn.fold import fold, foldable_norms
@@ -37,13 +38,15 @@ def check_quantizable(model: nn.Module, first_last: bool, input_shape: tuple[int
     """Check that the model has layers to quantize: such that a forward pass calls once, as a module.
 
     Raises:
-        UserError: it has none, or only the first and the last one, which `first_last` excludes.
+        UserError: it has none, or only the first and the last one, which `first_last` excludes; see `check_wrapping`.
     """
     graph = CallGraph(copy.deepcopy(model).eval(), torch.zeros(1, *input_shape))
-    if not quantizable(graph, first_last):
-        layers = sum(plain_type(call.module) in LAYERS for call in graph.calls)
+    layers = quantizable(graph, first_last)
+    check_wrapping(model, [call.name for call in layers], input_shape, "quantize=int8")
+    if not layers:
+        number = sum(plain_type(call.module) in LAYERS for call in graph.calls)
         raise UserError(
-            f"quantize=int8: nothing to quantize among {layers} convolutions and linear layers"
+            f"quantize=int8: nothing to quantize among {number} convolutions and linear layers"
             + ("" if first_last else "; compression.int8.first_last=true quantizes the first and the last, too")
         )
 

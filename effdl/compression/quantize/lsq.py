@@ -3,6 +3,7 @@
 Esser et al. 2020, "Learned Step Size Quantization".
 """
 
+import copy
 import math
 from collections import OrderedDict
 from typing import Annotated, Literal
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from effdl.compression.method import compression_method
+from effdl.compression.quantize.wrapping import check_wrapping
+from effdl.config.annotations import show
 from effdl.config.types import Natural, Positive
 from effdl.nn.fake_quant import bounds
 from effdl.nn.hooks import forward_hooks
@@ -25,7 +28,23 @@ _FLOAT = 32  # `activation_bits` of activations that are not quantized
 _IMAGES = 64  # number of images from which the step sizes of activations are initialized
 
 
-@compression_method("values")
+def _check(model: nn.Module, activation_bits: int | None, input_shape: tuple[int, int, int]) -> None:
+    """Check that quantizers of activations can be put before the layers.
+
+    Raises:
+        UserError: see `check_wrapping`.
+    """
+    if activation_bits == _FLOAT:
+        return
+    trial = copy.deepcopy(model).eval()
+    entering = layer_inputs(trial, torch.zeros(1, *input_shape, device=next(model.parameters()).device))
+    names = [name for name, module, _ in weights(trial) if module in entering]
+    check_wrapping(
+        model, names, input_shape, f"compression.lsq.activation_bits={show(activation_bits)} (allowed is 32)"
+    )
+
+
+@compression_method("values", _check)
 def lsq(
     model: nn.Module,
     trainer: Trainer,

@@ -1,0 +1,36 @@
+import pytest
+import torch
+from torch import nn
+
+from effdl.compression.quantize.int8 import check_quantizable
+from effdl.compression.quantize.lsq import lsq
+from effdl.compression.quantize.wrapping import check_wrapping
+from effdl.utils.errors import UserError
+
+
+class Reading(nn.Module):
+    """Reads an attribute of a layer, as timm's EdgeNeXt does."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 4, 1), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.last(self.first(x.to(self.first.weight.dtype)).mean((2, 3)))
+
+
+def test_a_layer_whose_attributes_are_read_cannot_stand_in_a_sequence():
+    model = Reading()
+    check_wrapping(model, ["last"], (1, 4, 4), "here")
+    with pytest.raises(UserError, match=r"^here: the code of this model reads"):
+        check_wrapping(model, ["first", "last"], (1, 4, 4), "here")
+    assert type(model.first) is nn.Conv2d
+    model(torch.zeros(1, 1, 4, 4))
+
+
+def test_methods_refuse_such_a_model_before_any_training():
+    with pytest.raises(UserError, match=r"^compression.lsq.activation_bits=null \(allowed is 32\): the code of"):
+        lsq.check(Reading(), None, (1, 4, 4))
+    lsq.check(Reading(), 32, (1, 4, 4))
+    with pytest.raises(UserError, match=r"^quantize=int8: the code of this model reads"):
+        check_quantizable(Reading(), True, (1, 4, 4))
