@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from effdl.config import naming
 from effdl.config.hydra_app import check_hydra, search_path
-from effdl.config.identity import flatten
+from effdl.config.identity import add_later_keys, flatten
 from effdl.config.instantiate import allow_code_of
 from effdl.config.options import config_folder
 from effdl.config.overrides import check_code, check_lists, key_of, parse, variations
@@ -93,7 +93,7 @@ def settings(config: DictConfig, typed_in: Path | None = None) -> dict:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(first_line(error)) from error
-    plain.setdefault("metric", {})  # copies of configs that an earlier version froze have no such group
+    add_later_keys(plain)  # which copies of configs that an earlier version froze do not have
     check_settings(plain, OmegaConf.to_container(config, resolve=False))
     if isinstance(root := plain["dataset"].get("root"), str):
         plain["dataset"]["root"] = str(((typed_in or Path()) / os.path.expanduser(root)).absolute())

@@ -110,6 +110,18 @@ def fingerprint(config: dict) -> str:
     return hashlib.sha256(json.dumps(essential(config)).encode()).hexdigest()
 
 
+def add_later_keys(config: dict) -> None:
+    """Give a config of an earlier version the groups and top-level keys that came later; in place.
+
+    Nodes need none: a function has a default for a key that came later.
+    """
+    for group in ("metric", "teacher"):
+        config.setdefault(group, {})
+    for key, value in ADDED.items():
+        if "." not in key:
+            config.setdefault(key, value)
+
+
 def _is_incidental(key: str) -> bool:
     return any(f"{key}.".startswith(f"{name}.") for name in INCIDENTAL)
 

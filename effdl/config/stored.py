@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 
-from effdl.config.identity import ADDED, by_target
+from effdl.config.identity import add_later_keys, by_target
 from effdl.config.validation import check_settings
 
 
@@ -13,10 +13,6 @@ def stored_config(stored: dict) -> dict:
         UserError: an option that is not there, or a value that is not allowed.
     """
     config = deepcopy(by_target(stored))
-    for group in ("metric", "teacher"):  # which configs of earlier layouts may not have
-        config.setdefault(group, {})
-    for key, value in ADDED.items():
-        if "." not in key:  # a function has a default for a key that came later
-            config.setdefault(key, value)
+    add_later_keys(config)
     check_settings(config, None)
     return config

@@ -130,6 +130,17 @@ def test_configs_are_frozen_at_launch(effdl):
     assert [run["config"]["epochs"] for run in runs().values()] == [1, 1]
 
 
+def test_a_sweep_of_before_a_key_goes_on(effdl):
+    """Its copies of the configs lack the keys that came later, and its finished runs are still those of its jobs."""
+    arguments = ("train", "-m", *QUICK, "prune=0.3,0.5")
+    assert effdl(*arguments)[0] == 0
+    [copy] = Path("sweep").rglob("train.yaml")
+    copy.write_text("".join(line for line in copy.read_text().splitlines(keepends=True) if not line.startswith("l1:")))
+    code, output, error = effdl(*arguments, "resume=true")
+    assert (code, error) == (0, "")
+    assert "2 skipped" in output
+
+
 def test_a_run_that_another_process_is_at_is_waited_for(effdl):
     arguments = ("train", "-m", *QUICK, "prune=0.3,0.5")
     assert effdl(*arguments)[0] == 0
