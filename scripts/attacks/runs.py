@@ -13,9 +13,9 @@ from effdl.utils.errors import UserError
 
 CHAIN = (*BASE, "model.hidden=[8,8]", "epochs=3", "prune=0.5", "quantize=4")  # a run of three stages
 _MOVING = re.compile("duration|kwh|co2|memory|latency|throughput|per_s$|^speed|^resumed$|^source$|^energy$|^seal$")
-_OWN = (  # keys of run.json that say when, by which process and by which words
+_OWN = (  # keys of run.json that say when, where, by which process and by which words
     *("status", "reason", "started", "ended", "resumed", "pid", "process_started", "host", "starts", "overrides"),
-    "seal",
+    *("typed_in", "seal"),
 )
 ROWS = ("epochs.jsonl", "stages.jsonl", "layers.jsonl")
 

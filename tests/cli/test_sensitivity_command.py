@@ -9,7 +9,7 @@ def test_table_picture_rows_and_amounts_for_a_later_run(effdl, tmp_path):
     assert effdl("train", "model=mlp", "epochs=3", "hydra.run.dir=run")[0] == 0
     code, output, _ = effdl("sensitivity", "run", "prune=0.5,0.95", "quantize=2")
     assert code == 0
-    assert "-95 %" in output
+    assert "-95%" in output
     assert "2 bits" in output
     rows = Rows(tmp_path / "run" / "sensitivity.jsonl").read()
     layers = list(dict.fromkeys(row["layer"] for row in rows))

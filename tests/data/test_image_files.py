@@ -12,7 +12,7 @@ def test_an_open_image_has_its_header(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(b"<html>", "its content is of no format that is read"), (None, "No such file")]
+    ("content", "reason"), [(b"<html>", "its content is of no format that is read"), (None, "there is no such file")]
 )
 def test_what_is_no_image_is_named_once(tmp_path, content, reason):
     path = tmp_path / "a.jpg"

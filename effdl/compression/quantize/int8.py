@@ -42,13 +42,13 @@ def check_quantizable(model: nn.Module, first_last: bool, input_shape: tuple[int
     """
     graph = CallGraph(copy.deepcopy(model).eval(), torch.zeros(1, *input_shape))
     layers = quantizable(graph, first_last)
-    check_wrapping(model, [call.name for call in layers], input_shape, "quantize=int8")
     if not layers:
         number = sum(plain_type(call.module) in LAYERS for call in graph.calls)
         raise UserError(
             f"quantize=int8: nothing to quantize among {number} convolutions and linear layers"
             + ("" if first_last else "; compression.int8.first_last=true quantizes the first and the last, too")
         )
+    check_wrapping(model, [call.name for call in layers], input_shape, "quantize=int8")
 
 
 @compression_method("conversion", check_quantizable)

@@ -328,14 +328,33 @@ def test_a_model_that_is_not_understood_is_refused(prune):
 
 
 class OwnNorm(nn.BatchNorm2d):
-    """A layer that a stored model may not name."""
+    """A layer that a stored model may not name: it is stored by what was changed of it."""
 
 
-def test_a_model_that_could_not_be_stored_is_refused_before_it_is_trained(make_trainer, prune):
-    model, trainer = plain(), make_trainer(shape=(3, 8, 8))
+def with_own_norm():
+    model = plain()
     model.insert(1, OwnNorm(6))
-    with pytest.raises(RunError, match=r"1 \(.*OwnNorm\) was changed in a way that cannot be stored: .*exclude"):
-        prune(model, trainer=trainer, level=0.5)
+    return model
+
+
+def test_a_layer_of_a_type_of_its_own_can_be_stored(prune):
+    pruned, again = prune(with_own_norm(), (3, 8, 8), level=0.5), with_own_norm()
+    assert pruned[1].num_features < 6
+    apply(again, changes(pruned, with_own_norm()))
+    again.load_state_dict(pruned.state_dict())
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.equal(again.eval()(images), pruned.eval()(images))
+
+
+def test_a_model_that_could_not_be_stored_is_refused_before_it_is_trained(make_trainer, prune, monkeypatch):
+    def cannot(model, reference):
+        raise RuntimeError("1 (OwnNorm) was changed in a way that cannot be stored: ['own']")
+
+    model, trainer = with_own_norm(), make_trainer(shape=(3, 8, 8))
+    with monkeypatch.context() as patch:
+        patch.setattr("effdl.compression.prune.structured_pruner.changes", cannot)
+        with pytest.raises(RunError, match=r"1 \(OwnNorm\) was changed in a way that cannot be stored: .*exclude"):
+            prune(model, trainer=trainer, level=0.5)
     assert trainer.asked == []
     assert prune(model, trainer=trainer, level=0.2, exclude=["0"])
 
