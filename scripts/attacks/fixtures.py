@@ -37,7 +37,8 @@ def prepare(root: Path, run: Path) -> None:
     (root / "f").write_text("a file\n")
     _images(root / "images", "ab")
     _images(root / "one", "a")
-    _images(root / "dangling", "ab")
+    _images(root / "dangling", "b")
+    (root / "dangling/a").mkdir()  # a class of which no image is there
     (root / "dangling/a/x.png").symlink_to("nowhere.png")
     _images(root / "bytes", "ab")
     shutil.copy(root / "images/a/0.png", os.fsencode(root / "bytes/a") + b"/\xff.png")

@@ -38,6 +38,8 @@ _WORDS = {  # commands whose words are not all folders, by the word that is atta
     ("push", "folder"): ("VALUE", "a/b"),
     ("push", "repo"): ("r", "VALUE"),
     ("export", "options"): ("r", "VALUE"),
+    ("predict", "model"): ("VALUE", "images/a"),
+    ("predict", "images"): ("r", "VALUE"),
     ("sensitivity", "options"): ("r", "VALUE"),
 }
 
@@ -162,7 +164,12 @@ def options() -> Iterator[Key]:
 
 def _first(command: str) -> tuple[str, ...]:
     """The words that a command needs."""
-    others = {"list": (), "push": ("r", "a/b"), "reproduce": ("tiny", "--config-dir", "mine")}
+    others = {
+        "list": (),
+        "push": ("r", "a/b"),
+        "reproduce": ("tiny", "--config-dir", "mine"),
+        "predict": ("r", "images"),
+    }
     return others.get(command, ("r",))
 
 
