@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from effdl.measure.scores import integer_bits
 from effdl.nn.quantizers import ActivationQuantizer
 
 
@@ -15,16 +16,13 @@ def zero_points(model: nn.Module) -> int:
 def arithmetic_bits(kind: str, bits: int, float_bits: int) -> int:
     """Width of the numbers by which a layer multiplies its inputs.
 
-    A codebook's indices are looked up, and its floats multiplied. 7-bit codes are those of 8-bit integers that leave
-    half of their range unused (`effdl.compression.quantize.int8`); others count as wide as they are.
+    A codebook's indices are looked up, and its floats multiplied; codes have their `integer_bits`.
 
     Args:
         kind, bits: of the weight in the stored file, see `storage.breakdown`.
         float_bits: of the model's floating-point numbers.
     """
-    if "palette" in kind:
-        return float_bits
-    return 8 if bits == 7 else bits
+    return float_bits if "palette" in kind else integer_bits(bits)
 
 
 def summary(rows: Iterable[dict], macs_nonzero: int, float_bits: int) -> dict:

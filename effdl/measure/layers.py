@@ -4,14 +4,19 @@ from torch import nn
 
 from effdl.measure.bits import arithmetic_bits
 from effdl.measure.eval_mode import eval_mode, example_input
-from effdl.measure.macs import LayerMacs, trace
+from effdl.measure.macs import LayerMacs, Traced, trace
 from effdl.measure.size import distinct, parameters, sizes
 from effdl.nn.call_graph import CallGraph
 from effdl.nn.fold import foldable_norms
 from effdl.nn.layers import plain_type
 
 
-def per_layer(model: nn.Module, input_shape: tuple[int, int, int], stored: dict[str, dict] | None = None) -> list[dict]:
+def per_layer(
+    model: nn.Module,
+    input_shape: tuple[int, int, int],
+    stored: dict[str, dict] | None = None,
+    traced: Traced | None = None,
+) -> list[dict]:
     """One row per weight, in the order of `effdl.nn.layers.weights`, for one input (C, H, W).
 
     Keys: ``name``, ``type``, ``shape``, ``params`` and ``params_nonzero`` (weight and bias), ``weights`` and
@@ -25,8 +30,9 @@ def per_layer(model: nn.Module, input_shape: tuple[int, int, int], stored: dict[
 
     Args:
         stored: the result of `storage.breakdown`, how the file stores each tensor; None: as plain floats.
+        traced: what `trace` gave for this model and input, if it was called before.
     """
-    _, layers = trace(model, input_shape)
+    _, layers = traced or trace(model, input_shape)
     with eval_mode(model):
         params, _ = sizes(parameters(model))
         first_uses = {

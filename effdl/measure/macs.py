@@ -24,14 +24,20 @@ class LayerMacs:
     use: Use
 
 
-def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> dict:
+Traced = tuple[Products, list[LayerMacs]]  # of the whole model, and of each of its weights
+
+
+def macs(model: nn.Module, input_shape: tuple[int, int, int], traced: Traced | None = None) -> dict:
     """``macs`` and ``macs_nonzero`` of one input (C, H, W), exact integers.
 
     ``macs`` includes the products of attention; ``macs_nonzero`` leaves out those whose weight is zero when it is
     multiplied. Padding counts as input. Operations on weights that cannot be counted are named in the log. The mode of
     the model, its hooks and the state of the random generators are the same afterwards.
+
+    Args:
+        traced: what `trace` gave for this model and input, if it was called before.
     """
-    total, layers = trace(model, input_shape)
+    total, layers = traced or trace(model, input_shape)
     if total.uncounted:
         named = ", ".join(f"{name} ({operation})" for name, operation in total.uncounted.items())
         log.warning("MACs: products of these parameters are not counted: %s", named)
@@ -46,7 +52,7 @@ def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> dict:
     return {"macs": total.macs, "macs_nonzero": total.macs_nonzero}
 
 
-def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Products, list[LayerMacs]]:
+def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> Traced:
     """The MACs of the whole model for one input (C, H, W), and of each weight in the order of `nn.layers.weights`."""
     x = example_input(model, (1, *input_shape))
     with eval_mode(model), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):

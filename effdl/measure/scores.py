@@ -20,8 +20,17 @@ IMAGENET = Reference("ImageNet (MobileNetV2-1.4)", 6.9e6, 1170e6)
 
 
 def counted_bits(layer: dict) -> float:
-    """Bits that a weight counts as, from its row of ``layers.jsonl``: 7-bit codes are 8-bit integers."""
-    return 8 if layer["weight_bits"] == 7 else layer["weight_bits"]
+    """Bits that a weight counts as, from its row of ``layers.jsonl``."""
+    return integer_bits(layer["weight_bits"])
+
+
+def integer_bits(bits: float) -> float:
+    """Width of the numbers that hold codes of so many bits.
+
+    7-bit codes are those of 8-bit integers that leave half of their range unused
+    (`effdl.compression.quantize.int8`); others count as wide as they are.
+    """
+    return 8 if bits == 7 else bits
 
 
 def micronet_storage(tensors: Iterable[tuple[int, int, float]]) -> float:

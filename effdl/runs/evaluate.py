@@ -18,7 +18,7 @@ from effdl.measure.accuracy import accuracy
 from effdl.measure.bits import summary, zero_points
 from effdl.measure.eval_mode import eval_mode
 from effdl.measure.layers import per_layer
-from effdl.measure.macs import macs
+from effdl.measure.macs import macs, trace
 from effdl.measure.metrics import on_validation
 from effdl.measure.size import count, file_bytes
 from effdl.models import storage
@@ -58,7 +58,8 @@ def evaluate(
     model = load_model(path, trusted=trusted).to(device)
     shape, threads = data.input_shape, torch.get_num_threads()
     stored, grids = storage.breakdown(path), storage.quant_grids(path)
-    operations, layers = macs(model, shape), per_layer(model, shape, stored)
+    traced = trace(model, shape)
+    operations, layers = macs(model, shape, traced), per_layer(model, shape, stored, traced)
     float_bits = 8 * next(parameter.dtype.itemsize for parameter in model.parameters())
 
     def answers(images: Images) -> dict:

@@ -19,6 +19,7 @@ from effdl.config.paths import located
 from effdl.data.build import Data, load
 from effdl.models.build import build
 from effdl.models.structure import changes
+from effdl.nn.layers import l1_norm
 from effdl.runs.teachers import initialized, teachers_of
 from effdl.training.device import Device, select_device
 from effdl.training.recipe import Recipe
@@ -166,7 +167,7 @@ def recipe_of(config: dict, classes: int) -> Recipe:
         augment=tuple(_with_classes(instantiate(node), classes) for node in config["augment"].values()),
         label_smoothing=config["label_smoothing"],
         clip_norm=config["clip_norm"],
-        l1=config["l1"],
+        penalties=(lambda model: config["l1"] * l1_norm(model),) if config["l1"] else (),  # Tibshirani 1996: the lasso
         ema=config["ema"],
         early_stop=config["early_stop"],
         keep_epoch=_rewind_epoch(config),

@@ -25,7 +25,6 @@ from effdl.data.loader import batches, normalize, normalized_batches
 from effdl.measure.accuracy import accuracy, sum_dtype
 from effdl.measure.energy import EnergyMeter, of_all_processes
 from effdl.measure.memory import peak_memory
-from effdl.nn.layers import l1_norm
 from effdl.training.callbacks import Batch, Callbacks
 from effdl.training.checkpoint import Checkpoint
 from effdl.training.device import Device
@@ -133,10 +132,8 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
         with device.autocast():
             images = normalize(images, data.mean, data.std)
             loss, logits = _loss(recipe, state.forward, state.losses, images, targets)
-        if recipe.l1:
-            loss = loss + recipe.l1 * l1_norm(state.model)
-        if recipe.penalty:
-            loss = loss + recipe.penalty(state.model)
+        for penalty in recipe.penalties:
+            loss = loss + penalty(state.model)
         state.update(loss, factor)
         if recipe.after_update:
             with torch.no_grad():

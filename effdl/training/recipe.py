@@ -14,8 +14,7 @@ class Recipe:
     Args:
         lr_scale: multiplies the optimizer's learning rate, for fine-tuning.
         first_epoch: so many epochs of the schedule are left out at its beginning.
-        l1: factor on the sum of all absolute weights, added to the loss of every batch (the lasso of Tibshirani 1996).
-        penalty: ``penalty(model)`` is a scalar added to the loss of every batch.
+        penalties: ``penalty(model)`` of each is a scalar added to the loss of every batch.
         after_update: ``after_update(model, progress)`` is called after every optimizer step, with the finished part of
             this training, in (0, 1].
         distillation_losses: each makes the loss of a distillation for the model that is trained.
@@ -29,13 +28,12 @@ class Recipe:
     augment: tuple[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], ...] = ()
     label_smoothing: float = 0.0
     clip_norm: float | None = None
-    l1: float = 0.0
     ema: float | None = None
     early_stop: int | None = None
     eval_batch_size: int = 250
     lr_scale: float = 1.0
     first_epoch: int = 0
-    penalty: Callable[[nn.Module], Tensor] | None = None
+    penalties: tuple[Callable[[nn.Module], Tensor], ...] = ()
     after_update: Callable[[nn.Module, float], None] | None = None
     distillation_losses: tuple[Callable[[nn.Module], nn.Module], ...] = ()
     keep_epoch: int | None = None

@@ -68,6 +68,7 @@ class Trainer:
 
         Args:
             epochs: length of the schedule; None: half of the run's.
+            penalty: one more, for this training only.
             distillation_loss: makes one more of the student, for this training only.
         """
         kind = self.stage.partition("-")[0]
@@ -79,7 +80,7 @@ class Trainer:
             epochs=(self.recipe.epochs + 1) // 2 if epochs is None else epochs,
             lr_scale=lr_scale,
             first_epoch=first_epoch,
-            penalty=penalty,
+            penalties=(*self.recipe.penalties, *([penalty] if penalty else [])),
             after_update=after_update,
             distillation_losses=(*losses, *([distillation_loss] if distillation_loss else [])),
             keep_epoch=self.recipe.keep_epoch if self.stage == "dense" else None,

@@ -150,6 +150,19 @@ def test_what_an_inner_phase_uses_is_charged_to_it_alone(monkeypatch):
     assert inner.co2eq_g == 10 * 2 * 475
 
 
+def unknown(used):
+    values = (used.energy_kwh, used.cpu_kwh, used.gpu_kwh, used.ram_kwh, used.co2eq_g)
+    return used.duration_s >= 0 and all(value is None for value in values)
+
+
+def empty_phases(meter, count):
+    """What phases in which nothing happens are said to have used."""
+    for _ in range(count):
+        with meter.phase() as used:
+            pass
+        yield used
+
+
 def test_a_meter_that_hangs_is_given_up(monkeypatch, caplog):
     """As codecarbon's lock does when its thread could not be started."""
     release = threading.Event()
@@ -157,10 +170,7 @@ def test_a_meter_that_hangs_is_given_up(monkeypatch, caplog):
     monkeypatch.setattr(energy, "components", lambda: [Component("cpu", "measured", "", lambda _: release.wait())])
     meter = EnergyMeter(enabled=True, country=None, pue=1.0)
     with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            with meter.phase() as used:
-                pass
-            assert unknown(used)
+        assert all(unknown(used) for used in empty_phases(meter, 3))
     release.set()
     assert meter.describe()["note"] == "the meter did not answer within 0.05 s"
     assert [record.getMessage() for record in caplog.records] == [f"energy is not measured: {meter.note}"]
@@ -216,19 +226,11 @@ def test_unknown_country(country, hint):
     assert "null for the world average" in message
 
 
-def unknown(used):
-    values = (used.energy_kwh, used.cpu_kwh, used.gpu_kwh, used.ram_kwh, used.co2eq_g)
-    return used.duration_s >= 0 and all(value is None for value in values)
-
-
 def test_a_failing_tracker_never_fails_the_run(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "codecarbon", None)  # importing it fails, its data are not found
     with caplog.at_level(logging.WARNING):
         meter = EnergyMeter(enabled=True, country="FRA", pue=1.0)
-        for _ in range(2):
-            with meter.phase() as used:
-                pass
-            assert unknown(used)
+        assert all(unknown(used) for used in empty_phases(meter, 2))
     assert meter.sources() == {"cpu": "unavailable", "gpu": "unavailable", "ram": "unavailable"}
     assert meter.describe()["tracker"] is None
     assert (meter.grid_g_per_kwh, meter.grid_source) == (None, "unavailable")
@@ -242,10 +244,7 @@ def test_a_counter_that_fails_later(monkeypatch, caplog):
     monkeypatch.setattr(energy, "components", lambda: [Component("cpu", "measured", "", lost)])
     meter = EnergyMeter(enabled=True, country=None, pue=1.0)
     with caplog.at_level(logging.WARNING):
-        for _ in range(2):
-            with meter.phase() as used:
-                pass
-            assert unknown(used)
+        assert all(unknown(used) for used in empty_phases(meter, 2))
     assert [record.getMessage() for record in caplog.records] == ["energy is not measured: counter gone"]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from effdl.config.compose import composed, settings
 from effdl.runs.prepare import prepare_run, recipe_of
@@ -35,6 +36,14 @@ def test_the_recipe_is_what_the_config_says():
     for augment in recipe.augment:
         images, targets = augment(images, targets)
     assert targets.shape == (4, 10)
+
+
+def test_l1_is_a_penalty_on_the_weights():
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    assert recipe_of(config(), 10).penalties == ()
+    [penalty] = recipe_of(config("l1=0.5"), 10).penalties
+    expected = 0.5 * sum(layer.weight.abs().sum() for layer in model)
+    torch.testing.assert_close(penalty(model), expected)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from effdl.data.build import load
 from effdl.data.loader import normalized_batches
 from effdl.data.source import Images
 from effdl.measure.energy import EnergyMeter
+from effdl.nn.layers import l1_norm
 from effdl.training.callbacks import Callbacks
 from effdl.training.checkpoint import Checkpoint
 from effdl.training.device import Device
@@ -183,7 +184,11 @@ def test_the_l1_penalty_moves_weights_towards_zero_and_leaves_biases(data, tmp_p
     free, drawn = tmp_path / "free", tmp_path / "drawn"
     free.mkdir()
     drawn.mkdir()
-    models = network(), train(network(), data, recipe, free), train(network(), data, replace(recipe, l1=0.01), drawn)
+    models = (
+        network(),
+        train(network(), data, recipe, free),
+        train(network(), data, replace(recipe, penalties=(lambda model: 0.01 * l1_norm(model),)), drawn),
+    )
     for old, one, other in zip(*(model.parameters() for model in models), strict=True):
         expected = one - 0.1 * 0.01 * old.sign() if old.ndim > 1 else one
         torch.testing.assert_close(other, expected, rtol=0, atol=1e-6)
@@ -252,7 +257,10 @@ def test_a_penalty_is_part_of_the_loss(data, tmp_path):
     (tmp_path / "with").mkdir()
     without = train(network(), data, recipe, tmp_path)
     penalised = train(
-        network(), data, replace(recipe, penalty=lambda model: 0.01 * model[1].weight.abs().sum()), tmp_path / "with"
+        network(),
+        data,
+        replace(recipe, penalties=(lambda model: 0.01 * model[1].weight.abs().sum(),)),
+        tmp_path / "with",
     )
     torch.testing.assert_close(without[1].weight - penalised[1].weight, torch.full((8,), 0.5 * 0.01))
 
