@@ -14,6 +14,7 @@ from effdl.utils.errors import UserError
 
 # Keys that change neither the data nor the arithmetic: two runs that differ only here are the same experiment.
 INCIDENTAL = ("resume", "dataset.root", "dataset.download", "logger", "metric", "energy.price_per_hour")
+_WITHIN_INCIDENTAL = tuple(f"{name}." for name in INCIDENTAL)  # a report asks for hundreds of keys of every run
 # Keys that came later, with the value for what effdl did before: with it they are as if they were not there.
 ADDED = {"model.activation": "relu", "l1": 0.0}
 SINGLE = {
@@ -123,7 +124,7 @@ def add_later_keys(config: dict) -> None:
 
 
 def _is_incidental(key: str) -> bool:
-    return any(f"{key}.".startswith(f"{name}.") for name in INCIDENTAL)
+    return f"{key}.".startswith(_WITHIN_INCIDENTAL)
 
 
 def _converted(config: dict, convert) -> dict:

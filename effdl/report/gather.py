@@ -34,6 +34,11 @@ class Run:
     total: dict
 
     @cached_property
+    def files(self) -> RunFolder:
+        """The folder's files."""
+        return RunFolder(self.path)
+
+    @cached_property
     def config(self) -> dict[str, object]:
         """The config with dotted keys, incidental ones (`effdl.config.identity.INCIDENTAL`) left out."""
         return essential(self.run["config"])

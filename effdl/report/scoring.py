@@ -11,7 +11,6 @@ from effdl.measure.scores import (
 )
 from effdl.measure.training_cost import training_cost_columns
 from effdl.report.gather import Run
-from effdl.runs.folder import RunFolder
 
 SCORES = ("course", "micronet", "dcase", "training_cost")
 
@@ -46,7 +45,7 @@ def ranked(rows: list[dict]) -> list[dict]:
 def _layers_of(run: Run) -> dict[str, list[dict]]:
     """The rows of ``layers.jsonl`` by stage; none if the file is missing."""
     found: dict[str, list[dict]] = {}
-    for row in RunFolder(run.path).layers.read():
+    for row in run.files.layers.read():
         found.setdefault(row["stage"], []).append(row)
     return found
 

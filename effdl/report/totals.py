@@ -12,7 +12,7 @@ from effdl.measure.units import percent, si
 from effdl.report.counts import counted
 from effdl.report.gather import Gathered, Run
 from effdl.report.naming import SAMPLING, differing_keys, experiment_of
-from effdl.runs.folder import DONE, RunFolder
+from effdl.runs.folder import DONE
 
 _FLOPS_PER_MAC = 2
 _PASSES = 3  # forward once, backward twice as much
@@ -68,7 +68,7 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
 
 def _epochs_of(run: Run) -> list[dict]:
     """The rows of ``epochs.jsonl``."""
-    return RunFolder(run.path).epochs.read()
+    return run.files.epochs.read()
 
 
 def compute(run: Run, epochs: list[dict]) -> tuple[float | None, float | None, int]:

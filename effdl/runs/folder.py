@@ -87,14 +87,17 @@ class RunFolder:
         run = checked(found, RunRecord, self.run_file)
         if run.get("layout", 1) >= _SEALED and not holds(run, ""):
             raise UserError(f"{self.run_file} is damaged: its content is not what was written (its seal does not hold)")
-        return _with_options(without_seal(run))
+        run = _with_options(without_seal(run))
+        if not self._key:  # it never changes
+            self._key.append(run["config_fingerprint"] if run.get("layout", 1) >= _SEALED else None)
+        return run
 
     @property
     def key(self) -> str | None:
         """The key of the seals of this run's files, the fingerprint of its config; None: they have none."""
-        if not self._key and (run := self.run):  # it never changes
-            self._key.append(run["config_fingerprint"] if run.get("layout", 1) >= _SEALED else None)
-        return self._key[0] if self._key else None
+        if not self._key and not self.run:  # reading it notes the key
+            return None
+        return self._key[0]
 
     @property
     def epochs(self) -> Rows:
