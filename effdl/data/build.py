@@ -116,16 +116,20 @@ def split_source(
 
     ``subset`` is a number of images, or a fraction of all.
 
-    The validation split is the fraction ``val`` or, with ``folds``, fold number ``fold`` of that many (``val`` is
-    then ignored). All are stratified and drawn with ``split_seed``. ``mirror`` (does a mirrored image keep its
+    The validation split is that of the source, else the fraction ``val`` or, with ``folds``, fold number ``fold`` of
+    that many. All are stratified and drawn with ``split_seed``. ``mirror`` (does a mirrored image keep its
     label?) and ``pad`` (pixels, for random crops) describe the images to the augmentations, whose files refer to
-    them as ``${dataset.mirror}``; they are not used here. Raises UserError for an impossible split, and for a ``pad``
-    beyond the size of the images.
+    them as ``${dataset.mirror}``; they are not used here. Raises UserError for an impossible split, for ``folds`` of a
+    source that has a validation split, and for a ``pad`` beyond the size of the images.
     """
     check_source(source, name)
     if pad > (size := source.train.image_size):
         raise UserError(f"dataset.pad={pad}: allowed is a whole number from 0 to {size}, the size of the images")
-    train, held = _split(source.train, val, folds, fold, subset, split_seed)
+    images = source.train if subset is None else _subset(source.train, subset, split_seed)
+    if source.val is None:
+        (train, held), notes = _holdout(images, val, folds, fold, split_seed), source.notes
+    else:
+        train, held, notes = images, source.val, (*source.notes, _on_own_split(len(source.val), folds))
     mean, std = channel_statistics(train)
     return Data(
         name=name,
@@ -139,18 +143,25 @@ def split_source(
         std=std,
         fingerprint=fingerprint(part for part in (train, held, source.test) if part is not None),
         ranges=source.ranges,
-        notes=source.notes,
+        notes=notes,
     )
 
 
-def _split(
-    images: Images, val: float, folds: int | None, fold: int, subset: float | None, seed: int
-) -> tuple[Images, Images | None]:
-    if subset is not None:
-        size = subset if isinstance(subset, int) else round(subset * len(images))
-        if not 1 <= size <= len(images):
-            raise UserError(f"dataset.subset={subset}: {size} images (allowed: 1 to {len(images)}, all to train on)")
-        images = images.select(stratified_subset(images.labels, size, seed))
+def _subset(images: Images, subset: float, seed: int) -> Images:
+    size = subset if isinstance(subset, int) else round(subset * len(images))
+    if not 1 <= size <= len(images):
+        raise UserError(f"dataset.subset={subset}: {size} images (allowed: 1 to {len(images)}, all to train on)")
+    return images.select(stratified_subset(images.labels, size, seed))
+
+
+def _on_own_split(images: int, folds: int | None) -> str:
+    """What a validation split of the source's own makes of the keys that hold one out."""
+    if folds is not None:
+        raise UserError(f"dataset.folds={folds}: the data set has a validation split of its own (allowed: null)")
+    return f"its own {images:,} validation images are the validation split: dataset.val is not used"
+
+
+def _holdout(images: Images, val: float, folds: int | None, fold: int, seed: int) -> tuple[Images, Images | None]:
     if folds is not None:
         return _fold(images, folds, fold, seed)
     if val == 0:

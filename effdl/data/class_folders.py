@@ -33,10 +33,11 @@ class ImageFile:
 class _ClassFolders:
     """The images of the splits, sorted by class and name, and the files that are left out, by reason.
 
-    ``test`` is empty if there is no folder of test images.
+    ``test`` is empty if there is no folder of test images, ``val`` if there is none beside that.
     """
 
     train: list[ImageFile] = field(default_factory=list)
+    val: list[ImageFile] = field(default_factory=list)
     test: list[ImageFile] = field(default_factory=list)
     left_out: _LeftOut = field(default_factory=lambda: defaultdict(list))
 
@@ -46,13 +47,13 @@ class _ClassFolders:
 
 
 def class_folders(root: str) -> _ClassFolders:
-    """The images in ``root/train/<class>/`` and ``root/test/<class>/``, or in ``root/<class>/``, at any depth.
+    """The images in the class folders of ``root/train``, ``root/val`` and ``root/test``, or of ``root``, at any depth.
 
     The validation folder stands in for a missing test folder. Links are followed, but not back into a folder that is
     read already.
 
     Raises:
-        UserError: there are no such folders, or a class without an image.
+        UserError: there are no such folders, a class without an image, or one folder for validation and test.
     """
     found = _ClassFolders()
     folders = _split_folders(root)
@@ -62,14 +63,24 @@ def class_folders(root: str) -> _ClassFolders:
         _check_several(root, found.train)
         return found
     used = {"train": folders["train"]}
-    if test := folders.get("test", folders.get("val")):
+    if "test" in folders and "val" in folders and _has_folders(os.path.join(root, folders["val"])):
+        used |= {"val": folders["val"], "test": folders["test"]}
+        _check_apart(root, used["val"], used["test"])
+    elif test := folders.get("test", folders.get("val")):
         used["test"] = test
     for name in sorted(set(os.listdir(root)) - set(used.values())):
         found.left_out[_hidden(name) or f"not in {' or '.join(used.values())}"].append(name)
     found.train = _split(root, used["train"], found.left_out)
     _check_several(os.path.join(root, used["train"]), found.train)
+    found.val = _split(root, used["val"], found.left_out) if "val" in used else []
     found.test = _split(root, used["test"], found.left_out) if "test" in used else []
     return found
+
+
+def _check_apart(root: str, val: str, test: str) -> None:
+    """Refuse (UserError) a link from one to the other: every choice would be made on the test images."""
+    if os.path.samefile(os.path.join(root, val), os.path.join(root, test)):
+        raise UserError(f"dataset.root={root}: {val} and {test} are one folder (allowed: two, or no {val})")
 
 
 def _check_several(root: str, images: list[ImageFile]) -> None:

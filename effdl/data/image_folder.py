@@ -33,8 +33,8 @@ def image_folder(
 ) -> Source:
     """Read the images in ``root/train/<class>/`` and ``root/test/<class>/``, or in ``root/<class>/``, at any depth.
 
-    ``val`` is taken for the test folder if there is no ``test`` (beside a ``test`` it is not used). Without either,
-    ``test_fraction`` of each class is held out as the test set, always the same one.
+    ``val`` beside ``test`` is the validation split, and is taken for the test folder if there is no ``test``. Without
+    either, ``test_fraction`` of each class is held out as the test set, always the same one.
 
     ``image_size`` None: the side of the images if a thousand of them, evenly spaced, are square and of one size,
     else 224. Every image is turned upright, made 8-bit grey or RGB (see `effdl.data.pixels`), and reduced to its centre
@@ -49,9 +49,14 @@ def image_folder(
     root = os.path.abspath(os.path.expanduser(root))
     found = class_folders(root)
     classes = sorted({image.class_name for image in found.train})
-    if unknown := sorted({image.class_name for image in found.test} - set(classes)):
-        raise UserError(f"{root}: the test folder has classes that the train folder has not: {', '.join(unknown)}")
-    files = found.train + found.test
+    for split, held in (("test", found.test), ("validation", found.val)):
+        if unknown := sorted({image.class_name for image in held} - set(classes)):
+            raise UserError(
+                f"{root}: the {split} folder has classes that the train folder has not: {', '.join(unknown)}"
+            )
+    if found.val and (missing := sorted(set(classes) - {image.class_name for image in found.val})):
+        raise UserError(f"{root}: the validation folder lacks classes of the train folder: {', '.join(missing)}")
+    files = found.train + found.val + found.test
     label = {name: number for number, name in enumerate(classes)}
     labels = torch.tensor([label[image.class_name] for image in files])
     workers = default_workers() if workers is None else workers
@@ -59,12 +64,14 @@ def image_folder(
     images, ranges, notes = _images(root, files, image_size, channels, memory_gb, workers)
     everything = Images(images, labels)
     if found.test:
-        first, second = torch.arange(len(files)).split([len(found.train), len(found.test)])
+        lengths = [len(found.train), len(found.val), len(found.test)]
+        train, val, test = (everything.select(part) for part in torch.arange(len(files)).split(lengths))
     else:
         first, second = stratified_holdout(labels, test_fraction, seed=0)
         if not len(second):
             raise UserError(f"dataset.test_fraction={test_fraction} of {len(files)} images holds out none; {root}")
-    return Source(everything.select(first), everything.select(second), tuple(classes), ranges, (*found.notes(), *notes))
+        train, val, test = everything.select(first), None, everything.select(second)
+    return Source(train, test, tuple(classes), ranges, (*found.notes(), *notes), val=val or None)
 
 
 def _images(

@@ -63,6 +63,7 @@ class Images:
 class Source:
     """A data set as published: its training and test images and the name of each label.
 
+    ``val``: its validation images; None: they are held out of the training images, as ``dataset.val`` says.
     ``ranges``: what became 0 and 255 of pixels of more than 8 bits (see `effdl.data.pixels`). ``notes``: sentences on
     what was left out or changed in reading it.
     """
@@ -72,6 +73,7 @@ class Source:
     classes: tuple[str, ...]
     ranges: Ranges = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    val: Images | None = None
 
 
 def check_source(source: Source, name: str) -> None:
@@ -82,7 +84,8 @@ def check_source(source: Source, name: str) -> None:
     """
     if not isinstance(source, Source):
         raise UserError(f"dataset={name}: it gives a {type(source).__name__} (allowed: effdl.Source)")
-    for part, split in (("train", source.train), ("test", source.test)):
+    splits = {"train": source.train, "test": source.test} | ({} if source.val is None else {"validation": source.val})
+    for part, split in splits.items():
         images, labels, classes = split.images, split.labels, len(source.classes)
         if isinstance(images, Tensor):
             shape = tuple(images.shape)
@@ -99,8 +102,13 @@ def check_source(source: Source, name: str) -> None:
             raise UserError(f"dataset={name}: its {part} labels are {found} (allowed: 0 to {classes - 1}, its classes)")
     if not len(source.train) or not len(source.test):
         raise UserError(f"dataset={name}: it has {len(source.train)} training and {len(source.test)} test images")
-    if (first := _shape(source.train)) != (second := _shape(source.test)):
-        raise UserError(f"dataset={name}: training images are {first} and test images {second} (allowed: one shape)")
+    if source.val is not None and not len(source.val):
+        raise UserError(f"dataset={name}: it has 0 validation images (allowed: some, or None)")
+    for part, split in splits.items():
+        if (first := _shape(source.train)) != (other := _shape(split)):
+            raise UserError(
+                f"dataset={name}: training images are {first} and {part} images {other} (allowed: one shape)"
+            )
 
 
 def _shape(images: Images) -> str:

@@ -54,9 +54,22 @@ def test_other_names_of_the_splits(root, train, name):
     assert paths(found.test) == [f"{name}/cat/2.png", f"{name}/dog/2.png"]
 
 
-def test_a_validation_folder_beside_a_test_folder_is_left_out(root):
+def test_a_validation_folder_beside_a_test_folder_is_read(root):
     make(root, "valid/cat/3.png", "labels.csv", ".git/x")
-    assert left_out(root) == {"not in train or test": ["labels.csv", "valid"], "hidden": [".git"]}
+    assert paths(class_folders(str(root)).val) == ["valid/cat/3.png"]
+    assert left_out(root) == {"not in train or valid or test": ["labels.csv"], "hidden": [".git"]}
+
+
+def test_a_validation_folder_without_classes_is_left_out(root):
+    make(root, "val/3.png")
+    assert class_folders(str(root)).val == []
+    assert left_out(root) == {"not in train or test": ["val"]}
+
+
+def test_a_validation_folder_that_links_to_the_test_folder_is_refused(root):
+    (root / "val").symlink_to(root / "test")
+    with pytest.raises(UserError, match=r"val and test are one folder \(allowed: two, or no val\)"):
+        class_folders(str(root))
 
 
 def test_two_folders_of_one_split_are_refused(root):

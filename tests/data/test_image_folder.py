@@ -48,6 +48,11 @@ def read(root, **options):
     return image_folder(root=str(root), **(DEFAULTS | options))
 
 
+def split(source, **keys):
+    defaults = {"val": 0.25, "folds": None, "fold": 0, "subset": None, "split_seed": 0, "mirror": True, "pad": 0}
+    return split_source(source, "set", **(defaults | keys))
+
+
 def test_train_and_test_folders(root):
     (root / "train" / "cat" / "notes.txt").write_text("not an image")
     source = read(root)
@@ -62,6 +67,56 @@ def test_train_and_test_folders(root):
 def test_val_stands_in_for_test(root):
     (root / "test").rename(root / "val")
     assert len(read(root).test) == 4
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation"])
+def test_val_beside_test_is_the_validation_split(root, name):
+    whole = split(read(root))
+    fill(root / name / "cat", 3)
+    fill(root / name / "dog", 3)
+    source = read(root)
+    assert [len(part) for part in (source.train, source.val, source.test)] == [12, 6, 4]
+    first = np.array(Image.open(root / name / "dog" / "0.png"))
+    assert torch.equal(source.val.images[3], torch.from_numpy(first).permute(2, 0, 1))
+    assert not source.notes
+    data = split(source)
+    assert torch.equal(data.train.images, source.train.images)
+    assert torch.equal(data.val.images, source.val.images)
+    assert data.mean == pytest.approx(source.train.images.double().mean(dim=(0, 2, 3)).tolist())
+    assert data.fingerprint != whole.fingerprint
+    assert data.notes == ("its own 6 validation images are the validation split: dataset.val is not used",)
+    Image.new("RGB", (8, 8)).save(root / name / "dog" / "0.png")
+    assert split(read(root)).fingerprint != data.fingerprint
+    assert len(split(source, subset=6).train) == 6
+    assert len(split(source, subset=6).val) == 6
+    with pytest.raises(UserError, match=r"^dataset\.folds=3: the data set has a validation split of its own"):
+        split(source, folds=3)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["cat"], "the validation folder lacks classes of the train folder: dog"),
+        (["cat", "dog", "owl"], "the validation folder has classes that the train folder has not: owl"),
+    ],
+)
+def test_the_validation_folder_has_the_classes_of_the_train_folder(root, classes, message):
+    for name in classes:
+        fill(root / "val" / name, 1)
+    with pytest.raises(UserError, match=message):
+        read(root)
+
+
+def test_validation_images_are_streamed_too(root):
+    fill(root / "val" / "cat", 1)
+    fill(root / "val" / "dog", 2)
+    source = read(root, memory_gb=1e-9)
+    assert [file.replace(os.sep, "/") for file in source.val.images.files] == [
+        "val/cat/0.png",
+        "val/dog/0.png",
+        "val/dog/1.png",
+    ]
+    assert split(source).val is source.val
 
 
 @pytest.mark.parametrize("inside", ["", "train"])

@@ -8,12 +8,13 @@ PIXELS = torch.zeros(6, 3, 8, 8, dtype=torch.uint8)
 LABELS = torch.arange(6) % 3
 
 
-def source(images=PIXELS, labels=LABELS, test=(PIXELS, LABELS)):
-    return Source(Images(images, labels), Images(*test), ("a", "b", "c"))
+def source(images=PIXELS, labels=LABELS, test=(PIXELS, LABELS), val=None):
+    return Source(Images(images, labels), Images(*test), ("a", "b", "c"), val=val and Images(*val))
 
 
 def test_a_source_as_it_should_be():
     check_source(source(), "mine")
+    check_source(source(val=(PIXELS, LABELS)), "mine")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,9 @@ def test_a_source_as_it_should_be():
         (lambda: source(labels=LABELS + 1), r"its train labels are 1 to 3 \(allowed: 0 to 2, its classes\)"),
         (lambda: source(PIXELS[:0], LABELS[:0]), "it has 0 training and 6 test images"),
         (lambda: source(PIXELS[:, :1]), "training images are 1x8x8 and test images 3x8x8"),
+        (lambda: source(val=(PIXELS[..., :5], LABELS)), r"its validation images are uint8 \(6, 3, 8, 5\)"),
+        (lambda: source(val=(PIXELS, LABELS + 1)), "its validation labels are 1 to 3"),
+        (lambda: source(val=(PIXELS[:0], LABELS[:0])), "it has 0 validation images"),
     ],
 )
 def test_what_is_no_source_is_named(made, message):
