@@ -15,6 +15,7 @@ Usage: effdl COMMAND [ARGUMENTS]
 
 Commands:
   train        train a model, compress it, measure it after every step
+  preview      show a data set and what augmentation makes of its images
   evaluate     rebuild the model of a run folder and measure it again
   predict      name the classes of images by a stored or exported model
   export       write a run's model for a runtime, check it there and time it
@@ -30,6 +31,7 @@ Examples:
   effdl train model=resnet prune=0.5
   effdl train -m model=mlp,lenet5 prune=0.3,0.9
   effdl train model=resnet prune=0.8 quantize=int8
+  effdl preview dataset=digits augment=[flip_crop,cutout]
   effdl evaluate outputs/2026-01-31/12-00-00 --layers
   effdl predict outputs/2026-01-31/12-00-00 photos
   effdl export outputs/2026-01-31/12-00-00 format=onnx
@@ -44,6 +46,7 @@ Examples:
 
 COMMANDS = (
     "train",
+    "preview",
     "evaluate",
     "predict",
     "export",

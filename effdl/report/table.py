@@ -1,5 +1,6 @@
 """Tables for people: the stages of a run side by side, and a model layer by layer."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ _LAYER_COLUMNS = (
     *("params", "params_nonzero", "weight_sparsity", "weight_bits", "activation_bits", "macs", "macs_nonzero"),
     *("size_bytes", "share_of_size"),
 )
+
+_MANY_CLASSES = 40  # more are not shown one by one
 
 
 def metric_column(shown: Metric) -> Column:
@@ -68,6 +71,26 @@ def layers_table(rows: list[dict]) -> Table:
         numbers = (entry.text(row[key]) for key, entry in zip(_LAYER_COLUMNS, shown, strict=True))
         texts.append([row["name"], row["type"], "x".join(map(str, row["shape"])), *numbers])
     return Table(columns, texts, "Layers")
+
+
+def images_table(labels: dict[str, list[int]], names: Sequence[str], title: str) -> Table:
+    """One row per class: its images in each split; with many classes those with the fewest and the most, then all.
+
+    Args:
+        labels: of the images of every split, by its name.
+        names: of the classes, in order.
+    """
+    counts = {split: Counter(found) for split, found in labels.items()}
+    first = next(iter(counts.values()))
+    shown = range(len(names))
+    if len(names) > _MANY_CLASSES:
+        by_images = sorted(shown, key=lambda label: first[label])
+        shown = [*by_images[: _MANY_CLASSES // 2], *by_images[-(_MANY_CLASSES // 2) :]]
+        title += f" (the {len(shown)} with the fewest and the most training images are shown)"
+    texts = [[names[label], *(f"{count[label]:,}" for count in counts.values())] for label in shown]
+    texts.append(["all", *(f"{len(found):,}" for found in labels.values())])
+    columns = [Column("class", wraps=True), *(Column(split, right=True) for split in labels)]
+    return Table(columns, texts, title, constants=False)
 
 
 def classes_table(found: "Sequence[ClassAccuracy]", names: Sequence[str]) -> Table:

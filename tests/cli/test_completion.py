@@ -32,6 +32,8 @@ def completions(effdl, monkeypatch, line: str) -> list[str]:
         ("effdl train ba", ["batch_size="]),
         ("effdl train mod", ["model=", "model."]),
         ("effdl train model=res", ["model=resnet", "model=resnet18"]),
+        ("effdl preview augment=cut", ["augment=cutmix", "augment=cutout"]),
+        ("effdl preview prune=0", ["prune=0.5", "prune=0.9"]),
         ("effdl train model=resnet optimizer=adam", ["optimizer=adam", "optimizer=adamw"]),
         ("effdl train dataset=mnist dataset.do", ["dataset.download="]),
         ("effdl -m train scheduler=c", ["scheduler=constant", "scheduler=cosine"]),

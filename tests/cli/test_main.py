@@ -17,7 +17,7 @@ def test_help_names_the_commands(effdl):
     assert effdl("--version")[1].strip() == f"effdl {__version__}"
 
 
-ALLOWED = "(allowed: train, evaluate, predict, export, sensitivity, report, reproduce, card, clean, push, list)"
+ALLOWED = "(allowed: train, preview, evaluate, predict, export, sensitivity, report, reproduce, card, clean, push, list)"
 
 
 @pytest.mark.parametrize(

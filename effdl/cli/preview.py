@@ -1,0 +1,125 @@
+"""``effdl preview``: images of a data set and what augmentation makes of them, before anything is trained."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from effdl.cli.arguments import command_parser, location, named, parsed
+from effdl.cli.terminal import terminal
+from effdl.config.compose import composed, plain_values, settings
+from effdl.config.effects import check_effects
+from effdl.config.overrides import readable, resume_folder, swept
+from effdl.config.validation import check_targets
+from effdl.utils.errors import UserError
+from effdl.utils.files import check_folder, write_atomic
+
+if TYPE_CHECKING:
+    from effdl.data.build import Data
+
+_EXAMPLES = """\
+Examples:
+  effdl preview                                                    the digits as `effdl train` sees them
+  effdl preview dataset=digits augment=[flip_crop,cutout] --out views.png --count 5 --views 8
+  effdl preview dataset=image_folder dataset.root=DIR augment=[randaugment] augment.randaugment.magnitude=15
+  effdl preview experiment=folder_resnet20 dataset.root=DIR seed=1
+
+It takes the overrides of `effdl train`, reads the data and writes the picture; nothing is trained. The same seed gives
+the same picture. All images of it are one batch, whose images mixup and cutmix blend.
+"""
+_MOST_IMAGES, _MOST_VIEWS = 100, 20
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    args = _parse(arguments)
+    config = composed(args.overrides, args.config_dir)
+    plain = settings(config)
+    check_effects(args.overrides, [plain_values(config)])
+    check_targets(plain)
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"preview draws with matplotlib: pip install matplotlib ({error})") from error
+    from effdl.data.build import load
+    from effdl.report.table import images_table
+
+    data, console = load(plain["dataset"]), terminal()
+    splits = {"train": data.train, "validation": data.val, "test": data.test}
+    labels = {name: images.labels.tolist() for name, images in splits.items() if images is not None}
+    console.print(
+        images_table(labels, data.classes, f"{data.name}: {len(data.classes)} classes, images of {_size(data)}")
+    )
+    for line in [_statistics(data), *(f"data: {note}" for note in data.notes)]:
+        console.print(line, highlight=False, soft_wrap=True)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(args.out, _picture(plain, data, args.count, args.views))
+    console.print(f"picture: {args.out}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """The command's arguments.
+
+    Raises:
+        UserError: one is wrong, or would have no effect.
+    """
+    description = "Show a data set: its splits in a table, and images with their augmented views in a picture."
+    parser = command_parser("preview", description, _EXAMPLES)
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as `effdl train` takes them")
+    parser.add_argument("--out", type=location, default=Path("views.png"), metavar="FILE", help="(views.png)")
+    parser.add_argument("--count", type=_upto(_MOST_IMAGES), default=8, metavar="N", help="how many images (8)")
+    parser.add_argument("--views", type=_upto(_MOST_VIEWS), default=6, metavar="K", help="how many views of each (6)")
+    parser.add_argument("--config-dir", type=named, metavar="DIR", help="a folder of your own configs and code")
+    args = parsed(parser, arguments)
+    args.overrides = readable(args.overrides)
+    if several := swept(args.overrides):
+        raise UserError(f"{several[0].input_line}: a preview is of one config (allowed: one value)")
+    if folder := resume_folder(args.overrides):
+        raise UserError(f"resume={folder}: a preview continues no run (allowed: the overrides of a new one)")
+    if args.out.suffix.lower() != ".png" or args.out.is_dir():
+        raise UserError(f"--out {args.out}: allowed is a file whose name ends with .png")
+    check_folder(args.out.parent, f"--out {args.out}")
+    return args
+
+
+def _upto(most: int):
+    """The type of an argument that counts, from 1 to a number (argparse reports the error)."""
+
+    def count(text: str) -> int:
+        if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:10]) <= most:
+            raise argparse.ArgumentTypeError(f"{text}: allowed is a whole number from 1 to {most}")
+        return int(text)
+
+    return count
+
+
+def _size(data: "Data") -> str:
+    """Channels, height and width."""
+    return "x".join(map(str, data.input_shape))
+
+
+def _statistics(data: "Data") -> str:
+    """Mean and standard deviation of every channel, and of which images."""
+    from effdl.data.streamed import StreamedImages
+
+    numbers = (", ".join(f"{value:.1f}" for value in values) for values in (data.mean, data.std))
+    streamed = isinstance(data.train.images, StreamedImages)
+    of = "ImageNet's, as the images are streamed" if streamed else "of the training images"
+    return "mean {}, standard deviation {} per channel ({}; pixels are 0 to 255)".format(*numbers, of)
+
+
+def _picture(config: dict, data: "Data", count: int, views: int) -> bytes:
+    """The picture of so many images and views of each."""
+    from effdl.data.views import augmented, examples, pixels_of
+    from effdl.report.plots.figure import png
+    from effdl.report.plots.views import views_grid
+    from effdl.runs.prepare import recipe_of
+    from effdl.utils.seeding import derive_seed
+
+    seed = config["seed"]
+    shown = examples(data.train, count, derive_seed(seed, "examples"))
+    changes = recipe_of(config, len(data.classes)).augment
+    found = augmented(shown, changes, views, derive_seed(seed, "views"))
+    names = [data.classes[label] for label in shown.labels.tolist()]
+    title = f"{data.name}, training images; views by {', '.join(config['augment']) or 'no augmentation'}; seed {seed}"
+    return png(views_grid(pixels_of(shown), found, names, title))

@@ -1,0 +1,49 @@
+"""Some images of a data set, and what augmentation makes of them, for people to look at."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from effdl.data.loader import batches
+from effdl.data.source import Images
+
+_CPU = torch.device("cpu")
+
+
+def examples(images: Images, count: int, seed: int) -> Images:
+    """``count`` images (all, if there are fewer) in the order of their labels: one of each class, then a second one.
+
+    Which images, and with more classes than images which classes, is drawn with ``seed``.
+    """
+    labels, generator = images.labels, torch.Generator().manual_seed(seed)
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    ordered = labels[by_class]
+    place_in_class = torch.arange(len(labels)) - torch.searchsorted(ordered, ordered)
+    turn_of_class = torch.randperm(int(labels.max()) + 1, generator=generator)
+    turns = place_in_class * len(turn_of_class) + turn_of_class[ordered]
+    chosen = by_class[turns.argsort()[:count].sort().values]  # still by class
+    return images.select(chosen)
+
+
+def pixels_of(images: Images) -> Tensor:
+    """All images as they are measured, without augmentation: uint8 (N, C, H, W)."""
+    return next(batches(images, len(images), order=None, device=_CPU, drop_last=False, train=False))[0]
+
+
+def augmented(images: Images, augment: Sequence[Callable], views: int, seed: int) -> Tensor:
+    """Each image ``views`` times as training sees it, uint8 (N, views, C, H, W): all N are one batch.
+
+    Args:
+        augment: functions as in `effdl.data.augment`, in their order.
+        seed: of torch's global generator, from which they draw.
+    """
+    torch.manual_seed(seed)
+    found = []
+    for _ in range(views):
+        batch, targets = next(batches(images, len(images), order=None, device=_CPU, drop_last=False, train=True))
+        for change in augment:
+            batch, targets = change(batch, targets)
+        found.append(batch.round().clamp(0, 255).to(torch.uint8))
+    return torch.stack(found, dim=1)
