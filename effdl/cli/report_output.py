@@ -7,6 +7,7 @@ from pathlib import Path
 from effdl.cli.terminal import UNLIMITED, Terminal, terminal
 from effdl.measure.units import TEXT
 from effdl.report.compare import SCORE_COLUMNS, VIEWS, cells, column, known_columns, table
+from effdl.report.folds import FOLD, FOLDS, NOTE, CrossValidated, folds_table
 from effdl.report.formats import to_csv, to_json, to_latex, to_markdown
 from effdl.report.gather import Gathered
 from effdl.report.naming import common
@@ -22,6 +23,9 @@ def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: lis
     else:
         _deliver(args.output, _as_file(args, chosen, lookup, kept, sums, found))
     console = terminal(stderr=args.format != "table")
+    if args.group and (folds := folds_table(_cross_validated(args, chosen, kept, lookup))):
+        console.print(folds)
+        console.print(NOTE, highlight=False, soft_wrap=True)
     for line in [*_repetitions(chosen), *lines(sums)]:
         console.print(line, highlight=False, soft_wrap=True)
     if args.plots:
@@ -36,6 +40,21 @@ def show(args: argparse.Namespace, chosen: list[dict], lookup: Lookup, kept: lis
     if args.html:
         _deliver(args.html, _as_page(args, kept, sums))
         console.print(f"page: {args.html}", highlight=False, soft_wrap=True)
+
+
+def _cross_validated(
+    args: argparse.Namespace, groups: list[dict], kept: list[dict], lookup: Lookup
+) -> list[CrossValidated]:
+    """The groups whose runs are of several folds, with the row of each run and its fold."""
+    found = []
+    for group in groups:
+        members = [row for row in kept if row["folder"] in group["folders"] and row["stage"] == group["stage"]]
+        configs = [lookup.runs[row["run"] - 1].config for row in members]
+        pairs = [(c.get(FOLD), row) for c, row in zip(configs, members, strict=True) if c.get(FOLDS) is not None]
+        name = group["name"] if args.stages == "last" else f"{group['name']}, {group['stage']}"
+        if len((entry := CrossValidated(name, pairs)).folds) > 1:
+            found.append(entry)
+    return found
 
 
 def _repetitions(chosen: list[dict]) -> list[str]:

@@ -7,8 +7,10 @@ from rich.console import Console
 from effdl.cli.failures import tell
 from effdl.config.compose import settings, variants
 from effdl.config.overrides import resume_folder, swept
+from effdl.report.folds import NOTE, folds_table
 from effdl.runs.folder import DONE, STOPPED
 from effdl.sweep.folder import SKIPPED, jobs_of
+from effdl.sweep.folds import cross_validated, with_all_folds
 from effdl.sweep.front import show_front
 from effdl.sweep.launch import check_sweep, command, config_folders, launch, number_of_jobs, sweep_folder
 from effdl.sweep.progress import SweepProgress
@@ -25,6 +27,10 @@ def sweep(args: Namespace, console: Console) -> int:
     if folder := resume_folder(args.overrides):
         raise UserError(f"resume={folder} names one run: with -m, allowed is resume=true, in the folder of the sweep")
     _, first = next(variants(args.overrides, args.config_dir))
+    written_out = with_all_folds(args.overrides, first.dataset, grid="n_trials" not in first.hydra.sweeper)
+    if written_out != args.overrides:
+        args.overrides = written_out
+        _, first = next(variants(args.overrides, args.config_dir))
     resume = bool(settings(first)["resume"])
     place, new = sweep_folder(first, args, resume)
     if resume and new:
@@ -47,6 +53,9 @@ def sweep(args: Namespace, console: Console) -> int:
     for line in reasons(rows):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(summary(rows, total), highlight=False, soft_wrap=True)
+    if folds := folds_table(cross_validated(rows, keys)):
+        console.print(folds)
+        console.print(NOTE, highlight=False, soft_wrap=True)
     show_front(place.path, console)
     if code == 0 and all(row.get("status") in (DONE, SKIPPED, STOPPED) for row in rows):
         return 0

@@ -93,6 +93,8 @@ def settings(config: DictConfig, typed_in: Path | None = None) -> dict:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(first_line(error)) from error
+    if plain["dataset"].get("fold") == "all":
+        raise UserError("dataset.fold=all: all folds are a sweep, which needs -m (and dataset.folds=K)")
     add_later_keys(plain)  # which copies of configs that an earlier version froze do not have
     check_settings(plain, OmegaConf.to_container(config, resolve=False))
     if isinstance(root := plain["dataset"].get("root"), str):

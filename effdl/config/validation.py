@@ -49,7 +49,10 @@ def check_settings(config: dict, raw: dict | None) -> None:
 
 
 def _check_used(config: dict, raw: dict) -> None:
-    """Check that something takes the dropout and the levels that are set."""
+    """Check that something takes the dropout, the fold and the levels that are set."""
+    dataset = config["dataset"]
+    if dataset.get("fold") and dataset.get("folds") is None:
+        raise UserError(f"dataset.fold={show(dataset['fold'])} has no effect without dataset.folds=K")
     if config["dropout"] and "${dropout}" not in str(raw["model"]):
         raise UserError(f"dropout={config['dropout']} has no effect: this model takes none (allowed: 0)")
     for level in LEVELS:

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from effdl import __version__
+from effdl.cli.main import COMMANDS
 
 
 def test_help_names_the_commands(effdl):
@@ -17,7 +18,7 @@ def test_help_names_the_commands(effdl):
     assert effdl("--version")[1].strip() == f"effdl {__version__}"
 
 
-ALLOWED = "(allowed: train, preview, evaluate, predict, export, sensitivity, report, reproduce, card, clean, push, list)"
+ALLOWED = f"(allowed: {', '.join(COMMANDS)})"
 
 
 @pytest.mark.parametrize(

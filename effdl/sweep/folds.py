@@ -1,0 +1,50 @@
+"""``dataset.fold=all``: a sweep over all folds of a cross-validation, and what its jobs say of each config."""
+
+from collections.abc import Mapping
+
+from effdl.config.annotations import show
+from effdl.config.overrides import swept, without
+from effdl.report.folds import FOLD, FOLDS, CrossValidated
+from effdl.sweep.table import label
+from effdl.utils.errors import UserError
+
+ALL = f"{FOLD}=all"
+_SEED = "seed"
+
+
+def with_all_folds(overrides: list[str], dataset: Mapping, *, grid: bool) -> list[str]:
+    """The overrides with ``dataset.fold=all`` written out as the folds there are.
+
+    Args:
+        dataset: the node of the sweep's first job, which knows the number of folds.
+        grid: whether the sweep runs every combination.
+
+    Raises:
+        UserError: that number is missing or is itself swept, or the sweep is no grid.
+    """
+    folds = dataset.get("folds")
+    if dataset.get("fold") != "all":
+        return overrides
+    if any(override.get_key_element() == FOLDS for override in swept(overrides)):
+        raise UserError(f"{ALL}: {FOLDS} has several values (allowed: one number of folds)")
+    if type(folds) is not int or folds < 2:
+        raise UserError(f"{ALL} needs the number of folds: {FOLDS}={show(folds)} (allowed: a whole number >= 2)")
+    if not grid:
+        raise UserError(f"{ALL}: all folds are run by a grid (allowed: hydra/sweeper=grid)")
+    return [*without(overrides, FOLD), f"{FOLD}=range({folds})"]
+
+
+def cross_validated(jobs: list[dict], keys: list[str]) -> list[CrossValidated]:
+    """The jobs of each config that measured something, with the fold of each; none if folds were not swept.
+
+    Args:
+        keys: those that are swept.
+    """
+    if FOLD not in keys:
+        return []
+    found: dict[str, list[tuple[int, dict]]] = {}
+    others = [key for key in keys if key not in (FOLD, _SEED)]
+    for job in sorted((job for job in jobs if job.get("row")), key=lambda job: job["job"]):
+        fold = int(label(job, [FOLD]).partition("=")[2])
+        found.setdefault(label(job, others), []).append((fold, job["row"]))
+    return [CrossValidated(name, rows) for name, rows in found.items()]
