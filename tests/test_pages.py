@@ -14,11 +14,11 @@ from effdl.cli.main import COMMANDS, dispatch
 from effdl.config.compose import composed, settings
 from effdl.config.experiments import config_of, experiment_file
 from effdl.config.options import config_folder
-from effdl.config.overrides import resume_folder, variations
+from effdl.config.overrides import resume_folder
 from effdl.config.restored import restored
 from effdl.config.validation import check_targets
 from effdl.runs.folder import RunFolder
-from effdl.sweep.launch import check_sweep
+from effdl.sweep.launch import check_sweep, first_config
 from effdl.utils.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -92,12 +92,11 @@ def check_train(words):
     if folder := resume_folder(overrides):
         check_targets(restored(RunFolder(folder).run["config"], overrides, trusted=args.trust))
         return
-    first = composed(next(variations(overrides)), args.config_dir)
     if args.multirun:
         own = [Path(args.config_dir)] if args.config_dir else []
-        check_sweep(first, args, *own, config_folder())
+        check_sweep(first_config(args), args, *own, config_folder())
     else:
-        check_targets(settings(first))
+        check_targets(settings(composed(overrides, args.config_dir)))
 
 
 class AcceptedError(Exception):

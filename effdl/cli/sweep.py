@@ -5,14 +5,14 @@ from argparse import Namespace
 from rich.console import Console
 
 from effdl.cli.failures import tell
-from effdl.config.compose import settings, variants
+from effdl.config.compose import settings
 from effdl.config.overrides import resume_folder, swept
 from effdl.report.folds import NOTE, folds_table
 from effdl.runs.folder import DONE, STOPPED
 from effdl.sweep.folder import SKIPPED, jobs_of
-from effdl.sweep.folds import cross_validated, with_all_folds
+from effdl.sweep.folds import cross_validated
 from effdl.sweep.front import show_front
-from effdl.sweep.launch import check_sweep, command, config_folders, launch, number_of_jobs, sweep_folder
+from effdl.sweep.launch import check_sweep, command, config_folders, first_config, launch, number_of_jobs, sweep_folder
 from effdl.sweep.progress import SweepProgress
 from effdl.sweep.table import reasons, summary, sweep_table
 from effdl.utils.errors import RunError, UserError
@@ -26,11 +26,7 @@ def sweep(args: Namespace, console: Console) -> int:
     """
     if folder := resume_folder(args.overrides):
         raise UserError(f"resume={folder} names one run: with -m, allowed is resume=true, in the folder of the sweep")
-    _, first = next(variants(args.overrides, args.config_dir))
-    written_out = with_all_folds(args.overrides, first.dataset, grid="n_trials" not in first.hydra.sweeper)
-    if written_out != args.overrides:
-        args.overrides = written_out
-        _, first = next(variants(args.overrides, args.config_dir))
+    first = first_config(args)
     resume = bool(settings(first)["resume"])
     place, new = sweep_folder(first, args, resume)
     if resume and new:

@@ -18,9 +18,24 @@ from effdl.config.overrides import parse, quote, value_of, values_of, variations
 from effdl.config.validation import check_targets
 from effdl.measure.energy import energy_meter
 from effdl.sweep.folder import JOBS_FILE, Sweep, find, identity
+from effdl.sweep.folds import with_all_folds
 from effdl.sweep.frozen import check_frozen
 from effdl.sweep.job import job
 from effdl.utils.errors import BrokeOff, RunError, UserError
+
+
+def first_config(args: Namespace) -> DictConfig:
+    """The config of the first job. ``dataset.fold=all`` is written out in the arguments, by what that config says.
+
+    Raises:
+        UserError: an override does not fit, or all folds cannot be told.
+    """
+    _, first = next(variants(args.overrides, args.config_dir))
+    overrides = with_all_folds(args.overrides, first.dataset, grid="n_trials" not in first.hydra.sweeper)
+    if overrides == args.overrides:
+        return first
+    args.overrides = overrides
+    return next(variants(overrides, args.config_dir))[1]
 
 
 def check_sweep(first: DictConfig, args: Namespace, *folders: Path) -> None:
