@@ -49,7 +49,8 @@ def main(arguments: list[str]) -> int:
     console.print(
         images_table(labels, data.classes, f"{data.name}: {len(data.classes)} classes, images of {_size(data)}")
     )
-    for line in [_statistics(data), *(f"data: {note}" for note in data.notes)]:
+    without = [f"{len(data.unlabelled):,} training images without labels"] if data.unlabelled else []
+    for line in [*without, _statistics(data), *(f"data: {note}" for note in data.notes)]:
         console.print(line, highlight=False, soft_wrap=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(args.out, _picture(plain, data, args.count, args.views))

@@ -16,7 +16,7 @@ from effdl.config.validation import check_call
 from effdl.data.inputs import Inputs
 from effdl.data.pixels import Ranges
 from effdl.data.source import Images, Source, check_source
-from effdl.data.split import stratified_folds, stratified_holdout, stratified_subset
+from effdl.data.split import stratified_folds, stratified_holdout, stratified_labelled, stratified_subset, without
 from effdl.data.statistics import channel_statistics, fingerprint
 from effdl.utils.errors import UserError
 
@@ -25,9 +25,10 @@ from effdl.utils.errors import UserError
 class Data:
     """A data set split for one run.
 
-    ``mean`` and ``std``: per channel over the training split, in 0..255 units. ``fingerprint``: sha256 (hex) of the
-    content of the splits. ``val`` is None without a validation split. ``ranges`` and
-    ``notes`` as those of the source.
+    ``mean`` and ``std``: per channel over the training images, with those whose labels are left out, in 0..255 units.
+    ``fingerprint``: sha256 (hex) of the content of the splits. ``val`` is None without a validation split.
+    ``unlabelled``: the training images that are not labelled and those that the source has without labels; None: there
+    are none. ``ranges`` and ``notes`` as those of the source.
     """
 
     name: str
@@ -42,11 +43,16 @@ class Data:
     fingerprint: str
     ranges: Ranges = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    unlabelled: Images | None = None
 
     def to(self, device: torch.device) -> "Data":
         """The same data, with images that are in memory moved to a device."""
-        splits = {"train": self.train, "val": self.val, "test": self.test}
+        splits = {"train": self.train, "val": self.val, "test": self.test, "unlabelled": self.unlabelled}
         return replace(self, **{name: split and split.to(device) for name, split in splits.items()})
+
+    def with_unlabelled(self) -> "Data":
+        """The same data with the unlabelled images among the training images, for what learns without labels."""
+        return replace(self, train=self.train.joined(self.unlabelled), unlabelled=None)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -96,7 +102,7 @@ def shipped(config: dict) -> dict:
 def cached_load(config: str) -> Data:
     keys = json.loads(config)
     target = keys.pop("_target_")
-    splitting = {key: keys.pop(key) for key in inspect.getfullargspec(split_source).kwonlyargs}
+    splitting = {key: keys.pop(key) for key in inspect.getfullargspec(split_source).kwonlyargs if key in keys}
     return split_source(locate(target)(**keys), target.rpartition(".")[2], **splitting)
 
 
@@ -111,10 +117,12 @@ def split_source(
     split_seed: Seed,
     mirror: bool,
     pad: Border,
+    labelled: Count | Share | None = None,
 ) -> Data:
-    """Split a source: first ``subset`` of the training images, then a validation split out of those.
+    """Split a source: first ``subset`` of the training images, then a validation split out of those, then the labelled.
 
-    ``subset`` is a number of images, or a fraction of all.
+    ``subset`` is a number of images, or a fraction of all. ``labelled`` is one of the training images that are left:
+    so many keep their labels, at least one of each class; the others are unlabelled.
 
     The validation split is that of the source, else the fraction ``val`` or, with ``folds``, fold number ``fold`` of
     that many. All are stratified and drawn with ``split_seed``. ``mirror`` (does a mirrored image keep its
@@ -131,6 +139,10 @@ def split_source(
     else:
         train, held, notes = images, source.val, (*source.notes, _on_own_split(len(source.val), folds))
     mean, std = channel_statistics(train)
+    train, unlabelled = (
+        (train, source.unlabelled) if labelled is None else _labelled(train, labelled, source, split_seed)
+    )
+    parts = (train, held, source.test, unlabelled)
     return Data(
         name=name,
         train=train,
@@ -141,9 +153,10 @@ def split_source(
         image_size=train.image_size,
         mean=mean,
         std=std,
-        fingerprint=fingerprint(part for part in (train, held, source.test) if part is not None),
+        fingerprint=fingerprint(part for part in parts if part is not None),
         ranges=source.ranges,
         notes=notes,
+        unlabelled=unlabelled,
     )
 
 
@@ -152,6 +165,21 @@ def _subset(images: Images, subset: float, seed: int) -> Images:
     if not 1 <= size <= len(images):
         raise UserError(f"dataset.subset={subset}: {size} images (allowed: 1 to {len(images)}, all to train on)")
     return images.select(stratified_subset(images.labels, size, seed))
+
+
+def _labelled(images: Images, labelled: float, source: Source, seed: int) -> tuple[Images, Images | None]:
+    """The images that keep their labels, and all that have none."""
+    size = labelled if isinstance(labelled, int) else round(labelled * len(images))
+    classes = len(images.labels.unique())
+    if not classes <= size <= len(images):
+        raise UserError(
+            f"dataset.labelled={labelled}: {size} of the training images (allowed: {classes}, one of each class, to "
+            f"{len(images)}, all)"
+        )
+    if size == len(images):
+        return images, source.unlabelled
+    kept = stratified_labelled(images.labels, size, seed)
+    return images.select(kept), images.select(without(kept, len(images))).unlabelled().joined(source.unlabelled)
 
 
 def _on_own_split(images: int, folds: int | None) -> str:

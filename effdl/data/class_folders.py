@@ -15,7 +15,12 @@ _EXTENSIONS = (
     *(".qoi", ".dds", ".sgi", ".ras", ".fits"),
 )
 # What the folder of a split may be called, in any case
-_SPLITS = {"train": ("train", "training"), "test": ("test", "testing"), "val": ("val", "valid", "validation")}
+_SPLITS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing"),
+    "val": ("val", "valid", "validation"),
+    "unlabelled": ("unlabelled", "unlabeled"),
+}
 _LeftOut = dict[str, list[str]]  # why, and the paths
 
 
@@ -33,12 +38,14 @@ class ImageFile:
 class _ClassFolders:
     """The images of the splits, sorted by class and name, and the files that are left out, by reason.
 
-    ``test`` is empty if there is no folder of test images, ``val`` if there is none beside that.
+    ``test`` is empty if there is no folder of test images, ``val`` if there is none beside that, and ``unlabelled``, of
+    no class, if there is none beside ``train``.
     """
 
     train: list[ImageFile] = field(default_factory=list)
     val: list[ImageFile] = field(default_factory=list)
     test: list[ImageFile] = field(default_factory=list)
+    unlabelled: list[ImageFile] = field(default_factory=list)
     left_out: _LeftOut = field(default_factory=lambda: defaultdict(list))
 
     def notes(self) -> list[str]:
@@ -49,8 +56,8 @@ class _ClassFolders:
 def class_folders(root: str) -> _ClassFolders:
     """The images in the class folders of ``root/train``, ``root/val`` and ``root/test``, or of ``root``, at any depth.
 
-    The validation folder stands in for a missing test folder. Links are followed, but not back into a folder that is
-    read already.
+    Those in ``root/unlabelled`` beside ``train`` are in no class. The validation folder stands in for a missing test
+    folder. Links are followed, but not back into a folder that is read already.
 
     Raises:
         UserError: there are no such folders, a class without an image, or one folder for validation and test.
@@ -68,12 +75,15 @@ def class_folders(root: str) -> _ClassFolders:
         _check_apart(root, used["val"], used["test"])
     elif test := folders.get("test", folders.get("val")):
         used["test"] = test
+    if "unlabelled" in folders:
+        used["unlabelled"] = folders["unlabelled"]
     for name in sorted(set(os.listdir(root)) - set(used.values())):
         found.left_out[_hidden(name) or f"not in {' or '.join(used.values())}"].append(name)
     found.train = _split(root, used["train"], found.left_out)
     _check_several(os.path.join(root, used["train"]), found.train)
     found.val = _split(root, used["val"], found.left_out) if "val" in used else []
     found.test = _split(root, used["test"], found.left_out) if "test" in used else []
+    found.unlabelled = _unlabelled(root, used["unlabelled"], found.left_out) if "unlabelled" in used else []
     return found
 
 
@@ -144,6 +154,18 @@ def _class(root: str, path: str, left_out: _LeftOut, looked: str) -> list[ImageF
     if not found:
         reasons = "".join(f"; {note}" for note in _notes(without))
         raise UserError(f"no images in the class folder {top}: {looked}{reasons}")
+    for reason, files in without.items():
+        left_out[reason] += files
+    return found
+
+
+def _unlabelled(root: str, path: str, left_out: _LeftOut) -> list[ImageFile]:
+    """The images without labels. UserError if there are none."""
+    found, without = _walked(root, path)
+    if not found:
+        raise UserError(
+            f"no images in {Path(root, path)}, which is for those without labels (allowed: some, or no folder)"
+        )
     for reason, files in without.items():
         left_out[reason] += files
     return found

@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+from itertools import chain
 from typing import Literal
 
 import PIL
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from effdl.config.types import Fraction, Pixels, Positive, Workers
@@ -13,7 +15,7 @@ from effdl.data import pixel_cache
 from effdl.data.class_folders import ImageFile, class_folders
 from effdl.data.image_files import encoded, for_all
 from effdl.data.pixels import RULE, Ranges
-from effdl.data.source import Images, Source
+from effdl.data.source import UNLABELLED, Images, Source
 from effdl.data.split import stratified_holdout
 from effdl.data.streamed import StreamedImages, default_workers
 from effdl.data.survey import notes_on, ranges_of, read_headers
@@ -34,7 +36,8 @@ def image_folder(
     """Read the images in ``root/train/<class>/`` and ``root/test/<class>/``, or in ``root/<class>/``, at any depth.
 
     ``val`` beside ``test`` is the validation split, and is taken for the test folder if there is no ``test``. Without
-    either, ``test_fraction`` of each class is held out as the test set, always the same one.
+    either, ``test_fraction`` of each class is held out as the test set, always the same one. Images in
+    ``root/unlabelled/`` beside ``train`` have no labels.
 
     ``image_size`` None: the side of the images if a thousand of them, evenly spaced, are square and of one size,
     else 224. Every image is turned upright, made 8-bit grey or RGB (see `effdl.data.pixels`), and reduced to its centre
@@ -56,22 +59,24 @@ def image_folder(
             )
     if found.val and (missing := sorted(set(classes) - {image.class_name for image in found.val})):
         raise UserError(f"{root}: the validation folder lacks classes of the train folder: {', '.join(missing)}")
-    files = found.train + found.val + found.test
+    parts = found.train, found.val, found.test, found.unlabelled
+    files = list(chain(*parts))
     label = {name: number for number, name in enumerate(classes)}
-    labels = torch.tensor([label[image.class_name] for image in files])
+    labels = torch.tensor([label[image.class_name] for part in parts[:3] for image in part])
     workers = default_workers() if workers is None else workers
 
     images, ranges, notes = _images(root, files, image_size, channels, memory_gb, workers)
-    everything = Images(images, labels)
-    if found.test:
-        lengths = [len(found.train), len(found.val), len(found.test)]
-        train, val, test = (everything.select(part) for part in torch.arange(len(files)).split(lengths))
-    else:
-        first, second = stratified_holdout(labels, test_fraction, seed=0)
+    everything = Images(images, F.pad(labels, (0, len(found.unlabelled)), value=UNLABELLED))
+    train, val, test, unlabelled = (
+        everything.select(part) for part in torch.arange(len(files)).split([*map(len, parts)])
+    )
+    if not found.test:
+        first, second = stratified_holdout(train.labels, test_fraction, seed=0)
         if not len(second):
-            raise UserError(f"dataset.test_fraction={test_fraction} of {len(files)} images holds out none; {root}")
-        train, val, test = everything.select(first), None, everything.select(second)
-    return Source(train, test, tuple(classes), ranges, (*found.notes(), *notes), val=val or None)
+            raise UserError(f"dataset.test_fraction={test_fraction} of {len(train)} images holds out none; {root}")
+        train, test = train.select(first), train.select(second)
+    notes = (*found.notes(), *notes)
+    return Source(train, test, tuple(classes), ranges, notes, val=val or None, unlabelled=unlabelled or None)
 
 
 def _images(

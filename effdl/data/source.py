@@ -1,6 +1,6 @@
 """The results of data sources: labelled images, in memory or streamed from files."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -9,10 +9,15 @@ from effdl.data.pixels import Ranges
 from effdl.data.streamed import StreamedImages
 from effdl.utils.errors import UserError
 
+UNLABELLED = -1  # the label of an image without one
+
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """``images``: uint8 (N, C, H, W) in memory, or streamed from N files; ``labels``: int64 (N,), 0 to classes - 1."""
+    """``images``: uint8 (N, C, H, W) in memory, or streamed from N files; ``labels``: int64 (N,), 0 to classes - 1.
+
+    Images without a label have `UNLABELLED` in its place.
+    """
 
     images: Tensor | StreamedImages
     labels: Tensor
@@ -52,6 +57,19 @@ class Images:
         """The images at ``indices`` (int64), in that order."""
         return Images(self.images[indices], self.labels[indices])
 
+    def unlabelled(self) -> "Images":
+        """The same images without their labels."""
+        return Images(self.images, torch.full_like(self.labels, UNLABELLED))
+
+    def joined(self, other: "Images | None") -> "Images":
+        """These images, then the others, if there are any; of one kind, streamed ones from one folder."""
+        if other is None:
+            return self
+        labels = torch.cat([self.labels, other.labels])
+        if isinstance(self.images, StreamedImages):
+            return Images(replace(self.images, files=self.images.files + other.images.files), labels)
+        return Images(torch.cat([self.images, other.images]), labels)
+
     def to(self, device: torch.device) -> "Images":
         """The same images held on ``device``; streamed images are not moved."""
         if isinstance(self.images, StreamedImages):
@@ -64,6 +82,7 @@ class Source:
     """A data set as published: its training and test images and the name of each label.
 
     ``val``: its validation images; None: they are held out of the training images, as ``dataset.val`` says.
+    ``unlabelled``: images without labels (see `Images.unlabelled`), to learn from without them; None: there are none.
     ``ranges``: what became 0 and 255 of pixels of more than 8 bits (see `effdl.data.pixels`). ``notes``: sentences on
     what was left out or changed in reading it.
     """
@@ -74,6 +93,7 @@ class Source:
     ranges: Ranges = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     val: Images | None = None
+    unlabelled: Images | None = None
 
 
 def check_source(source: Source, name: str) -> None:
@@ -84,7 +104,8 @@ def check_source(source: Source, name: str) -> None:
     """
     if not isinstance(source, Source):
         raise UserError(f"dataset={name}: it gives a {type(source).__name__} (allowed: effdl.Source)")
-    splits = {"train": source.train, "test": source.test} | ({} if source.val is None else {"validation": source.val})
+    splits = {"train": source.train, "test": source.test, "validation": source.val, "unlabelled": source.unlabelled}
+    splits = {part: split for part, split in splits.items() if split is not None}
     for part, split in splits.items():
         images, labels, classes = split.images, split.labels, len(source.classes)
         if isinstance(images, Tensor):
@@ -97,7 +118,9 @@ def check_source(source: Source, name: str) -> None:
         if labels.dtype != torch.int64 or labels.dim() != 1:
             found = f"{str(labels.dtype).removeprefix('torch.')} {tuple(labels.shape)}"
             raise UserError(f"dataset={name}: its {part} labels are {found} (allowed: int64 of shape (N,))")
-        if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        if part == "unlabelled":
+            _check_unlabelled(source.train, split, name)
+        elif len(labels) and not 0 <= labels.min() <= labels.max() < classes:
             found = f"{labels.min()} to {labels.max()}"
             raise UserError(f"dataset={name}: its {part} labels are {found} (allowed: 0 to {classes - 1}, its classes)")
     if not len(source.train) or not len(source.test):
@@ -109,6 +132,14 @@ def check_source(source: Source, name: str) -> None:
             raise UserError(
                 f"dataset={name}: training images are {first} and {part} images {other} (allowed: one shape)"
             )
+
+
+def _check_unlabelled(train: Images, images: Images, name: str) -> None:
+    """Refuse (UserError) labels of images that should have none, and images that cannot be joined to the others."""
+    if labels := set(images.labels.tolist()) - {UNLABELLED}:
+        raise UserError(f"dataset={name}: its unlabelled images have the label {min(labels)} (allowed: {UNLABELLED})")
+    if isinstance(train.images, StreamedImages) != isinstance(images.images, StreamedImages):
+        raise UserError(f"dataset={name}: of its training and unlabelled images some are streamed (allowed: all, none)")
 
 
 def _shape(images: Images) -> str:

@@ -1,6 +1,6 @@
 """Stratified splits: every part has the share of each class, up to rounding, and an exact size.
 
-All three functions choose from one list: the images, shuffled and then sorted by class. A class is a contiguous part of
+All functions choose from one list: the images, shuffled and then sorted by class. A class is a contiguous part of
 that list, so an evenly spaced choice takes the same share of each class, rounded down or up. The result depends only on
 the seed; torch's global generator is not used.
 """
@@ -16,10 +16,24 @@ def stratified_subset(labels: Tensor, size: int, seed: int) -> Tensor:
     return _shuffled_by_class(labels, seed)[chosen].sort().values
 
 
+def stratified_labelled(labels: Tensor, size: int, seed: int) -> Tensor:
+    """Sorted indices (``size``,) of one random image of each class there is, and of a stratified subset of the others.
+
+    ``size`` is from the number of these classes to N.
+    """
+    order = _shuffled_by_class(labels, seed)
+    first = torch.ones(len(order), dtype=torch.bool)
+    first[1:] = labels[order[1:]] != labels[order[:-1]]
+    others = order[~first]
+    position = torch.arange(len(others) + 1) * (size - int(first.sum())) // max(len(others), 1)
+    chosen = position[1:] > position[:-1]
+    return torch.cat([order[first], others[chosen]]).sort().values
+
+
 def stratified_holdout(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Sorted indices ``(kept, held)``, where held is a stratified subset of round(fraction * N) of the labels."""
     held = stratified_subset(labels, round(fraction * len(labels)), seed)
-    return _others(held, len(labels)), held
+    return without(held, len(labels)), held
 
 
 def stratified_folds(labels: Tensor, folds: int, seed: int) -> list[Tensor]:
@@ -33,7 +47,8 @@ def _shuffled_by_class(labels: Tensor, seed: int) -> Tensor:
     return shuffled[labels[shuffled].argsort(stable=True)]
 
 
-def _others(indices: Tensor, length: int) -> Tensor:
+def without(indices: Tensor, length: int) -> Tensor:
+    """Sorted: the indices below ``length`` that are not among these."""
     mask = torch.ones(length, dtype=torch.bool)
     mask[indices] = False
     return mask.nonzero().flatten()

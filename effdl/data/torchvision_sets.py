@@ -52,10 +52,15 @@ def svhn(*, root: str, download: bool) -> Source:
     return Source(_images(train.data, train.labels), _images(test.data, test.labels), _DIGITS)
 
 
-def stl10(*, root: str, download: bool) -> Source:
-    """5,000 + 8,000 labelled natural images, 3x96x96, 10 classes (Coates et al. 2011); the unlabelled are not read."""
-    train, test = _open("STL10", root, download, "stl10_binary/*.bin (the unlabelled ones included)", _BY_NAME)
-    return Source(_images(train.data, train.labels), _images(test.data, test.labels), tuple(train.classes))
+def stl10(*, root: str, download: bool, unlabelled: bool = False) -> Source:
+    """5,000 + 8,000 labelled natural images, 3x96x96, 10 classes (Coates et al. 2011).
+
+    ``unlabelled``: read the 100,000 images without labels too, which take 2.8 GB of memory.
+    """
+    splits = (*_BY_NAME, *([{"split": "unlabeled"}] if unlabelled else []))
+    found = _open("STL10", root, download, "stl10_binary/*.bin (the unlabelled ones included)", splits)
+    train, test, *others = (_images(part.data, part.labels) for part in found)
+    return Source(train, test, tuple(found[0].classes), unlabelled=others[0] if others else None)
 
 
 def imagenet(*, root: str, image_size: Pixels, workers: Workers | None) -> Source:
@@ -108,8 +113,8 @@ def _images(pixels: Any, labels: Any) -> Images:
     return Images(torch.as_tensor(np.ascontiguousarray(pixels)), torch.as_tensor(labels).long())
 
 
-def _open(name: str, root: str, download: bool | None, files: str, splits: tuple[dict, dict]) -> list[Any]:
-    """The training and test sets of torchvision's class ``name``; UserError if the files are not there or damaged.
+def _open(name: str, root: str, download: bool | None, files: str, splits: tuple[dict, ...]) -> list[Any]:
+    """The ``splits`` of torchvision's class ``name``; UserError if the files are not there or damaged.
 
     ``download`` None: torchvision cannot download this one.
     """

@@ -51,8 +51,8 @@ class PreparedRun:
     @property
     def nbytes(self) -> int:
         """Bytes of the images, the model and the teachers."""
-        models = (self.model, *self.teachers.values())
-        images = sum(split.nbytes for split in (self.data.train, self.data.val, self.data.test) if split)
+        models, data = (self.model, *self.teachers.values()), self.data
+        images = sum(split.nbytes for split in (data.train, data.val, data.test, data.unlabelled) if split)
         return images + sum(tensor.nbytes for model in models for tensor in model.state_dict().values())
 
     def fresh_model(self) -> nn.Module:
@@ -80,6 +80,7 @@ class PreparedRun:
         """What is about to run, in one line."""
         data, config = self.data, self.config
         images = f"{len(data.train):,} training, {len(data.val or []):,} validation and {len(data.test):,} test images"
+        images += f", {len(data.unlabelled):,} without labels" if data.unlabelled else ""
         shape = f"{data.channels}x{data.image_size}x{data.image_size}"
         return (
             f"{option_name(config['model'])} ({self.parameters:,} parameters) "
@@ -114,9 +115,19 @@ def prepare_run(config: dict, overrides: list[str] | None = None, typed_in: Path
     if "teacher" in teachers and not config["teacher"]["weights"]:  # it is trained first, by the same recipe
         _check_single_images(teachers["teacher"], "its teacher", config["batch_size"], data)
     _check_steps(steps, model, teachers, data.input_shape)
-    notes = [*(f"data: {note}" for note in data.notes), *notes, *taught]
+    notes = [*(f"data: {note}" for note in data.notes), *_on_labels(config, data), *notes, *taught]
     on_device = data.to(device.torch_device)
     return PreparedRun(typed, device, on_device, model, teachers, overrides or [], notes, typed_in)
+
+
+def _on_labels(config: dict, data: Data) -> list[str]:
+    """How many labels are used for what, if there are images without them, and what learns from those."""
+    if data.unlabelled is None:
+        return []
+    labels = f"labels: {len(data.train):,} to train, {len(data.val or []):,} to validate, {len(data.test):,} to test"
+    learning = [f"{key}={config[key]}" for key in ("distill",) if config[key]]
+    use = f"also used by {', '.join(learning)}" if learning else "nothing learns from them (distill=... would)"
+    return [f"{labels}; {len(data.unlabelled):,} training images have none: {use}"]
 
 
 def _check_steps(

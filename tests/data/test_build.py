@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -52,6 +53,48 @@ def test_a_fraction_is_that_part_of_each_class(digits):
     assert share.abs().max() < 1
     other = load(digits | {"subset": 0.1, "val": 0.0, "split_seed": 1})
     assert set(pixels(other.train)) != set(pixels(part.train))
+
+
+def test_labels_are_taken_away_and_nothing_else(digits):
+    everything, few = load(digits), load(digits | {"labelled": 50})
+    assert (len(few.train), len(few.unlabelled)) == (50, 1243)
+    assert set(few.train.labels.bincount().tolist()) == {4, 5, 6}
+    assert few.unlabelled.labels.unique().tolist() == [-1]
+    assert set(pixels(few.train, few.unlabelled)) == set(pixels(everything.train))
+    assert pixels(few.val, few.test) == pixels(everything.val, everything.test)
+    assert (few.mean, few.std) == (everything.mean, everything.std)
+    assert everything.unlabelled is None
+    labels = dict(zip(pixels(everything.train), everything.train.labels.tolist(), strict=True))
+    assert [labels[image] for image in pixels(few.train)] == few.train.labels.tolist()
+    assert len({data.fingerprint for data in (everything, few, load(digits | {"labelled": 50, "split_seed": 1}))}) == 3
+
+
+def test_all_labels_are_as_before_there_was_a_choice(digits):
+    assert load(digits | {"labelled": 1293}).fingerprint == load(digits).fingerprint
+    assert load(digits | {"labelled": None}).fingerprint == load(digits).fingerprint
+    part = load(digits | {"labelled": 0.1, "subset": 500, "val": 0.2})
+    assert (len(part.train), len(part.val), len(part.unlabelled)) == (40, 100, 360)
+
+
+def test_what_learns_without_labels_sees_all_training_images(digits):
+    joined = load(digits | {"labelled": 50}).with_unlabelled()
+    assert len(joined.train) == 1293
+    assert (joined.train.labels >= 0).tolist() == [True] * 50 + [False] * 1243
+    assert joined.unlabelled is None
+    assert load(digits).with_unlabelled().train is load(digits).train
+
+
+@pytest.mark.parametrize("labelled", [5, 1294, 0.001])
+def test_an_impossible_number_of_labels(digits, labelled):
+    with pytest.raises(UserError, match=rf"^dataset.labelled={labelled}: .*allowed: 10, one of each class, to 1293"):
+        load(digits | {"labelled": labelled})
+
+
+def test_other_numbers_of_classes_leave_what_has_none(digits):
+    data = load(digits | {"labelled": 50})
+    other = data.numbered_for(replace(data.inputs, classes=data.classes[::-1]))
+    assert torch.equal(other.train.labels, 9 - data.train.labels)
+    assert other.unlabelled.labels.unique().tolist() == [-1]
 
 
 def test_no_validation_split(digits):

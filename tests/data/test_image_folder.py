@@ -107,6 +107,33 @@ def test_the_validation_folder_has_the_classes_of_the_train_folder(root, classes
         read(root)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_images_beside_train_that_have_no_labels(root, streamed):
+    before = image_folder(root=str(root), **DEFAULTS)
+    fill(root / "unlabelled", 2)
+    fill(root / "unlabelled" / "more", 1)
+    source = image_folder(root=str(root), **DEFAULTS | ({"memory_gb": 1e-9} if streamed else {}))
+    assert source.unlabelled.labels.tolist() == [-1, -1, -1]
+    assert source.classes == before.classes
+    assert source.notes == before.notes
+    assert (len(source.train), len(source.test)) == (len(before.train), len(before.test))
+    data = split(source, labelled=6)
+    assert len(data.unlabelled) == len(source.train) - len(data.val) - 6 + 3
+    joined = data.with_unlabelled().train
+    assert len(joined) == 6 + len(data.unlabelled)
+    if streamed:
+        assert joined.images.files[-3:] == ("unlabelled/0.png", "unlabelled/1.png", "unlabelled/more/0.png")
+    else:
+        assert torch.equal(joined.images[-3:], source.unlabelled.images)
+        assert split(source).mean == split(before).mean
+
+
+def test_a_folder_without_images_that_have_no_labels(root):
+    (root / "unlabelled").mkdir()
+    with pytest.raises(UserError, match=r"no images in .*unlabelled, which is for those without labels"):
+        image_folder(root=str(root), **DEFAULTS)
+
+
 def test_validation_images_are_streamed_too(root):
     fill(root / "val" / "cat", 1)
     fill(root / "val" / "dog", 2)

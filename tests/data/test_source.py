@@ -8,13 +8,15 @@ PIXELS = torch.zeros(6, 3, 8, 8, dtype=torch.uint8)
 LABELS = torch.arange(6) % 3
 
 
-def source(images=PIXELS, labels=LABELS, test=(PIXELS, LABELS), val=None):
-    return Source(Images(images, labels), Images(*test), ("a", "b", "c"), val=val and Images(*val))
+def source(images=PIXELS, labels=LABELS, test=(PIXELS, LABELS), val=None, unlabelled=None):
+    more = {"val": val and Images(*val), "unlabelled": unlabelled and Images(*unlabelled)}
+    return Source(Images(images, labels), Images(*test), ("a", "b", "c"), **more)
 
 
 def test_a_source_as_it_should_be():
     check_source(source(), "mine")
     check_source(source(val=(PIXELS, LABELS)), "mine")
+    check_source(source(unlabelled=(PIXELS, LABELS * 0 - 1)), "mine")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,8 @@ def test_a_source_as_it_should_be():
         (lambda: source(val=(PIXELS[..., :5], LABELS)), r"its validation images are uint8 \(6, 3, 8, 5\)"),
         (lambda: source(val=(PIXELS, LABELS + 1)), "its validation labels are 1 to 3"),
         (lambda: source(val=(PIXELS[:0], LABELS[:0])), "it has 0 validation images"),
+        (lambda: source(unlabelled=(PIXELS, LABELS)), r"its unlabelled images have the label 0 \(allowed: -1\)"),
+        (lambda: source(unlabelled=(PIXELS.int(), LABELS * 0 - 1)), "its unlabelled images are int32"),
     ],
 )
 def test_what_is_no_source_is_named(made, message):

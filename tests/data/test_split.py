@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from effdl.data.split import stratified_folds, stratified_holdout, stratified_subset
+from effdl.data.split import stratified_folds, stratified_holdout, stratified_labelled, stratified_subset
 
 LABELS = torch.randint(7, (1003,), generator=torch.Generator().manual_seed(3)) ** 2 % 7  # unequal classes 0, 1, 2, 4
 
@@ -18,6 +18,19 @@ def test_subset_has_exactly_its_size_and_each_class_its_share(size):
     assert len(part) == len(part.unique()) == size
     assert part.tolist() == sorted(part.tolist())
     assert_shares(part, size)
+
+
+@pytest.mark.parametrize("size", [4, 5, 100, 1003])
+def test_labelled_images_are_of_each_class_and_beyond_that_stratified(size):
+    part = stratified_labelled(LABELS, size, seed=0)
+    assert len(part) == len(part.unique()) == size
+    assert part.tolist() == sorted(part.tolist())
+    counts, all_ = LABELS[part].bincount(minlength=7), LABELS.bincount(minlength=7)
+    present = all_ > 0
+    expected = 1 + (all_ - 1)[present] * (size - 4) / (1003 - 4)
+    assert (counts[present] - expected).abs().max() < 1
+    assert not counts[~present].any()
+    assert stratified_labelled(LABELS, size, seed=1).tolist() != part.tolist() or size == 1003
 
 
 def test_equal_classes_are_split_exactly():

@@ -84,6 +84,12 @@ def test_the_stl10_files_are_read(tmp_path, monkeypatch):
     assert torch.equal(source.test.images, torch.from_numpy(pixels).transpose(2, 3))  # stored column by column
     assert source.test.labels.tolist() == [0, 9]
     assert source.classes == ("airplane", "bird")
+    assert source.unlabelled is None
+    monkeypatch.setattr(STL10, "train_list", [*STL10.train_list, ["unlabeled_X.bin", None]])
+    (folder / "unlabeled_X.bin").write_bytes(pixels[::-1].tobytes())
+    found = torchvision_sets.stl10(root=str(tmp_path), download=False, unlabelled=True).unlabelled
+    assert torch.equal(found.images, torch.from_numpy(pixels[::-1].copy()).transpose(2, 3))
+    assert found.labels.tolist() == [-1, -1]
 
 
 def test_the_svhn_files_are_read(tmp_path, monkeypatch):
