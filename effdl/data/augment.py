@@ -1,7 +1,8 @@
 """Augmentations: functions ``(images, targets, *, options) -> (images, targets)`` on a batch on any device.
 
-``images``: (N, C, H, W), uint8 or float, in 0..255 units. ``targets``: class indices, int64 (N,), or class
-probabilities, float (N, K). **Each image gets its own draw**, from torch's global generator, which the caller seeds.
+``images``: (N, C, H, W), uint8 or float, in 0..255 units. ``targets``: class indices, int64 (N,), below 0 without a
+label, or class probabilities, float (N, K). **Each image gets its own draw**, from torch's global generator, which the
+caller seeds.
 """
 
 from collections.abc import Callable
@@ -119,4 +120,7 @@ def _blend(values: Tensor, partner: Tensor, weight: Tensor) -> Tensor:
 
 
 def _probabilities(targets: Tensor, classes: int) -> Tensor:
-    return F.one_hot(targets, classes).float() if targets.dim() == 1 else targets
+    """Class probabilities (N, ``classes``); zeros for an image without a label, whose index is below 0."""
+    if targets.dim() > 1:
+        return targets
+    return F.one_hot(targets.clamp(min=0), classes).float() * (targets >= 0)[:, None]

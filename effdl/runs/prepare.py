@@ -125,8 +125,8 @@ def _on_labels(config: dict, data: Data) -> list[str]:
     if data.unlabelled is None:
         return []
     labels = f"labels: {len(data.train):,} to train, {len(data.val or []):,} to validate, {len(data.test):,} to test"
-    learning = [f"{key}={config[key]}" for key in ("distill",) if config[key]]
-    use = f"also used by {', '.join(learning)}" if learning else "nothing learns from them (distill=... would)"
+    use = f"distill={config['distill']} learns from them too"
+    use = use if config["distill"] else "nothing learns from them (distill=... would)"
     return [f"{labels}; {len(data.unlabelled):,} training images have none: {use}"]
 
 

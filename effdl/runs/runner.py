@@ -162,10 +162,10 @@ class Runner:
 
     def train(self, model: nn.Module, recipe: Recipe, stage: str, number: int) -> nn.Module:
         """Execute a training of a stage, or restore it if it was finished before."""
-        seed = self.prepared.config["seed"]
+        seed, data = self.prepared.config["seed"], self.prepared.data
         trained = fit(
             model,
-            self.prepared.data,
+            data.with_unlabelled() if recipe.distillation_losses else data,  # teachers need no labels
             recipe,
             self.prepared.device,
             seed=derive_seed(seed, "fit", number),

@@ -19,7 +19,8 @@ class _DistillationLoss(Protocol):
 
         Args:
             images: normalized, float (n, C, H, W).
-            targets: class indices, int64 (n,), or class probabilities, float (n, classes).
+            targets: class indices, int64 (n,), -1 without a label, or class probabilities, float (n, classes), zeros
+                without a label.
             logits: the student's, (n, classes), with their graph.
             loss: so far, (): of the labels, and of the distillation losses before this one.
 

@@ -18,7 +18,6 @@ from time import perf_counter
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from effdl.data.build import Data
 from effdl.data.loader import batches, normalize, normalized_batches
@@ -30,6 +29,7 @@ from effdl.training.checkpoint import Checkpoint
 from effdl.training.device import Device
 from effdl.training.epoch_log import EpochLog
 from effdl.training.flops import step_flops
+from effdl.training.label_loss import label_loss
 from effdl.training.recipe import Recipe
 from effdl.training.remedy import SLOWER, remedy
 from effdl.training.state import TrainingState
@@ -105,10 +105,12 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
     recipe, device = state.recipe, state.device
     state.model.train()
     order = torch.randperm(len(data.train))
+    all_labelled = bool((data.train.labels >= 0).all())
     drop_last = len(order) >= recipe.batch_size  # a last batch of one image would upset batch norm
     steps = len(order) // recipe.batch_size if drop_last else 1
     dtype = sum_dtype(device.torch_device)
     sums = torch.zeros(2, dtype=dtype, device=device.torch_device)  # loss, correct: read only now and then
+    labelled = 1.0 if all_labelled else _labelled_part(data.train.labels, order[: steps * recipe.batch_size])
     seen, began = 0, perf_counter()
     due = began  # reading the sums makes a GPU wait
     loader = batches(
@@ -116,9 +118,9 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
     )
 
     def batch(sums: Tensor) -> Batch:
-        found = _batch_of(sums, seen, index + 1, steps, perf_counter() - began)
+        found = _batch_of(sums, seen, labelled, index + 1, steps, perf_counter() - began)
         if not math.isfinite(found.loss):
-            exact = partial(_loss, recipe, state.model, state.distillation_losses, images, targets)
+            exact = partial(_loss, recipe, state.model, state.distillation_losses, images, targets, all_labelled)
             cause = remedy(state.model, device.precision, lambda: exact()[0])
             raise RunError(f"the loss is {found.loss} at batch {found.step} of {steps}: {cause}")
         return found
@@ -131,7 +133,7 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
         factor = recipe.schedule(epoch + (index + 0.5) / steps, recipe.epochs, losses)
         with device.autocast():
             images = normalize(images, data.mean, data.std)
-            loss, logits = _loss(recipe, state.forward, state.losses, images, targets)
+            loss, logits = _loss(recipe, state.forward, state.losses, images, targets, all_labelled)
         for penalty in recipe.penalties:
             loss = loss + penalty(state.model)
         state.update(loss, factor)
@@ -156,11 +158,16 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
 
 
 def _loss(
-    recipe: Recipe, forward: Callable, losses: Iterable[Callable], images: Tensor, targets: Tensor
+    recipe: Recipe,
+    forward: Callable,
+    losses: Iterable[Callable],
+    images: Tensor,
+    targets: Tensor,
+    all_labelled: bool,
 ) -> tuple[Tensor, Tensor]:
     """The loss of a batch of normalized images by labels and distillation losses, and its logits (N, K)."""
     logits = forward(images)
-    loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+    loss = label_loss(logits, targets, recipe.label_smoothing, all_labelled=all_labelled)
     for distillation_loss in losses:
         loss = distillation_loss(images, targets, logits, loss)
     return loss, logits
@@ -171,14 +178,22 @@ def _largest(values: list[int | None]) -> int | None:
     return None if None in values else max(values)
 
 
-def _batch_of(sums: Tensor, seen: int, step: int, steps: int, seconds: float) -> Batch:
+def _labelled_part(labels: Tensor, chosen: Tensor) -> float:
+    """Which part of the images of an epoch has a label; above 0, that nothing is divided by it."""
+    known = (labels.cpu()[chosen] >= 0).sum().item()
+    return max(known, 1) / len(chosen)
+
+
+def _batch_of(sums: Tensor, seen: int, labelled: float, step: int, steps: int, seconds: float) -> Batch:
     """Where the epoch stands after the batch `step` of `steps`.
 
     Args:
         sums: of the loss and of the correct answers over the images seen, (2,).
+        labelled: which part of the epoch's images has a label, and so an answer that can be correct.
     """
     loss, correct = sums.tolist()
-    return Batch(step, steps, loss / seen, correct / seen, world_size() * seen / seconds)
+    top1 = min(1.0, correct / seen / labelled)  # in the middle of an epoch the part is not exactly that of those seen
+    return Batch(step, steps, loss / seen, top1, world_size() * seen / seconds)
 
 
 def _validate(model: nn.Module, data: Data, recipe: Recipe, device: Device) -> dict:

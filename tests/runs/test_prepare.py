@@ -38,6 +38,16 @@ def test_the_recipe_is_what_the_config_says():
     assert targets.shape == (4, 10)
 
 
+def test_a_line_says_which_labels_are_used_for_what():
+    assert not [note for note in prepare_run(config("model=mlp")).notes if note.startswith("labels:")]
+    prepared = prepare_run(config("model=mlp", "dataset.labelled=50", "distill=peer"))
+    counts = "labels: 50 to train, 144 to validate, 360 to test; 1,243 training images have none"
+    assert f"{counts}: distill=peer learns from them too" in prepared.notes
+    assert "50 training, 144 validation and 360 test images, 1,243 without labels" in prepared.describe()
+    alone = prepare_run(config("model=mlp", "dataset.labelled=50")).notes
+    assert f"{counts}: nothing learns from them (distill=... would)" in alone
+
+
 def test_l1_is_a_penalty_on_the_weights():
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
     assert recipe_of(config(), 10).penalties == ()

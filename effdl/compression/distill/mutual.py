@@ -4,13 +4,15 @@ Zhang, Xiang, Hospedales & Lu 2018, "Deep Mutual Learning", section 2.
 """
 
 import copy
+from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from effdl.compression.distill.logits import divergence
 from effdl.compression.method import compression_method
 from effdl.config.types import NonNegative, Positive
+from effdl.training.label_loss import label_loss
 from effdl.training.trainer import Trainer
 
 
@@ -34,21 +36,25 @@ def mutual(
         weight: factor on the divergence; 1 in the paper.
     """
     peer = trainer.fresh_model() if trainer.dense is None else copy.deepcopy(trainer.dense).requires_grad_(True)
-    return _Mutual(trainer.device.move(peer).train(), temperature, weight, trainer.recipe.label_smoothing)
+    peer_loss = partial(
+        label_loss, smoothing=trainer.recipe.label_smoothing, all_labelled=trainer.data.unlabelled is None
+    )
+    return _Mutual(trainer.device.move(peer).train(), temperature, weight, peer_loss)
 
 
 class _Mutual(nn.Module):
     """The distillation loss of two networks; the peer is a submodule, so that it is trained, too."""
 
-    def __init__(self, peer: nn.Module, temperature: float, weight: float, label_smoothing: float):
+    def __init__(self, peer: nn.Module, temperature: float, weight: float, peer_loss: Callable[..., Tensor]):
         super().__init__()
         self.peer, self.temperature, self.weight = peer, temperature, weight
-        self.label_smoothing = label_smoothing
+        self.peer_loss = peer_loss
 
     def forward(self, images: Tensor, targets: Tensor, logits: Tensor, loss: Tensor) -> Tensor:
         answers = self.peer(images)
-        peer_loss = F.cross_entropy(answers, targets, label_smoothing=self.label_smoothing)
-        return loss + peer_loss + self.weight * mutual_divergence(logits, answers, self.temperature)
+        return (
+            loss + self.peer_loss(answers, targets) + self.weight * mutual_divergence(logits, answers, self.temperature)
+        )
 
     def close(self) -> None:
         """There are no hooks to remove."""
