@@ -16,7 +16,15 @@ from effdl.utils.errors import UserError
 INCIDENTAL = ("resume", "dataset.root", "dataset.download", "logger", "metric", "energy.price_per_hour")
 _WITHIN_INCIDENTAL = tuple(f"{name}." for name in INCIDENTAL)  # a report asks for hundreds of keys of every run
 # Keys that came later, with the value for what effdl did before: with it they are as if they were not there.
-ADDED = {"dataset.labelled": None, "dataset.unlabelled": False, "model.activation": "relu", "l1": 0.0}
+ADDED = {
+    "dataset.labelled": None,
+    "dataset.unlabelled": False,
+    "model.activation": "relu",
+    "l1": 0.0,
+    "trainable": "all",
+    "unfreeze": None,
+    "optimizer.layer_decay": None,
+}
 SINGLE = {
     "dataset": "dataset",
     "model": "model",

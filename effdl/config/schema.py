@@ -11,12 +11,28 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from effdl.config.types import Bits, Count, Fraction, Natural, NonNegative, Pattern, Positive, Seed, SpeedUp
+from effdl.config.types import (
+    Bits,
+    Count,
+    Fraction,
+    Natural,
+    NonNegative,
+    Pattern,
+    Positive,
+    Seed,
+    SpeedUp,
+    Trainable,
+)
 
 HYDRA_KEYS = ("_target_", "_partial_")
 _MOST_THREADS = 4 * (os.cpu_count() or 1)  # more only wait for each other
 OPENED_THREADS = 512  # a run of a larger machine may have more than a new one may have here; PyTorch dies of too many
-RUN_KEYS = (*HYDRA_KEYS, "stage", "during")  # keys that are the run's, not of the function that a node names
+RUN_KEYS = (
+    *HYDRA_KEYS,
+    "stage",
+    "during",
+    "layer_decay",
+)  # keys that are the run's, not of the function that a node names
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,8 @@ class Settings:
     epochs: Natural
     batch_size: Count
     eval_batch_size: Count
+    trainable: Trainable
+    unfreeze: Count | None
     label_smoothing: Fraction
     dropout: Fraction
     clip_norm: Positive | None
@@ -57,6 +75,7 @@ class DeviceSettings:
 SHARED = {
     "model": {"weights": str | None},
     "dataset": "effdl.data.build.split_source",
+    "optimizer": {"layer_decay": Annotated[float, Field(gt=0, le=1)] | None},
     "compression": {"stage": str, "during": list[str] | None},
 }
 # What the run gives to the functions of a group, which are therefore no keys: so many positional arguments, or those

@@ -13,6 +13,16 @@ Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Natural = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]  # what generators take
 Layers = Annotated[int, Field(ge=1, le=1000)]  # each costs time, however narrow it is
+Trainable = (
+    Annotated[
+        str,
+        Field(
+            pattern=r"^([^:]+|last:0*[1-9][0-9]{0,3})$",
+            description="all, head, norm, last:K with K >= 1, or a pattern of the names of layers or parameters",
+        ),
+    ]
+    | Annotated[int, Field(ge=0, description="the number of a layer")]
+)
 Width = Annotated[float, Field(ge=0.001, le=1000)]  # times the channels of a published network
 Pixels = Annotated[int, Field(ge=1, le=4096)]  # the side of an image
 Border = Annotated[int, Field(ge=0, le=1024)]  # pixels around an image

@@ -23,6 +23,7 @@ from effdl.nn.layers import l1_norm
 from effdl.runs.teachers import initialized, teachers_of
 from effdl.training.device import Device, select_device
 from effdl.training.recipe import Recipe
+from effdl.training.transfer import ALL_LEARN, Transfer, described, resolved
 from effdl.utils.data_parallel import check_shares
 from effdl.utils.distributed import world_size
 from effdl.utils.errors import UserError, first_line
@@ -39,6 +40,7 @@ class PreparedRun:
     model: nn.Module
     teachers: dict[str, nn.Module] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)  # what was typed
+    transfer: Transfer = ALL_LEARN  # which parameters learn
     notes: list[str] = field(default_factory=list)  # on the data, the model and the teachers, a line each
     typed_in: Path = field(default_factory=Path.cwd)  # what its relative paths mean
     located: dict = field(init=False)  # the config with the paths that are meant
@@ -61,7 +63,7 @@ class PreparedRun:
 
     def recipe(self) -> Recipe:
         """How the run trains."""
-        return recipe_of(self.config, len(self.data.classes))
+        return recipe_of(self.config, len(self.data.classes), self.transfer)
 
     def model_description(self, stage: str, model: nn.Module) -> dict:
         """What a stored model says of itself: its stage, and enough to build its architecture again."""
@@ -111,13 +113,34 @@ def prepare_run(config: dict, overrides: list[str] | None = None, typed_in: Path
     torch.manual_seed(derive_seed(config["seed"], "model"))
     model, data, notes = initialized(config["model"], data)
     _check_single_images(model, "this model", config["batch_size"], data)
+    transfer, frozen = _transfer(config, model, data.input_shape)
     teachers, taught = teachers_of(config, data)
     if "teacher" in teachers and not config["teacher"]["weights"]:  # it is trained first, by the same recipe
         _check_single_images(teachers["teacher"], "its teacher", config["batch_size"], data)
     _check_steps(steps, model, teachers, data.input_shape)
-    notes = [*(f"data: {note}" for note in data.notes), *_on_labels(config, data), *notes, *taught]
+    said = [*(f"data: {note}" for note in data.notes), *_on_labels(config, data)]
+    notes = [*said, *notes, *frozen, *taught]
     on_device = data.to(device.torch_device)
-    return PreparedRun(typed, device, on_device, model, teachers, overrides or [], notes, typed_in)
+    return PreparedRun(typed, device, on_device, model, teachers, overrides or [], transfer, notes, typed_in)
+
+
+def _transfer(config: dict, model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Transfer, list[str]]:
+    """Which parameters of the model learn, and what there is to say about it.
+
+    Raises:
+        UserError: what the config says does not fit the model, or its number of epochs.
+    """
+    trainable, unfreeze, epochs = str(config["trainable"]), config["unfreeze"], config["epochs"]
+    if unfreeze and unfreeze >= epochs:
+        allowed = f"null, or a whole number from 1 to {epochs - 1}" if epochs > 1 else "null"
+        raise UserError(
+            f"unfreeze={unfreeze}: with epochs={epochs} the last part alone would learn (allowed: {allowed})"
+        )
+    transfer = resolved(model, input_shape, trainable, unfreeze, config["optimizer"].get("layer_decay"))
+    notes = described(transfer, model, trainable)
+    if trainable != "all" and not config["model"].get("weights") and not config.get("pretraining"):
+        notes.append(f"trainable={trainable}: what does not learn keeps its random weights, as model.weights=null")
+    return transfer, notes
 
 
 def _on_labels(config: dict, data: Data) -> list[str]:
@@ -168,7 +191,7 @@ def _check_single_images(model: nn.Module, what: str, batch_size: int, data: Dat
         raise UserError(f"{found}, on which {what} cannot train (allowed: more): {first_line(error)}") from error
 
 
-def recipe_of(config: dict, classes: int) -> Recipe:
+def recipe_of(config: dict, classes: int, transfer: Transfer = ALL_LEARN) -> Recipe:
     """The recipe that a config describes."""
     return Recipe(
         epochs=config["epochs"],
@@ -181,6 +204,7 @@ def recipe_of(config: dict, classes: int) -> Recipe:
         penalties=(lambda model: config["l1"] * l1_norm(model),) if config["l1"] else (),  # Tibshirani 1996: the lasso
         ema=config["ema"],
         early_stop=config["early_stop"],
+        transfer=transfer,
         keep_epoch=_rewind_epoch(config),
         eval_batch_size=config["eval_batch_size"],
     )

@@ -63,6 +63,7 @@ def stage_cost(folder: RunFolder, stage: str, rest: Energy) -> dict:
     return {
         "epochs": len(rows),
         **{key: sum_or_none([getattr(rest, key), *(row.get(key) for row in rows)]) for key in METERED},
+        "params_trainable": max((row["params_trainable"] for row in rows if "params_trainable" in row), default=None),
         "training_flops": sum_or_none(row.get("training_flops") for row in rows),
         "memory_peak_bytes": max(peaks) if peaks and None not in peaks else None,
     }

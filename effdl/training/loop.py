@@ -4,6 +4,7 @@
 
     restore the checkpoint, if there is one
     until all epochs are done, or early stopping has run out of patience:
+        freeze what does not learn in this epoch
         for every batch: augment, forward, loss (labels, distillation losses, penalty), backward, step, after_update
         validate
         append the epoch's row, save a checkpoint
@@ -75,8 +76,11 @@ def fit(
             for row in log.restore(rows):
                 callbacks.epoch_end(row)
         callbacks.training_begin(recipe.length, len(rows))
-        flops = None if state.finished(rows) else step_flops(state.model, state.distillation_losses, data.input_shape)
+        counted: dict[int, float | None] = {}  # FLOPs of a step per image, by the number of parameters that learn
         while not state.finished(rows):
+            state.begin_epoch(len(rows))
+            if (learning := state.freezing.count) not in counted:
+                counted[learning] = step_flops(state.model, state.distillation_losses, data.input_shape)
             epoch = recipe.first_epoch + len(rows)
             torch.manual_seed(derive_seed(seed, epoch))
             with meter.phase() as used, peak_memory(device.torch_device) as memory, sync_batch_statistics():
@@ -84,7 +88,8 @@ def fit(
                 if data.val is not None:
                     row |= from_main(lambda: _validate(state.kept, data, recipe, device))
             cost, peak = asdict(of_all_processes(used)), _largest(gathered(memory.bytes))
-            cost["training_flops"] = None if flops is None else flops * row["images"]
+            cost["training_flops"] = None if counted[learning] is None else counted[learning] * row["images"]
+            row |= {"params_trainable": learning}
             rows = [*rows, {"epoch": len(rows) + 1, **row, **cost, "memory_peak_bytes": peak}]
             state.remember(rows)
             if is_main():
@@ -103,7 +108,7 @@ def fit(
 def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[float], callbacks: Callbacks) -> dict:
     """One pass over the training split; returns its mean loss, accuracy, speed and last learning rate."""
     recipe, device = state.recipe, state.device
-    state.model.train()
+    state.freezing.train()
     order = torch.randperm(len(data.train))
     all_labelled = bool((data.train.labels >= 0).all())
     drop_last = len(order) >= recipe.batch_size  # a last batch of one image would upset batch norm

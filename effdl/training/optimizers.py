@@ -14,6 +14,20 @@ def parameter_groups(model: nn.Module, weight_decay: float, decay_norm_bias: boo
     return [group for group in groups if group["params"]]
 
 
+def scaled_groups(groups: list[dict], factors: dict[nn.Parameter, float]) -> list[dict]:
+    """Parameter groups divided by the factors on the learning rates of their parameters, which they have then.
+
+    Args:
+        factors: of some parameters; the others have 1.
+    """
+    of = [
+        {**group, "lr": group["lr"] * factor, "params": [p for p in group["params"] if factors.get(p, 1.0) == factor]}
+        for group in groups
+        for factor in sorted({1.0, *factors.values()}, reverse=True)
+    ]
+    return [group for group in of if group["params"]]
+
+
 def sgd(
     model: nn.Module,
     *,

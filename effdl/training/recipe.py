@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from effdl.training.transfer import ALL_LEARN, Transfer
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -18,6 +20,7 @@ class Recipe:
         after_update: ``after_update(model, progress)`` is called after every optimizer step, with the finished part of
             this training, in (0, 1].
         distillation_losses: each makes the loss of a distillation for the model that is trained.
+        transfer: which parameters learn, and how fast.
         keep_epoch: the weights after so many epochs are kept, to rewind to.
     """
 
@@ -36,6 +39,7 @@ class Recipe:
     penalties: tuple[Callable[[nn.Module], Tensor], ...] = ()
     after_update: Callable[[nn.Module, float], None] | None = None
     distillation_losses: tuple[Callable[[nn.Module], nn.Module], ...] = ()
+    transfer: Transfer = ALL_LEARN
     keep_epoch: int | None = None
 
     @property

@@ -7,8 +7,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from effdl.nn.state import load_state
 from effdl.training.device import Device
 from effdl.training.distillation_loss import checked
+from effdl.training.optimizers import scaled_groups
 from effdl.training.recipe import Recipe
+from effdl.training.transfer import Freezing
 from effdl.utils.data_parallel import replicated
+from effdl.utils.errors import RunError
 
 
 class TrainingState:
@@ -16,21 +19,48 @@ class TrainingState:
 
     def __init__(self, model: nn.Module, recipe: Recipe, device: Device):
         self.model, self.recipe, self.device = model, recipe, device
-        if device.compile:
-            torch.compiler.reset()  # what an earlier training compiled does not see new hooks and parametrizations
-        self.forward = torch.compile(model) if device.compile else replicated(model)
+        self.freezing = Freezing(model, recipe.transfer)
+        self.freezing.freeze()
+        self.forward = self._forward()
         self.distillation_losses = nn.ModuleList(checked(make(model)) for make in recipe.distillation_losses).to(
             device.torch_device
         )
         self.losses = [replicated(distillation_loss) for distillation_loss in self.distillation_losses]
-        self.optimizer = recipe.optimizer(nn.ModuleList([model, *self.distillation_losses]))
-        for group in self.optimizer.param_groups:
-            group["base_lr"] = group["lr"] * recipe.lr_scale
-        self.lr = self.optimizer.param_groups[0]["base_lr"]
+        self.optimizer = self._optimizer()
+        self.lr = max(group["base_lr"] for group in self.optimizer.param_groups)
         self.scaler = torch.amp.GradScaler(device.torch_device.type, enabled=device.precision == "fp16")
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
         self.best: dict[str, Tensor] | None = None
         self.early: dict[str, Tensor] | None = self.weights() if recipe.keep_epoch == 0 else None
+
+    def _forward(self) -> nn.Module:
+        """What computes the logits: the model compiled, or replicated."""
+        if self.device.compile:
+            torch.compiler.reset()  # what an earlier training compiled does not see new hooks and parametrizations
+            return torch.compile(self.model)
+        return replicated(self.model)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer of all that ever learns, with the learning rates to which schedules are applied.
+
+        Raises:
+            RunError: nothing does.
+        """
+        whole = nn.ModuleList([self.model, *self.distillation_losses])
+        if not any(parameter.requires_grad for parameter in whole.parameters()):
+            raise RunError(f"nothing is left to train of {', '.join(self.recipe.transfer.learning or ())}")
+        optimizer, transfer = self.recipe.optimizer(whole), self.recipe.transfer
+        if transfer.layer_decay is not None:
+            factors = {parameter: transfer.lr_factor(name) for name, parameter in self.model.named_parameters()}
+            optimizer.param_groups[:] = scaled_groups(optimizer.param_groups, factors)
+        for group in optimizer.param_groups:
+            group["base_lr"] = group["lr"] * self.recipe.lr_scale
+        return optimizer
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Let those parameters learn that do in an epoch of this training, from 0."""
+        if self.freezing.freeze(epoch):
+            self.forward = self._forward()  # which of them learn is fixed when a model is replicated
 
     @property
     def kept(self) -> nn.Module:
@@ -105,7 +135,8 @@ class TrainingState:
         return snapshot["rows"]
 
     def close(self) -> None:
-        """Take the distillation losses' hooks off the models."""
+        """Take the distillation losses' hooks off the models, and let all parameters require gradients again."""
+        self.freezing.release()
         for distillation_loss in self.distillation_losses:
             distillation_loss.close()
 

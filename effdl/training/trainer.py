@@ -11,6 +11,7 @@ from effdl.data.loader import normalized_batches
 from effdl.measure.accuracy import accuracy
 from effdl.training.device import Device
 from effdl.training.recipe import Recipe
+from effdl.training.transfer import ALL_LEARN, Transfer
 
 MakeLoss = Callable[[nn.Module, "Trainer"], nn.Module]  # see `effdl.training.distillation_loss`
 
@@ -83,10 +84,17 @@ class Trainer:
             penalties=(*self.recipe.penalties, *([penalty] if penalty else [])),
             after_update=after_update,
             distillation_losses=(*losses, *([distillation_loss] if distillation_loss else [])),
+            transfer=self._transfer(),
             keep_epoch=self.recipe.keep_epoch if self.stage == "dense" else None,
         )
         self.trainings += 1
         return self.train(model, recipe, self.stage, self.trainings - 1)
+
+    def _transfer(self) -> Transfer:
+        """What learns in this stage: all of a teacher and in pretraining; parts are unfrozen in the first training."""
+        if self.stage in ("teacher", "pretraining"):
+            return ALL_LEARN
+        return self.recipe.transfer if self.stage == "dense" else replace(self.recipe.transfer, unfreeze=None)
 
     def calibration_batches(self, count: int, batch_size: int = 64) -> list[tuple[Tensor, Tensor]]:
         """Random training images, not augmented: normalized float32 (n, C, H, W) and labels (n,), on the device."""

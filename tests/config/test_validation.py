@@ -24,6 +24,8 @@ RAW = {
     "dropout": 0.0,
     "clip_norm": None,
     "l1": 0.0,
+    "trainable": "all",
+    "unfreeze": None,
     "ema": None,
     "early_stop": None,
     "topk": [1, 5],
@@ -141,6 +143,8 @@ def test_the_shipped_values_are_accepted():
             "model.dept is not a key; did you mean 'depth'? (allowed: depth, width, conv, groups, dropout, weights)",
         ),
         ("optimizer.lr", 0, "optimizer.lr=0: allowed is a number > 0"),
+        ("optimizer.layer_decay", 0, "optimizer.layer_decay=0: allowed is a number > 0 and <= 1, or null"),
+        ("optimizer.layer_decay", 1.1, "optimizer.layer_decay=1.1: allowed is a number > 0 and <= 1, or null"),
         ("optimizer.model", 0, "optimizer.model is not a key (allowed: lr, momentum, nesterov,"),
         (
             "scheduler.milestones",

@@ -76,6 +76,33 @@ def test_what_cannot_work_is_refused_before_training(overrides, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainable=last:40"], "trainable=last:40: the model has 11 parts (allowed: last:1 to last:11)"),
+        (["trainable=16"], "trainable=16: fits no layer or parameter (allowed: all, head, norm, last:K, or a pattern"),
+        (["unfreeze=5", "epochs=5"], "unfreeze=5: with epochs=5 the last part alone would learn (allowed: null, or a"),
+        (["trainable=last:0"], "trainable=last:0: allowed is all, head, norm, last:K with K >= 1, or a pattern"),
+        (["trainable=null"], "trainable=null: allowed is all, head, norm"),
+    ],
+)
+def test_what_cannot_be_transferred_is_refused(overrides, message):
+    with pytest.raises(UserError) as caught:
+        prepare_run(config(*overrides))
+    assert message in str(caught.value)
+
+
+def test_what_learns_is_said():
+    prepared = prepare_run(config("trainable=head", "optimizer.layer_decay=0.5"))
+    assert prepared.recipe().transfer.learning == ("15",)
+    assert prepared.notes == [
+        "trainable=head: 650 of 269,434 parameters learn",
+        "optimizer.layer_decay=0.5: from 0.000977 to 1 times the learning rate",
+        "trainable=head: what does not learn keeps its random weights, as model.weights=null",
+    ]
+    assert prepare_run(config("trainable=15")).recipe().transfer.learning[0] == "15"
+
+
 def test_a_teacher_that_cannot_train_on_single_images_is_refused():
     teacher = ("+model@teacher=mlp", "teacher.batchnorm=true", "distill=teacher")
     with pytest.raises(UserError, match="a batch is one image, on which its teacher cannot train"):

@@ -26,11 +26,12 @@ def epoch(stage, fit, **cost):
 
 
 def test_a_stage_costs_what_its_epochs_and_the_rest_cost(folder):
-    for row in (epoch("dense", 0), epoch("prune", 1), epoch("prune", 1, memory_peak_bytes=9)):
+    unfrozen = {"memory_peak_bytes": 9, "params_trainable": 4}
+    for row in (epoch("dense", 0), epoch("prune", 1, params_trainable=3), epoch("prune", 1, **unfrozen)):
         Rows(folder.epochs_file).append(row)
     found = stage_cost(folder, "prune", Energy(*[0.5] * len(METERED)))
     costs = {key: 2.0 * number + 0.5 for number, key in enumerate(METERED, start=1)}
-    assert found == {"epochs": 2, **costs, "training_flops": 10, "memory_peak_bytes": 9}
+    assert found == {"epochs": 2, **costs, "params_trainable": 4, "training_flops": 10, "memory_peak_bytes": 9}
 
 
 def test_what_is_unknown_of_an_epoch_or_of_the_rest_is_unknown_of_the_stage(folder):

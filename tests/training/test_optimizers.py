@@ -101,3 +101,19 @@ def test_no_momentum_means_no_nesterov(model):
     assert optim.sgd(model, momentum=0.0).defaults["nesterov"] is False
     assert optim.sgd(model).defaults["nesterov"] is True
     assert optim.sgd(model, nesterov=False).defaults["nesterov"] is False
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_groups_are_divided_by_factors_and_keep_all_else(model, name):
+    optimizer = MAKERS[name][0](model, lr=0.1, weight_decay=0.01)
+    factors = dict.fromkeys([*model[0].parameters(), *model[1].parameters()], 0.5)
+    groups = optim.scaled_groups(optimizer.param_groups, factors)
+    found = [(group["lr"], group["weight_decay"], names(model, group)) for group in groups]
+    assert found == [
+        (0.1, 0.01, ["4.weight"]),
+        (0.05, 0.01, ["0.weight"]),
+        (0.1, 0.0, ["4.bias"]),
+        (0.05, 0.0, ["0.bias", "1.weight", "1.bias"]),
+    ]
+    optimizer.param_groups[:] = groups
+    train(model, optimizer)
