@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from effdl.measure.tdp import knows_tdp, use_light_reader
 from effdl.measure.usage import Interval
 from effdl.utils.distributed import Group, world_size
 
@@ -64,6 +65,7 @@ def detect() -> dict[str, Any]:
     logging.getLogger("codecarbon").addFilter(_silence)  # before the import: that already logs
     from codecarbon import OfflineEmissionsTracker
 
+    use_light_reader()
     tracker = OfflineEmissionsTracker(
         country_iso_code=None,
         force_carbon_intensity_g_co2e_kwh=0.0,
@@ -96,7 +98,7 @@ def component(part) -> Component:
     if type(part).__name__ == "GPU":
         return _gpu(part)
     if getattr(part, "_mode", None) in ("cpu_load", "constant"):
-        return estimated_cpu(part._model, part._tdp, part._cpu_count, known=_knows_tdp(part))
+        return estimated_cpu(part._model, part._tdp, part._cpu_count, known=knows_tdp(part))
     return _counted(part, name)
 
 
@@ -158,17 +160,6 @@ def _gpu(part) -> Component:
     if not own or not all(device._has_counter for device in own):
         return Component("gpu", "unavailable", f"no energy counter in {names}" if own else "no GPU was found")
     return Component("gpu", "measured", f"the energy counter of {names}, whoever uses it", energy_kwh)
-
-
-def _knows_tdp(part) -> bool:
-    """Whether codecarbon's list has the processor; else it takes a constant."""
-    from codecarbon.core import cpu
-    from codecarbon.core.hardware_cache import get_cached_tdp
-
-    if part._is_generic_tdp:
-        return False
-    tdp = get_cached_tdp(cpu)
-    return tdp._get_cpu_power_from_registry(tdp.model) is not None
 
 
 def _own_gpu() -> str:

@@ -60,7 +60,7 @@ def select_device(settings: dict) -> Device:
     # An earlier run of a sweep may have set another number.
     number = settings["threads"] or (threads() if world_size() > 1 else DEFAULT_THREADS)
     torch.set_num_threads(min(number, OPENED_THREADS))
-    make_deterministic(settings["deterministic"])
+    make_deterministic(settings["deterministic"], compiled=settings["compile"])
     # On CPUs no model here trains slower so, most train faster: see scripts/benchmark_layout.py.
     channels_last = name != "mps" if settings["channels_last"] is None else settings["channels_last"]
     return Device(_own_device(name), settings["precision"], channels_last, settings["compile"])

@@ -15,10 +15,18 @@ def derive_seed(*path: int | str) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-def make_deterministic(deterministic: bool) -> None:
-    """Choose reproducible kernels where PyTorch has them (at no cost on a CPU)."""
+def make_deterministic(deterministic: bool, *, compiled: bool = False) -> None:
+    """Choose reproducible kernels where PyTorch has them (at no cost on a CPU).
+
+    Args:
+        deterministic: whether to.
+        compiled: also those that ``torch.compile`` makes. Telling it imports the compiler: a second of CPU time.
+    """
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required for a reproducible cuBLAS
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    if compiled:
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    else:
+        torch.set_deterministic_debug_mode("warn" if deterministic else "default")
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = not deterministic

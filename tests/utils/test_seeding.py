@@ -1,6 +1,8 @@
 """Seeds: the same on every machine for ever, and different for every place."""
 
 import itertools
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -46,3 +48,15 @@ def test_make_deterministic(deterministic):
         assert torch.backends.cudnn.benchmark is not deterministic
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_compiler_is_imported_and_told_only_if_it_is_used(deterministic):
+    code = (
+        f"import sys, torch; from effdl.utils.seeding import make_deterministic as m; m({deterministic}); "
+        "print('torch._inductor' in sys.modules, torch.get_deterministic_debug_mode()); "
+        f"m({deterministic}, compiled=True); "
+        "print(torch._inductor.config.deterministic, torch.get_deterministic_debug_mode())"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == ["False", str(int(deterministic)), str(deterministic), str(int(deterministic))]
