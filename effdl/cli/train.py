@@ -14,7 +14,7 @@ from effdl.cli.flags import parse_arguments
 from effdl.cli.sweep import sweep
 from effdl.cli.terminal import terminal
 from effdl.config.compose import composed, plain_values, settings
-from effdl.config.effects import check_effects
+from effdl.config.effects import check_effects, check_read
 from effdl.config.hydra_app import call_hydra
 from effdl.config.identity import fingerprint
 from effdl.config.instantiate import allow_code_of
@@ -104,6 +104,7 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
     if plain["resume"] and status is None:
         console.print("resume: no unfinished run of this config, starting a new one")
     check_targets(plain)
+    check_read(overrides, [plain])
     from effdl.runs.execute import check_resumable, execute, follow
     from effdl.runs.prepare import prepare_run
 

@@ -60,8 +60,10 @@ def choices(annotation: Any) -> list[str]:
         return [value for part in get_args(annotation) for value in choices(part)]
     if get_origin(annotation) is Literal:
         return [str(show(value)) for value in get_args(annotation)]
-    if annotation is bool or annotation is type(None):
+    if annotation in (bool, None, type(None)):
         return ["true", "false"] if annotation is bool else ["null"]
+    if hasattr(annotation, "__metadata__") and annotation.__origin__ is not int:
+        return choices(annotation.__origin__)
     if getattr(annotation, "__origin__", None) is int:
         bounds = [bound for field in annotation.__metadata__ for bound in getattr(field, "metadata", [field])]
         low = next((bound.ge for bound in bounds if hasattr(bound, "ge")), None)

@@ -1,10 +1,12 @@
-"""Whether what was typed for compression methods, or for a teacher, has an effect in some run. No Hydra here."""
+"""Whether what was typed for compression methods, a teacher and the like has an effect in some run. No Hydra here."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from effdl.config.annotations import show
+from effdl.config.annotations import choices, conforms, describe, show
+from effdl.config.instantiate import keywords, locate
 from effdl.config.overrides import key_of
-from effdl.config.schema import LEVELS
+from effdl.config.schema import LEVELS, SHARED
+from effdl.config.types import ReadIf
 from effdl.utils.errors import UserError
 
 
@@ -43,6 +45,48 @@ def check_effects(overrides: list[str], configs: Iterable[dict]) -> None:
         if key_of(text) != "compression" and all(values):
             raise UserError(f"{text} has no effect: {name} does not take {knob}={show(values[0])}")
     _check_teacher(overrides, configs, "distill" in typed)
+
+
+def check_read(overrides: list[str], configs: Sequence[dict]) -> None:
+    """Refuse keys that were typed and that nothing reads, since another key has a value with which it does not.
+
+    Args:
+        configs: as for `check_effects`, without the steps that are off. What they name is imported.
+
+    Raises:
+        UserError: names what was typed, and the key and value that leave it unread.
+    """
+    for text in overrides:
+        path, _, key = key_of(text).rpartition(".")
+        nodes = [node for config in configs if (node := _node(config, path))]
+        unread = [(node, rule) for node in nodes if (rule := _rule(path, node, key)) and not _met(rule, node)]
+        if unread and len(unread) == len(nodes):
+            node, rule = unread[0]
+            others = " and ".join(f"{path}.{name}={show(node.get(name))}" for name in rule.fits)
+            needs = ", or ".join(
+                f"{name}={' or '.join(choices(fits)) or describe(fits)}" for name, fits in rule.fits.items()
+            )
+            raise UserError(f"{text} has no effect with {others} (it is read with {needs})")
+
+
+def _node(config: dict, path: str) -> dict | None:
+    """The node of an option in a config; None if there is none."""
+    node: object = config
+    for name in path.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) and "_target_" in node else None
+
+
+def _rule(path: str, node: dict, key: str) -> ReadIf | None:
+    """What the annotation of a key says about when it is read."""
+    shared = SHARED.get(path.partition(".")[0])
+    functions = [node["_target_"], *([shared] if isinstance(shared, str) else [])]
+    metadata = (getattr(keywords(locate(name)).get(key), "__metadata__", ()) for name in functions)
+    return next((entry for entries in metadata for entry in entries if isinstance(entry, ReadIf)), None)
+
+
+def _met(rule: ReadIf, node: dict) -> bool:
+    return any(conforms(node.get(name), fits) for name, fits in rule.fits.items())
 
 
 def _methods(overrides: list[str], configs: Sequence[dict]) -> Iterator[tuple[str, str]]:

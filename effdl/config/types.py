@@ -4,9 +4,23 @@
 is the only place where a key's type and range are written.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
+
+
+class ReadIf:
+    """Marks a key that is read only if another one of its function has a value of an annotation.
+
+    ``rounds: Annotated[Count, ReadIf(schedule=Literal["iterative"])]``. Typed in vain, such a key is refused.
+
+    Args:
+        fits: annotations by key, of which one is enough.
+    """
+
+    def __init__(self, **fits: Any) -> None:
+        self.fits = fits
+
 
 Bits = Annotated[int, Field(ge=1, le=8)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]

@@ -4,6 +4,7 @@ import inspect
 import json
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Annotated
 
 import torch
 
@@ -11,7 +12,7 @@ from effdl.config.identity import is_shipped, node_by_target
 from effdl.config.instantiate import locate
 from effdl.config.naming import option_name
 from effdl.config.schema import SHARED
-from effdl.config.types import Border, Count, Fraction, Natural, Seed, Share
+from effdl.config.types import Border, Count, Fraction, Natural, ReadIf, Seed, Share
 from effdl.config.validation import check_call
 from effdl.data.inputs import Inputs
 from effdl.data.pixels import Ranges
@@ -110,11 +111,11 @@ def split_source(
     source: Source,
     name: str,
     *,
-    val: Fraction,
+    val: Annotated[Fraction, ReadIf(folds=None)],
     folds: Count | None,
-    fold: Natural,
+    fold: Annotated[Natural, ReadIf(folds=int)],
     subset: Count | Share | None,
-    split_seed: Seed,
+    split_seed: Annotated[Seed, ReadIf(val=Share, folds=int, subset=int | float, labelled=int | float)],
     mirror: bool,
     pad: Border,
     labelled: Count | Share | None = None,
@@ -124,11 +125,11 @@ def split_source(
     ``subset`` is a number of images, or a fraction of all. ``labelled`` is one of the training images that are left:
     so many keep their labels, at least one of each class; the others are unlabelled.
 
-    The validation split is that of the source, else the fraction ``val`` or, with ``folds``, fold number ``fold`` of
-    that many. All are stratified and drawn with ``split_seed``. ``mirror`` (does a mirrored image keep its
-    label?) and ``pad`` (pixels, for random crops) describe the images to the augmentations, whose files refer to
-    them as ``${dataset.mirror}``; they are not used here. Raises UserError for an impossible split, for ``folds`` of a
-    source that has a validation split, and for a ``pad`` beyond the size of the images.
+    The validation split is that of the source (but with ``val`` 0 there is none), else the fraction ``val`` or, with
+    ``folds``, fold number ``fold`` of that many. All are stratified and drawn with ``split_seed``. ``mirror`` (does a
+    mirrored image keep its label?) and ``pad`` (pixels, for random crops) describe the images to the augmentations,
+    whose files refer to them as ``${dataset.mirror}``; they are not used here. Raises UserError for an impossible
+    split, for ``folds`` of a source that has a validation split, and for a ``pad`` beyond the size of the images.
     """
     check_source(source, name)
     if pad > (size := source.train.image_size):
@@ -137,7 +138,8 @@ def split_source(
     if source.val is None:
         (train, held), notes = _holdout(images, val, folds, fold, split_seed), source.notes
     else:
-        train, held, notes = images, source.val, (*source.notes, _on_own_split(len(source.val), folds))
+        train, held = images, source.val if val else None
+        notes = *source.notes, _on_own_split(len(source.val), val, folds)
     mean, std = channel_statistics(train)
     train, unlabelled = (
         (train, source.unlabelled) if labelled is None else _labelled(train, labelled, source, split_seed)
@@ -182,11 +184,13 @@ def _labelled(images: Images, labelled: float, source: Source, seed: int) -> tup
     return images.select(kept), images.select(without(kept, len(images))).unlabelled().joined(source.unlabelled)
 
 
-def _on_own_split(images: int, folds: int | None) -> str:
-    """What a validation split of the source's own makes of the keys that hold one out."""
+def _on_own_split(images: int, val: float, folds: int | None) -> str:
+    """What becomes of a validation split of the source's own, and of the keys that hold one out."""
     if folds is not None:
         raise UserError(f"dataset.folds={folds}: the data set has a validation split of its own (allowed: null)")
-    return f"its own {images:,} validation images are the validation split: dataset.val is not used"
+    if not val:
+        return f"its own {images:,} validation images are not used, by dataset.val=0"
+    return f"its own {images:,} validation images are the validation split: dataset.val={val} is not used"
 
 
 def _holdout(images: Images, val: float, folds: int | None, fold: int, seed: int) -> tuple[Images, Images | None]:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from effdl.config.compose import naming_job, plain_values, settings, variants
-from effdl.config.effects import check_effects
+from effdl.config.effects import check_effects, check_read
 from effdl.config.hydra_app import call_sweeper, register
 from effdl.config.options import config_folder
 from effdl.config.overrides import parse, quote, value_of, values_of, variations, without
@@ -69,6 +69,7 @@ def check_sweep(first: DictConfig, args: Namespace, *folders: Path) -> None:
     for label, config in zip(jobs, plain, strict=True):
         with naming_job(label):
             check_targets(config)
+    check_read(args.overrides, plain)
 
 
 def _check_launcher(launcher: DictConfig) -> None:

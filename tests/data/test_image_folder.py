@@ -84,7 +84,10 @@ def test_val_beside_test_is_the_validation_split(root, name):
     assert torch.equal(data.val.images, source.val.images)
     assert data.mean == pytest.approx(source.train.images.double().mean(dim=(0, 2, 3)).tolist())
     assert data.fingerprint != whole.fingerprint
-    assert data.notes == ("its own 6 validation images are the validation split: dataset.val is not used",)
+    assert data.notes == ("its own 6 validation images are the validation split: dataset.val=0.25 is not used",)
+    without = split(source, val=0.0)
+    assert without.val is None
+    assert without.notes == ("its own 6 validation images are not used, by dataset.val=0",)
     Image.new("RGB", (8, 8)).save(root / name / "dog" / "0.png")
     assert split(read(root)).fingerprint != data.fingerprint
     assert len(split(source, subset=6).train) == 6

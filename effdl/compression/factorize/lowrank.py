@@ -1,6 +1,6 @@
 """Low-rank factorization: linear layers and 1x1 convolutions by SVD, larger convolutions by Tucker-2 or SVD."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import nn
 
@@ -8,7 +8,7 @@ from effdl.compression.factorize.factors import Factors, svd, tucker
 from effdl.compression.factorize.positions import Positions
 from effdl.compression.factorize.replace import FactorsOf, Rule, check_factorizable, factorized
 from effdl.compression.method import compression_method
-from effdl.config.types import Count, Fraction, Natural, Positive
+from effdl.config.types import Count, Fraction, Natural, Positive, ReadIf
 from effdl.training.trainer import Trainer
 
 _Method = Literal["svd", "tucker"]
@@ -48,7 +48,7 @@ def lowrank(
     *,
     level: Fraction | None,
     method: _Method,
-    by: Rule,
+    by: Annotated[Rule, ReadIf(rank=None)],
     rank: Count | None,
     exclude: list[str],
     epochs: Natural | None,

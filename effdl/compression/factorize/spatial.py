@@ -1,12 +1,14 @@
 """Spatially separable convolutions: a kHx1 convolution followed by a 1xkW convolution."""
 
+from typing import Annotated
+
 from torch import nn
 
 from effdl.compression.factorize import factors
 from effdl.compression.factorize.positions import Positions
 from effdl.compression.factorize.replace import Rule, check_factorizable, factorized
 from effdl.compression.method import compression_method
-from effdl.config.types import Count, Fraction, Natural, Positive
+from effdl.config.types import Count, Fraction, Natural, Positive, ReadIf
 from effdl.training.trainer import Trainer
 
 
@@ -33,7 +35,7 @@ def spatial(
     trainer: Trainer,
     *,
     level: Fraction | None,
-    by: Rule,
+    by: Annotated[Rule, ReadIf(rank=None)],
     rank: Count | None,
     exclude: list[str],
     epochs: Natural | None,

@@ -4,7 +4,7 @@ The dependencies between filters and their scores are those of torch-pruning: Fa
 Towards Any Structural Pruning". Scores are means over the layers of a group, divided by the mean of the group.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from torch import nn
@@ -13,7 +13,7 @@ from effdl.compression.method import compression_method
 from effdl.compression.prune.costs import Target
 from effdl.compression.prune.dependency import library
 from effdl.compression.prune.structured_pruner import Scope, Score, StructuredPruner, check_removal, part_left
-from effdl.config.types import Count, Fraction, Natural, Positive, SpeedUp
+from effdl.config.types import Count, Fraction, Natural, Positive, ReadIf, SpeedUp
 from effdl.training.trainer import Trainer
 
 _Criterion = Literal["l1", "l2", "bn", "taylor"]
@@ -46,10 +46,10 @@ def filters(
     trainer: Trainer,
     *,
     level: Fraction | SpeedUp | None,
-    target: Target,
+    target: Annotated[Target, ReadIf(level=Fraction)],
     criterion: _Criterion,
-    images: Count,
-    scope: Scope,
+    images: Annotated[Count, ReadIf(criterion=Literal["taylor"])],
+    scope: Annotated[Scope, ReadIf(amounts=None)],
     round_to: Count,
     exclude: list[str],
     amounts: str | None,

@@ -10,9 +10,9 @@ from torch import nn
 
 from effdl.compression.method import compression_method
 from effdl.compression.prune.masker import Criterion
-from effdl.compression.prune.retrain import How, Retraining
+from effdl.compression.prune.retrain import How, LRScale, Retraining, RewindEpoch
 from effdl.compression.prune.topk_mask import topk_mask_in_groups
-from effdl.config.types import Natural, Pattern, Positive
+from effdl.config.types import Natural, Pattern
 from effdl.nn.layers import TRANSPOSED, excluded, weights
 from effdl.nn.mask import mask_of
 from effdl.training.trainer import Trainer
@@ -45,9 +45,9 @@ def nm(
     exclude: list[str],
     skip_first: bool,
     retrain: How,
-    rewind_epoch: Natural,
+    rewind_epoch: RewindEpoch,
     epochs: Natural | None,
-    lr_scale: Positive,
+    lr_scale: LRScale,
 ) -> nn.Module:
     """Keep the N highest-scoring of every M weights that follow one another along a layer's inputs, and retrain.
 

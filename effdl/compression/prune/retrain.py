@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
+from effdl.config.types import Natural, Positive, ReadIf
 from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
 
 How = Literal["finetune", "rewind_lr", "rewind_weights"]
+RewindEpoch = Annotated[Natural, ReadIf(retrain=Literal["rewind_lr", "rewind_weights"])]
+LRScale = Annotated[Positive, ReadIf(retrain=Literal["finetune"])]
 
 
 @dataclass(frozen=True)

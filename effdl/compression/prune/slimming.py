@@ -3,6 +3,8 @@
 Liu, Li, Shen, Huang, Yan & Zhang 2017, "Learning Efficient Convolutional Networks through Network Slimming".
 """
 
+from typing import Annotated
+
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -10,7 +12,7 @@ from effdl.compression.method import compression_method
 from effdl.compression.prune.costs import Target
 from effdl.compression.prune.dependency import library
 from effdl.compression.prune.structured_pruner import Score, StructuredPruner, check_removal, part_left
-from effdl.config.types import Count, Fraction, Natural, Positive, SpeedUp
+from effdl.config.types import Count, Fraction, Natural, Positive, ReadIf, SpeedUp
 from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
 
@@ -41,7 +43,7 @@ def slimming(
     trainer: Trainer,
     *,
     level: Fraction | SpeedUp | None,
-    target: Target,
+    target: Annotated[Target, ReadIf(level=Fraction)],
     strength: Positive,
     sparse_epochs: Natural | None,
     sparse_lr_scale: Positive,

@@ -1,16 +1,16 @@
 """Unstructured pruning: any criterion, schedule and retraining."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import nn
 
 from effdl.compression.method import compression_method
 from effdl.compression.prune.amounts import layer_amounts
 from effdl.compression.prune.masker import Criterion, Masker, check_level, sparsity
-from effdl.compression.prune.retrain import How, Retraining
+from effdl.compression.prune.retrain import How, LRScale, Retraining, RewindEpoch
 from effdl.compression.prune.sparsity_schedules import cubic, geometric
-from effdl.config.types import Count, Fraction, Natural, Positive
+from effdl.config.types import Count, Fraction, Natural, ReadIf
 from effdl.nn.layers import weights
 from effdl.nn.mask import mask_of
 from effdl.training.trainer import Trainer
@@ -46,15 +46,15 @@ def prune(
     level: Fraction | None,
     criterion: Criterion,
     passes: Count,
-    scope: Literal["global", "layer"],
+    scope: Annotated[Literal["global", "layer"], ReadIf(amounts=None)],
     exclude: list[str],
     amounts: str | None,
     schedule: Literal["one_shot", "iterative", "gradual", "soft"],
-    rounds: Count,
+    rounds: Annotated[Count, ReadIf(schedule=Literal["iterative", "gradual"])],
     retrain: How,
-    rewind_epoch: Natural,
+    rewind_epoch: RewindEpoch,
     epochs: Natural | None,
-    lr_scale: Positive,
+    lr_scale: LRScale,
 ) -> nn.Module:
     """Set the fraction `level` of all weights, those of lowest score, to zero, and retrain.
 

@@ -17,7 +17,7 @@ from effdl.compression.method import compression_method
 from effdl.compression.quantize.calibrate import Calibration, calibrate
 from effdl.compression.quantize.qdq_placement import LAYERS, QuantizedLayer, insert_quantizers, quantizable
 from effdl.compression.quantize.wrapping import check_wrapping
-from effdl.config.types import Count, Positive
+from effdl.config.types import Count, Positive, ReadIf
 from effdl.nn.call_graph import CallGraph
 from effdl.nn.fold import fold, foldable_norms
 from effdl.nn.layers import plain_type
@@ -31,7 +31,7 @@ from effdl.nn.quantizers import (
 from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
 
-_Percentile = Annotated[float, Field(gt=50, le=100)]
+_Percentile = Annotated[float, Field(gt=50, le=100), ReadIf(calibration=Literal["percentile"])]
 
 
 def check_quantizable(model: nn.Module, first_last: bool, input_shape: tuple[int, int, int]) -> None:

@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 from effdl.compression.quantize.binary import Binary, check_layers, hard_sigmoid, inner_weights, lr_factor, to_master
 from effdl.data.source import Images
 from effdl.models.resnet import resnet
+from effdl.nn.hooks import forward_hooks
 from effdl.nn.layers import weights
 from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
 from effdl.training.optimizers import sgd
@@ -105,6 +106,21 @@ def test_a_network_learns_with_one_bit(stochastic, dense, trainer, compress):
     for _, module, name in weights(model):
         assert getattr(module, name).unique().tolist() == [-1, 1]
     assert trainer.accuracy(model) > 0.95
+
+
+def test_norms_of_a_low_momentum_take_the_new_scale(dense, trainer, compress):
+    """With the statistics of weights of another magnitude the output of every layer would be that times larger."""
+    norms = [module for module in dense.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 0.0003
+    model = compress("binary", dense, trainer, "binary", epochs=1)
+    assert {norm.momentum for norm in norms} == {0.0003}
+    outputs = []
+    with forward_hooks(norms, lambda module, inputs, output: outputs.append(output)), torch.no_grad():
+        model.eval()(trainer.calibration_batches(256, 256)[0][0])
+    for norm, output in zip(norms, outputs, strict=True):
+        normalized = (output - norm.bias[:, None, None]) / norm.weight[:, None, None]
+        assert 0.2 < normalized.std() < 5
 
 
 def test_first_and_last_may_be_left_alone(dense, trainer, compress):
