@@ -1,17 +1,20 @@
 """The paths in a config: a relative one means the folder where it was typed. No Hydra here."""
 
+import re
 from pathlib import Path
 
 from effdl.config.schema import TEACHERS
 
+_FILE = re.compile(r"(sqlite:///|file:(?!/))?((?!\w+:).+)")  # a relative path behind a scheme, or any path
 _NO_PATHS = {"weights": ("pretrained",), "level": TEACHERS, "amounts": ()}
 
 
 def located(config: dict, folder: Path) -> dict:
-    """A config with absolute paths of models and amounts, for the relative ones that name something in a folder.
+    """A config with absolute paths of models, amounts and logs, for the relative ones that are meant in a folder.
 
     So a run that works elsewhere (``hydra.job.chdir``) or is resumed from elsewhere finds what it was given. The config
-    that it records keeps what was typed, of which its identity is made; so does what is not in the folder.
+    that it records keeps what was typed, of which its identity is made; so does what is not in the folder. A log need
+    not be there yet.
 
     Args:
         folder: where the config was typed.
@@ -28,4 +31,13 @@ def located(config: dict, folder: Path) -> dict:
         name: found(found(node, "amounts"), "level") if node.get("stage") == "distill" else found(node, "amounts")
         for name, node in config["compression"].items()
     }
-    return {**config, **models, "compression": steps}
+    loggers = {name: _with_store(node, folder) for name, node in (config.get("logger") or {}).items()}
+    return {**config, **models, "compression": steps, "logger": loggers}
+
+
+def _with_store(node: dict, folder: Path) -> dict:
+    """A logger whose ``uri`` is that of a file or folder; other schemes than ``sqlite`` and ``file`` name servers."""
+    uri = node.get("uri")
+    if not isinstance(uri, str) or not (found := _FILE.fullmatch(uri)) or not folder.is_dir():
+        return node
+    return {**node, "uri": f"{found[1] or ''}{(folder / found[2]).absolute()}"}

@@ -408,10 +408,12 @@ def compared(number: int, split: str | None, left_out: int = 0) -> str:
 
 
 def deciding(key: str, rows: Iterable[Mapping]) -> str:
-    """The key by which rows are compared where one is chosen: on the validation split, if all of them know it."""
+    """The key by which rows are compared where one is chosen: on the validation split, if any of them knows it.
+
+    Rows that do not know it are not compared.
+    """
     chosen = on_validation(key)
-    known = [row.get(chosen) is not None for row in rows if row.get(key) is not None]
-    return chosen if known and all(known) else key
+    return chosen if any(row.get(chosen) is not None for row in rows) else key
 
 
 def accuracies(row: Iterable[str]) -> list[str]:

@@ -31,7 +31,7 @@ def execute(prepared: PreparedRun, folder: RunFolder, meter: EnergyMeter, callba
     Raises:
         KeyboardInterrupt: it was interrupted, which is recorded; so is any error that is a mistake of the program.
     """
-    told = Callbacks([*callbacks, *loggers_of(prepared.config, folder.path)])
+    told = Callbacks([*callbacks, *loggers_of({**prepared.config, "logger": prepared.located["logger"]}, folder.path)])
     with logging_to(folder.log_file, told.message):
         try:
             with ending_together():

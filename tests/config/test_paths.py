@@ -33,7 +33,28 @@ def test_words_are_no_paths(tmp_path, weights, level):
     for name in ("pretrained", "self", "teacher"):
         (tmp_path / name).mkdir()
     config = {"model": {"weights": weights}, "compression": {"logits": {"stage": "distill", "level": level}}}
+    config["logger"] = {}
     assert located(config, tmp_path) == config
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("sqlite:///logs/m.db", "sqlite:///{}/logs/m.db"),
+        ("./mlruns", "{}/mlruns"),
+        ("file:mlruns", "file:{}/mlruns"),
+        ("sqlite:////srv/m.db", "sqlite:////srv/m.db"),
+        ("file:///srv/m", "file:///srv/m"),
+        ("/srv/m", "/srv/m"),
+        ("http://localhost:5000", "http://localhost:5000"),
+        ("databricks://x", "databricks://x"),
+    ],
+)
+def test_a_store_of_logs_is_where_it_was_typed(tmp_path, uri, expected):
+    config = {"model": {}, "compression": {}, "logger": {"mlflow": {"uri": uri}, "wandb": {"mode": "offline"}}}
+    found = located(config, tmp_path)["logger"]
+    assert found == {"mlflow": {"uri": expected.format(tmp_path)}, "wandb": {"mode": "offline"}}
+    assert located(config, tmp_path / "gone")["logger"] == config["logger"]
 
 
 QUICK = ("model=mlp", "epochs=1", "energy.enabled=false")
@@ -120,6 +141,15 @@ def test_the_root_of_a_data_set_in_jobs_that_work_in_folders_of_their_own(effdl,
     where = ("dataset=image_folder", "dataset.root=images", "dataset.image_size=8", "hydra.job.chdir=true")
     code, output, error = effdl("train", "-m", *QUICK, *where, "hydra.sweep.dir=sweep", "seed=0,1")
     assert code == 0, output + error
+
+
+def test_a_store_of_logs_in_jobs_that_work_in_folders_of_their_own(effdl):
+    pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
+    where = ("logger=[mlflow]", "logger.mlflow.uri=sqlite:///logs/m.db", "hydra.job.chdir=true")
+    code, output, error = effdl("train", "-m", *QUICK, *where, "hydra.sweep.dir=sweep", "seed=0,1")
+    assert code == 0, output + error
+    assert [str(path) for path in Path().rglob("m.db")] == ["logs/m.db"]
 
 
 def test_own_code_in_a_launchers_process(effdl):

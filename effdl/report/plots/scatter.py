@@ -59,7 +59,8 @@ def scatter(
 ) -> list[Point]:
     """Draw the points that have both values, and the Pareto front; returns the points on it.
 
-    The front is a choice: accuracies count as they are on the validation split, if all points know them.
+    The front is a choice: accuracies count as they are on the validation split, of the points that were measured on
+    it; on the test split if none was.
 
     Args:
         marks: colour and shape by the kind of a point.
@@ -84,8 +85,9 @@ def scatter(
             zorder=4 if mark == BASELINE else 3,
         )
     by = _decided_by(chosen, y)
-    values = [(across, point.mean(by) * vertical.scale) for (across, _), point in zip(at, chosen, strict=True)]
-    best = front(values, (horizontal.better or MIN, vertical.better or MAX))
+    entered = [i for i, point in enumerate(chosen) if point.mean(by) is not None]
+    values = [(at[i][0], chosen[i].mean(by) * vertical.scale) for i in entered]
+    best = [entered[i] for i in front(values, (horizontal.better or MIN, vertical.better or MAX))]
     xs, ys = zip(*(at[i] for i in best), strict=True)
     stairs = "steps-post" if by == y else "default"  # what lies behind stairs is surpassed: so it is on one split only
     axes.plot(xs, ys, drawstyle=stairs, color="0.35", linewidth=1.2, zorder=2)
@@ -155,5 +157,8 @@ def legend_of(
     styles = {name: _style(("", "circle"), colour) for name, colour in (models or {}).items()}
     styles |= {name: _style(mark, ink) for name, mark in marks.items() if name in kinds}
     shown = [Line2D([], [], linestyle="", label=name, **style) for name, style in styles.items()]
-    split = split_of([_decided_by(points, accuracy)])
-    return [*shown, Line2D([], [], color="0.35", linewidth=1.2, label=f"Pareto front,\nby {split} split", **_RING)]
+    by = _decided_by(points, accuracy)
+    told = f"Pareto front,\nby {split_of([by])} split"
+    if left_out := sum(point.mean(by) is None for point in points):
+        told += f"\n({left_out} not measured on it)"
+    return [*shown, Line2D([], [], color="0.35", linewidth=1.2, label=told, **_RING)]

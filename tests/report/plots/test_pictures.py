@@ -119,6 +119,20 @@ def test_the_front_and_the_axes():
     assert axes.get_xscale() == "linear"
 
 
+def test_the_front_is_of_the_points_that_were_measured_on_the_validation_split():
+    rows = run_of(1, ("dense", "train", {"top1": 0.80, "val_top1": 0.90, "size_bytes": 5000}), lr=1)
+    rows += run_of(2, ("dense", "train", {"top1": 0.85, "val_top1": 0.70, "size_bytes": 6000}), lr=2)
+    rows += run_of(3, ("dense", "train", {"top1": 0.99, "size_bytes": 1000}), lr=3)  # of an earlier version
+    _, _, found, best = drawn(rows)
+    assert [point.mean("val_top1") for point in best] == [0.90]
+    assert legend_of(marks(rows), found, "top1")[-1].get_label() == (
+        "Pareto front,\nby validation split\n(1 not measured on it)"
+    )
+    _, _, found, best = drawn(rows[2:])
+    assert len(best) == 1
+    assert legend_of(marks(rows), found, "top1")[-1].get_label() == "Pareto front,\nby test split"
+
+
 def test_several_models_have_colours_and_methods_shapes():
     rows = sweep(seeds=(0,), **{"model.option": "mlp"}) + [
         {**row, "run": row["run"] + 9, "top1": row["top1"] - 0.01}
