@@ -55,6 +55,7 @@ METHODS = {
     "binary": "quantize=binary",
     "binary_stochastic": "quantize=binary compression.binary.stochastic=true",
     "xnor": "quantize=binary 'compression=[xnor]'",
+    "xnor_activations": "quantize=binary 'compression=[xnor]' compression.xnor.activations=true",
     "ternary": "quantize=ternary",
     "kmeans": "quantize=4 'compression=[kmeans]'",
     "logits": "distill={teacher}",

@@ -37,8 +37,8 @@ def compression_method(kind: Kind, check: Callable | None = None) -> Callable[[C
         kind: what the method does to a model.
         check: ``check(model, **keys)`` raises UserError if the method cannot work on the untrained model, before any
             training; it is given those of the method's keys that it has parameters for, and if it asks for them
-            `input_shape` (C, H, W), `pruned` (whether an earlier step makes weights zero), and of a distillation loss
-            `teacher`, a model.
+            `input_shape` (C, H, W), `batch_size` (images of an update), `pruned` (whether an earlier step makes weights
+            zero), and of a distillation loss `teacher`, a model.
 
     Raises:
         TypeError: there is no such kind, or the function does not take a model and a trainer.

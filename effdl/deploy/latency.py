@@ -16,7 +16,7 @@ from effdl.measure.ratio import in_turns
 from effdl.measure.timing import latency_row
 from effdl.nn.fake_quant import QuantGrid
 from effdl.nn.layers import weights
-from effdl.nn.quantizers import ActivationQuantizer
+from effdl.nn.quantizers import activation_quantizers
 from effdl.utils.errors import UserError
 
 _INT8_BITS = (7, 8)  # 7: int8 with the reduced range that processors without VNNI need
@@ -76,7 +76,7 @@ def _obstacle(model: nn.Module, storage: dict[str, dict], grids: dict[str, Quant
         return f"no runtime here runs {' and '.join(f'{few}-bit' for few in bits if few not in _INT8_BITS)} weights"
     if _shares_values(model, storage):
         return "no runtime here runs weights that share values"
-    quantizers = [module.bits for module in model.modules() if isinstance(module, ActivationQuantizer)]
+    quantizers = [module.bits for module in activation_quantizers(model)]
     if (bits or quantizers) and not fits_int8(model, grids):
         stored, entering = (f"{few[0]}-bit" if few else "float" for few in (bits, sorted(quantizers)))
         return f"no runtime here runs {stored} weights with {entering} activations"

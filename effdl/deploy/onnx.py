@@ -16,7 +16,7 @@ from effdl.deploy.preprocessing import WithPreprocessing
 from effdl.deploy.qdq import fits_int8, quantize_activations, quantize_weights
 from effdl.deploy.shortcuts import as_convolutions
 from effdl.nn.fake_quant import QuantGrid
-from effdl.nn.quantizers import ActivationQuantizer
+from effdl.nn.quantizers import activation_quantizers
 from effdl.utils.errors import RunError, UserError
 from effdl.utils.files import write_atomic
 
@@ -119,7 +119,7 @@ def check_precision(model: nn.Module, grids: dict[str, QuantGrid], precision: Pr
             "precision=int8: this model's weights and activations are not quantized to 8 bits "
             "(allowed: fp32); `effdl train ... quantize=int8` makes one that is"
         )
-    if precision == "fp16" and any(isinstance(module, ActivationQuantizer) for module in model.modules()):
+    if precision == "fp16" and any(activation_quantizers(model)):
         raise UserError(
             "precision=fp16: this model's activations are quantized, which float16 cannot hold exactly "
             "(allowed: fp32, or int8 for 8 bits); `effdl train ... quantize=fp16` makes one that is half precision"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from effdl.deploy.onnx import Precision
-from effdl.nn.quantizers import ActivationQuantizer
+from effdl.nn.quantizers import activation_quantizers
 from effdl.utils.errors import RunError
 
 Batches = Iterable[tuple[Tensor, Tensor]]
@@ -22,7 +22,7 @@ _TOP1 = 0.005  # largest allowed difference of top-1 accuracy in any precision: 
 
 def tolerance_of(model: nn.Module, precision: Precision) -> Precision:
     """The precision whose tolerance applies: the coarser one of the PyTorch model and its export."""
-    if precision == "int8" or any(isinstance(module, ActivationQuantizer) for module in model.modules()):
+    if precision == "int8" or any(activation_quantizers(model)):
         return "int8"
     half = any(parameter.dtype in (torch.float16, torch.bfloat16) for parameter in model.parameters())
     return "fp16" if half else precision

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from effdl.nn.fake_quant import QuantGrid
-from effdl.nn.quantizers import ActivationQuantizer
+from effdl.nn.quantizers import ActivationQuantizer, activation_quantizers
 from effdl.utils.errors import RunError
 
 
@@ -18,7 +18,7 @@ def fits_int8(model: nn.Module, grids: dict[str, QuantGrid]) -> bool:
 
     Activations need all 8 bits, since QuantizeLinear saturates at those of uint8; weights may use fewer.
     """
-    quantizers = [module for module in model.modules() if isinstance(module, ActivationQuantizer)]
+    quantizers = list(activation_quantizers(model))
     weights_fit = bool(grids) and all(grid.bits <= 8 for grid in grids.values())
     return weights_fit and bool(quantizers) and all(module.bits == 8 for module in quantizers)
 

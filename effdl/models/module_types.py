@@ -10,7 +10,8 @@ from torch import nn
 from effdl.config.annotations import checker
 from effdl.models.resnet import ZeroPadShortcut
 from effdl.nn.layers import plain_type
-from effdl.nn.quantizers import ActivationQuantizer
+from effdl.nn.quantizers import ActivationQuantizer, ActivationSign
+from effdl.nn.token_norm import TokenNorm
 
 Size = Annotated[int, Field(ge=1, le=1 << 24)]
 Sizes = Annotated[list[Size], Field(max_length=8)]
@@ -19,9 +20,8 @@ _Bits = Annotated[int, Field(ge=1, le=32)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 SEQUENTIAL, _DEEPEST = "torch.nn.Sequential", 8  # largest depth of nested sequences in a file
 ORIGINAL = "Original"  # the module that the architecture itself has in this place
-_OWN = {
-    kind.__name__: kind for kind in (ActivationQuantizer, ZeroPadShortcut)
-}  # in files their names have no module path
+# In files their names have no module path.
+_OWN = {kind.__name__: kind for kind in (ActivationQuantizer, ActivationSign, TokenNorm, ZeroPadShortcut)}
 
 
 def _extents(dimensions: int) -> Any:
@@ -50,7 +50,7 @@ _NORM = {"num_features": Size, "eps": _Number, "momentum": _Number | None, "affi
 ALLOWED: dict[str, dict[str, Any]] = {
     **{f"torch.nn.Conv{n}d": _convolution(n) for n in (1, 2, 3)},
     "torch.nn.Linear": {"in_features": Size, "out_features": Size, "bias": bool},
-    **{f"torch.nn.BatchNorm{n}d": _NORM for n in (1, 2)},
+    **{f"torch.nn.BatchNorm{n}d": _NORM for n in (1, 2, 3)},
     "torch.nn.LayerNorm": {"normalized_shape": Sizes, "eps": _Number, "elementwise_affine": bool, "bias": bool},
     "torch.nn.GroupNorm": {"num_groups": Size, "num_channels": Size, "eps": _Number, "affine": bool},
     **{f"torch.nn.MaxPool{n}d": _pooling(n, "dilation") for n in (1, 2)},
@@ -65,6 +65,8 @@ ALLOWED: dict[str, dict[str, Any]] = {
     **{f"torch.nn.{name}": {} for name in ("Identity", "Sigmoid", "Tanh")},
     SEQUENTIAL: {"children": list},
     "ActivationQuantizer": {"bits": _Bits, "signed": bool},
+    "ActivationSign": {},
+    "TokenNorm": {"num_features": Size},
     "ZeroPadShortcut": {
         "inputs": Size,
         "outputs": Size,

@@ -31,6 +31,15 @@ def round_through(x: Tensor) -> Tensor:
     return x + (x.round() - x).detach()
 
 
+def sign_through(x: Tensor) -> Tensor:
+    """1 where ``x >= 0``, else -1, with a gradient of 1 where ``|x| <= 1`` and 0 elsewhere.
+
+    Rastegari et al. 2016, "XNOR-Net", section 3.1; Courbariaux et al. 2016, "Binarized Neural Networks", section 1.3.
+    """
+    through = torch.where(x.abs() > 1, 0.0, x)
+    return (x >= 0).to(x.dtype) * 2 - 1 + (through - through.detach())  # the difference is zero, and has the gradient
+
+
 def scale_gradient(x: Tensor, factor: float) -> Tensor:
     """The same value, with its gradient multiplied."""
     return x.detach() + (x - x.detach()) * factor

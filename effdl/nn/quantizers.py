@@ -3,10 +3,12 @@
 As parts of the model they are trained, stored, rebuilt, counted and exported together with it.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
-from effdl.nn.fake_quant import QuantGrid, bounds, fake_quantize
+from effdl.nn.fake_quant import QuantGrid, bounds, fake_quantize, sign_through
 from effdl.utils.distributed import world_size
 
 _SMALLEST = torch.finfo(torch.float32).tiny
@@ -27,6 +29,20 @@ class ActivationQuantizer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return fake_quantize(x, self.scale, self.zero_point, *bounds(self.bits, self.signed), parts=world_size())
+
+
+class ActivationSign(nn.Module):
+    """Replaces its input (of any shape) by its signs: 1 for zero, too. The gradient is that of `sign_through`."""
+
+    bits = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return sign_through(x)
+
+
+def activation_quantizers(model: nn.Module) -> Iterator[ActivationQuantizer | ActivationSign]:
+    """All modules of a model that quantize activations, in the order of ``modules()``; they have ``bits``."""
+    return (module for module in model.modules() if isinstance(module, ActivationQuantizer | ActivationSign))
 
 
 class WeightQuantizer(nn.Module):

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import flop_registry
 from effdl.nn.hooks import forward_hooks
 from effdl.nn.layers import weights
 from effdl.nn.origins import Origins
-from effdl.nn.quantizers import ActivationQuantizer
+from effdl.nn.quantizers import ActivationQuantizer, ActivationSign, activation_quantizers
 
 _aten = torch.ops.aten
 # Which arguments of an operation are multiplied with each other; attention multiplies activations only.
@@ -75,10 +75,9 @@ def count_products(model: nn.Module, images: Tensor) -> Products:
     """
     counter = _Counter(model, images)
     layers = {module for _, module, _ in weights(model)}
-    quantizers = [module for module in model.modules() if isinstance(module, ActivationQuantizer)]
     with (
         forward_hooks(layers, counter.enter, before=True),
-        forward_hooks(quantizers, counter.quantized),
+        forward_hooks(activation_quantizers(model), counter.quantized),
         unfused(model),
         counter,
     ):
@@ -115,7 +114,7 @@ class _Counter(TorchDispatchMode):
         """Hook before a layer."""
         self.entered = module
 
-    def quantized(self, module: ActivationQuantizer, arguments: tuple, output: Tensor) -> None:
+    def quantized(self, module: ActivationQuantizer | ActivationSign, arguments: tuple, output: Tensor) -> None:
         """Hook after an activation quantizer."""
         self.origins.set_bits(output, module.bits)
 

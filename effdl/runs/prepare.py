@@ -117,7 +117,7 @@ def prepare_run(config: dict, overrides: list[str] | None = None, typed_in: Path
     teachers, taught = teachers_of(config, data)
     if "teacher" in teachers and not config["teacher"]["weights"]:  # it is trained first, by the same recipe
         _check_single_images(teachers["teacher"], "its teacher", config["batch_size"], data)
-    _check_steps(steps, model, teachers, data.input_shape)
+    _check_steps(steps, model, teachers, data.input_shape, min(config["batch_size"], len(data.train)))
     said = [*(f"data: {note}" for note in data.notes), *_on_labels(config, data)]
     notes = [*said, *notes, *frozen, *taught]
     on_device = data.to(device.torch_device)
@@ -158,6 +158,7 @@ def _check_steps(
     model: nn.Module,
     teachers: dict[str, nn.Module],
     input_shape: tuple[int, int, int],
+    batch_size: int,
 ) -> None:
     """Check, before any training, that the steps can be applied to the model, as far as it is known when they are.
 
@@ -176,7 +177,8 @@ def _check_steps(
         if not reshaped:
             teacher = teachers.get(node["level"], model)
             pruned = "mask" in kinds[:position]
-            check_fits(function, model, node, input_shape=input_shape, pruned=pruned, teacher=teacher)
+            known = {"input_shape": input_shape, "batch_size": batch_size, "pruned": pruned, "teacher": teacher}
+            check_fits(function, model, node, **known)
 
 
 def _check_single_images(model: nn.Module, what: str, batch_size: int, data: Data) -> None:

@@ -158,6 +158,8 @@ def test_a_key_that_came_later_counts_only_with_another_value():
     assert fingerprint(config) == fingerprint(before)
     config["model"]["activation"] = "tanh"
     assert essential(config) == {"model.option": "mlp", "model.activation": "tanh", "model.width": 1.0}
+    steps = [{"compression": {"xnor": {"option": "xnor", **keys}}} for keys in ({}, {"activations": False})]
+    assert fingerprint(steps[0]) == fingerprint(steps[1])
 
 
 def test_every_shipped_file_is_an_option():

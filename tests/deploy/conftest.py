@@ -13,7 +13,8 @@ from effdl.models import storage
 from effdl.models.lenet5 import lenet5
 from effdl.models.resnet import BasicBlock, resnet
 from effdl.nn.fake_quant import QuantGrid
-from effdl.nn.quantizers import ActivationQuantizer
+from effdl.nn.quantizers import ActivationQuantizer, ActivationSign
+from effdl.nn.token_norm import TokenNorm
 
 CONFIGS = {
     "lenet5": {"_target_": "effdl.models.lenet5.lenet5", "dropout": 0.0},
@@ -96,6 +97,24 @@ def quantized_model(float_model) -> Callable[..., tuple[nn.Module, dict[str, Qua
         return model, on_grid(model, bits)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sign_model() -> tuple[nn.Module, dict[str, QuantGrid]]:
+    """A model of binary weights whose layers behind the first take signs, also of tokens, and its grids."""
+    torch.manual_seed(0)
+    conv = nn.Sequential(nn.BatchNorm2d(8), ActivationSign(), nn.Conv2d(8, 8, 3, 2, padding=1))
+    tokens = [nn.Flatten(2), nn.Sequential(TokenNorm(64), ActivationSign(), nn.Linear(64, 16))]
+    head = nn.Sequential(nn.BatchNorm1d(128), ActivationSign(), nn.Linear(128, 10))
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), conv, nn.ReLU(), *tokens, nn.Flatten(), head)
+    with torch.no_grad():
+        model(torch.randn(64, 3, 16, 16))  # statistics
+    grids = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.weight.data = torch.where(module.weight > 0, 0.1, -0.1)
+            grids[f"{name}.weight"] = QuantGrid(torch.tensor(0.1), 1)
+    return model.eval(), grids
 
 
 @pytest.fixture

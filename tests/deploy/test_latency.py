@@ -89,11 +89,13 @@ def test_no_runtime_runs_few_bits(quantized_model, bits):
     expect_none(of(model, grids), f"no runtime here runs {bits}-bit weights")
 
 
-def test_nor_8_bit_weights_with_float_or_4_bit_activations(float_model, quantized_model):
+def test_nor_8_bit_weights_with_float_or_4_bit_activations(float_model, quantized_model, sign_model):
     model, grids = quantized_model("lenet5", 8, activation_bits=4)
     expect_none(of(model, grids), "no runtime here runs 8-bit weights with 4-bit activations")
     some = {"0.weight": QuantGrid(torch.tensor(1.0), 8)}
     expect_none(of(float_model("lenet5"), some), "no runtime here runs 8-bit weights with float activations")
+    expect_none(of(*sign_model), "no runtime here runs 1-bit weights")
+    expect_none(of(sign_model[0]), "no runtime here runs float weights with 1-bit activations")
 
 
 def test_nor_shared_weights(float_model):

@@ -125,11 +125,15 @@ def test_fewer_activation_bits_are_not_called_int8_but_computed_in_float(tmp_pat
     assert run(tmp_path / "model.onnx", images).sub(expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
-def test_a_precision_that_does_not_fit_is_refused_with_the_command_that_helps(tmp_path, float_model, quantized_model):
+def test_a_precision_that_does_not_fit_is_refused_with_the_command_that_helps(
+    tmp_path, float_model, quantized_model, sign_model
+):
     with pytest.raises(UserError, match=r"precision=int8: .*effdl train \.\.\. quantize=int8"):
         to_onnx(float_model("lenet5"), {}, SHAPE, tmp_path / "model.onnx", "int8")
     with pytest.raises(UserError, match=r"precision=fp16: .* quantize=fp16"):
         to_onnx(*quantized_model("lenet5"), SHAPE, tmp_path / "model.onnx", "fp16")
+    with pytest.raises(UserError, match=r"precision=fp16: .* quantize=fp16"):
+        to_onnx(*sign_model, SHAPE, tmp_path / "model.onnx", "fp16")
 
 
 def test_weights_off_their_grid_are_refused(tmp_path, quantized_model):
@@ -167,3 +171,15 @@ def test_without_onnx_the_message_says_what_to_install(tmp_path, float_model, mo
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UserError, match=r"pip install 'effdl\[onnx\]'"):
         to_onnx(float_model("lenet5"), {}, SHAPE, tmp_path / "model.onnx", "fp32")
+
+
+def test_signs_are_computed_in_floats(tmp_path, sign_model, images):
+    (model, grids), path = sign_model, tmp_path / "model.onnx"
+    assert not fits_int8(model, grids)
+    to_onnx(model, grids, SHAPE, path, "fp32")
+    with torch.no_grad():
+        for batch in (images, images[:1]):
+            assert torch.allclose(run(path, batch), model(batch), atol=1e-5)
+    assert {kind for (operator, kind) in kernels(path, SHAPE) if operator in ("Conv", "Gemm", "MatMul")} == {"float"}
+    with pytest.raises(UserError, match="precision=int8: "):
+        to_onnx(model, grids, SHAPE, path, "int8")

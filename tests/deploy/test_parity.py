@@ -57,11 +57,11 @@ def test_logits_that_are_not_finite_are_refused(value):
         require_parity(compare(EXPECTED, exported, LABELS), "fp16")
 
 
-def test_the_coarser_arithmetic_sets_the_tolerance(float_model, quantized_model):
+def test_the_coarser_arithmetic_sets_the_tolerance(float_model, quantized_model, sign_model):
     assert tolerance_of(float_model("lenet5"), "fp32") == "fp32"
     assert tolerance_of(float_model("lenet5"), "fp16") == "fp16"
     assert tolerance_of(float_model("lenet5").bfloat16(), "fp32") == "fp16"
-    assert tolerance_of(quantized_model("lenet5")[0], "fp32") == "int8"
+    assert tolerance_of(quantized_model("lenet5")[0], "fp32") == tolerance_of(sign_model[0], "fp32") == "int8"
 
 
 def test_logits_come_in_order_and_in_float32():

@@ -72,3 +72,10 @@ def test_without_executorch_the_message_says_what_to_install(tmp_path, float_mod
     monkeypatch.setitem(sys.modules, "executorch.backends.xnnpack.partition.xnnpack_partitioner", None)
     with pytest.raises(UserError, match=r"pip install 'effdl\[executorch\]'"):
         executorch.to_executorch(float_model("lenet5"), SHAPE, tmp_path / "model.pte")
+
+
+def test_signs_are_in_the_program(tmp_path, sign_model, images):
+    model, _ = sign_model
+    to_torch_export(model, SHAPE, tmp_path / "model.pt2")
+    with torch.no_grad():
+        assert torch.equal(load(tmp_path / "model.pt2")(images), model(images))

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from effdl.measure.bits import arithmetic_bits, summary, zero_points
 from effdl.measure.layers import per_layer
-from effdl.nn.quantizers import ActivationQuantizer
+from effdl.nn.quantizers import ActivationQuantizer, ActivationSign
 
 
 def activation_bits(model, input_shape):
@@ -28,6 +28,15 @@ def test_bits_come_from_the_quantizer_before_the_layer():
         nn.Linear(3, 2),
     )
     assert activation_bits(model, (1, 8, 8)) == {"0": (32, 64), "4": (4, 18), "8": (8, 4), "9": (32, 3)}
+
+
+def test_signs_have_one_bit_and_their_products_one_bit_operation():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), ActivationSign(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 4))
+    stored = {f"{name}.weight": {"kind": "dense grid", "bits": 1, "table": 2, "bytes": 9} for name in (0, 4)}
+    rows = per_layer(model, (1, 8, 8), stored)
+    assert [(row["arithmetic_bits"], row["activation_bits"]) for row in rows] == [(1, 32), (1, 1)]
+    found = summary(rows, 18 * 36 + 72, 32)
+    assert found == {"weight_bits": 1, "activation_bits": (64 * 32 + 18) / 82, "bops": 18 * 36 * 32 + 72}
 
 
 def test_an_average_or_a_sum_of_integers_is_a_float_again():

@@ -15,7 +15,8 @@ from effdl.models.module_types import ALLOWED
 from effdl.models.resnet import ZeroPadShortcut, resnet
 from effdl.models.structure import apply, changes
 from effdl.models.vgg import vgg
-from effdl.nn.quantizers import ActivationQuantizer
+from effdl.nn.quantizers import ActivationQuantizer, ActivationSign
+from effdl.nn.token_norm import TokenNorm
 from effdl.utils.errors import UserError
 
 CONV = {
@@ -333,6 +334,9 @@ def test_every_allowed_type_can_be_told_and_made():
         nn.Conv1d(2, 4, 3, groups=2, padding="same", padding_mode="circular"),
         nn.Conv3d(1, 2, (1, 2, 3)),
         nn.BatchNorm1d(3, momentum=None, affine=False),
+        nn.BatchNorm3d(2),
+        ActivationSign(),
+        TokenNorm(5),
         nn.LayerNorm([3, 4], bias=False),
         nn.LayerNorm(4, elementwise_affine=False),
         nn.MaxPool1d(2),

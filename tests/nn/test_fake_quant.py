@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from effdl.nn.fake_quant import bounds, fake_quantize, round_through
+from effdl.nn.fake_quant import bounds, fake_quantize, round_through, sign_through
 
 
 def bits(tensor):
@@ -95,3 +95,23 @@ def test_a_fixed_scale_has_no_gradient():
     scale = torch.tensor(0.1)
     fake_quantize(x, scale, 0, -8, 7).sum().backward()
     assert scale.grad is None
+
+
+def test_signs_are_one_and_minus_one_and_the_gradient_passes_up_to_one():
+    x = torch.tensor([-3.0, -1.0, -0.5, -0.0, 0.0, 1e-30, 1.0, 1.0001, math.inf], requires_grad=True)
+    given = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])
+    found = sign_through(x)
+    found.backward(given)
+    assert found.tolist() == [-1, -1, -1, 1, 1, 1, 1, 1, 1]
+    assert x.grad.tolist() == [0, 2, 3, 4, 5, 6, 7, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_signs_keep_the_type(dtype):
+    x = torch.randn(1000, generator=torch.Generator().manual_seed(3)).to(dtype)
+    assert sign_through(x).dtype == dtype
+    assert torch.equal(sign_through(x), x.sign())
+
+
+def test_no_sign_hides_what_is_no_number():
+    assert sign_through(torch.tensor([math.nan])).isnan().all()

@@ -7,7 +7,14 @@ from torch.nn.utils import parametrize
 
 from effdl.nn.mask import Mask
 from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
-from effdl.nn.quantizers import ActivationQuantizer, WeightQuantizer, keep_scales_positive, symmetric_scale
+from effdl.nn.quantizers import (
+    ActivationQuantizer,
+    ActivationSign,
+    WeightQuantizer,
+    activation_quantizers,
+    keep_scales_positive,
+    symmetric_scale,
+)
 from effdl.training import optimizers as optim
 
 
@@ -147,3 +154,10 @@ def test_scales_stay_positive():
     assert scale[0] > 0
     assert torch.equal(scale[1:], torch.tensor([0.5, 0.1, 0.1]))
     assert torch.isfinite(model[0].weight).all()
+
+
+def test_quantizers_of_activations_are_found_in_order_with_their_bits():
+    model = nn.Sequential(ActivationSign(), nn.Sequential(nn.ReLU(), ActivationQuantizer(4, signed=False)), layer())
+    parametrize.register_parametrization(model[2], "weight", WeightQuantizer(8, torch.tensor(0.1), True))
+    assert [module.bits for module in activation_quantizers(model)] == [1, 4]
+    assert list(ActivationSign().state_dict()) == []

@@ -138,6 +138,21 @@ def test_a_killed_run_resumes_to_the_identical_file(undisturbed, tmp_path, momen
     assert (tmp_path / "run/model.safetensors").read_bytes() == (undisturbed / "model.safetensors").read_bytes()
     assert [s["top1"] for s in result(tmp_path / "run")["stages"]] == [s["top1"] for s in result(undisturbed)["stages"]]
     assert len(Rows(tmp_path / "run/epochs.jsonl").read()) == 5
+
+
+def test_a_killed_training_of_layers_with_norms_of_their_own_resumes_to_the_identical_file(tmp_path, effdl):
+    signs = ("quantize=binary", "compression=[magnitude,xnor]", "compression.xnor.activations=true")
+    code, *_ = effdl("train", *QUICK[:-1], *signs, "energy.enabled=false", "hydra.run.dir=undisturbed")
+    assert code == 0
+    process = start(tmp_path, *signs)
+    wait_for(process, "quantize: epoch 1/2")
+    kill(process)
+    code, *_ = effdl("train", *QUICK, *signs, "energy.enabled=false", "resume=true")
+    assert code == 0
+    assert Path("run/model.safetensors").read_bytes() == Path("undisturbed/model.safetensors").read_bytes()
+    last = result(tmp_path / "run")["stages"][-1]
+    assert (last["weight_sparsity"], last["weight_bits"]) == (0.5, 1)
+    assert last["bops"] < result(tmp_path / "undisturbed")["stages"][0]["bops"] / 60
     run = json.loads((tmp_path / "run/run.json").read_text())
     assert run["resumed"] == result(tmp_path / "run")["total"]["resumed"] == 1
     assert len(run["starts"]) == 2

@@ -21,7 +21,7 @@ from effdl.nn.mask import under_mask
 from effdl.training.trainer import Trainer
 from effdl.utils.errors import UserError
 
-_STATISTICS_IMAGES, _STATISTICS_BATCH = 1024, 128  # for the statistics of batch norms after the training
+_STATISTICS_IMAGES, _STATISTICS_BATCH = 1024, 128  # for the statistics of batch norms
 
 
 def check_layers(model: nn.Module, first_last: bool) -> None:
@@ -34,21 +34,12 @@ def check_layers(model: nn.Module, first_last: bool) -> None:
         raise UserError(f"first_last={str(first_last).lower()}: this leaves no layer of the model to quantize")
 
 
-def train_quantized(
-    model: nn.Module,
-    trainer: Trainer,
-    first_last: bool,
-    quantizer: Callable[[Tensor], nn.Module],
-    epochs: int | None,
-    lr_scale: float,
-) -> nn.Module:
-    """Train on with a parametrization on each weight.
+def quantize_weights(model: nn.Module, first_last: bool, quantizer: Callable[[Tensor], nn.Module]) -> None:
+    """Put a parametrization on each weight; in place.
 
     Args:
         first_last: whether the first and the last layer are quantized, too.
         quantizer: returns the parametrization for a weight.
-        epochs: number of epochs of training; None: half as many as the run has.
-        lr_scale: factor on the run's learning rate.
 
     Raises:
         UserError: the model has no layer to quantize.
@@ -56,8 +47,17 @@ def train_quantized(
     check_layers(model, first_last)
     for module, name in inner_weights(model, first_last):
         parametrize.register_parametrization(module, name, quantizer(getattr(module, name)))
+
+
+def train_quantized(model: nn.Module, trainer: Trainer, epochs: int | None, lr_scale: float) -> nn.Module:
+    """Train on with quantized weights.
+
+    Args:
+        epochs: number of epochs of training; None: half as many as the run has.
+        lr_scale: factor on the run's learning rate.
+    """
     model = trainer.fit(model, epochs=epochs, lr_scale=lr_scale)
-    return _renew_statistics(model, trainer) if trainer.recipe.ema else model
+    return renew_statistics(model, trainer) if trainer.recipe.ema else model
 
 
 @compression_method("values", check_layers)
@@ -95,7 +95,7 @@ def binary(
         binarizer = Binary(stochastic, lr_factor(getattr(module, name), getattr(module, "groups", 1)))
         parametrize.register_parametrization(module, name, binarizer)
     model = trainer.fit(
-        _renew_statistics(model, trainer),
+        renew_statistics(model, trainer),
         epochs=trainer.recipe.epochs if epochs is None else epochs,
         lr_scale=lr_scale,
         after_update=_clip_masters,
@@ -103,10 +103,10 @@ def binary(
     for module in model.modules():
         if isinstance(module, Binary):
             module.stochastic = False
-    return _renew_statistics(model, trainer) if stochastic or trainer.recipe.ema else model
+    return renew_statistics(model, trainer) if stochastic or trainer.recipe.ema else model
 
 
-def _renew_statistics(model: nn.Module, trainer: Trainer) -> nn.Module:
+def renew_statistics(model: nn.Module, trainer: Trainer) -> nn.Module:
     """Compute the statistics of all batch norms again, on calibration batches; in place.
 
     They are those of other weights: of another scale before the training, and after it if signs were drawn in it or

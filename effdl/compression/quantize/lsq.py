@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from effdl.compression.method import compression_method
-from effdl.compression.quantize.wrapping import check_wrapping
+from effdl.compression.quantize.wrapping import check_wrapping, layer_inputs
 from effdl.config.annotations import show
 from effdl.config.types import Natural, Positive
 from effdl.nn.fake_quant import bounds
-from effdl.nn.hooks import forward_hooks
 from effdl.nn.layers import weights
 from effdl.nn.quantizers import ActivationQuantizer, WeightQuantizer, keep_scales_positive
 from effdl.training.trainer import Trainer
@@ -106,17 +105,3 @@ def activation_quantizer(values: Tensor, bits: int) -> ActivationQuantizer:
     with torch.no_grad():
         quantizer.scale.copy_(first_step_size(values, bounds(bits, signed)[1]))
     return quantizer
-
-
-@torch.no_grad()
-def layer_inputs(model: nn.Module, images: Tensor) -> dict[nn.Module, Tensor]:
-    """The inputs of the layers with weights, by layer; layers whose weights another module reads are left out."""
-    found: dict[nn.Module, Tensor] = {}
-
-    def note(module: nn.Module, arguments: tuple) -> None:
-        found[module] = arguments[0]
-
-    layers = [module for _, module, name in weights(model) if name == "weight"]
-    with forward_hooks(layers, note, before=True):
-        model(images)
-    return found

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from effdl.compression.method import compression_method
-from effdl.compression.quantize.binary import check_layers, train_quantized
+from effdl.compression.quantize.binary import check_layers, quantize_weights, train_quantized
 from effdl.config.types import Natural, Positive
 from effdl.nn.fake_quant import QuantGrid
 from effdl.training.trainer import Trainer
@@ -31,12 +31,14 @@ def ternary(
 
     Args:
         level: the only level is "ternary".
-        first_last, epochs, lr_scale: see `binary.train_quantized`.
+        first_last: see `binary.quantize_weights`.
+        epochs, lr_scale: see `binary.train_quantized`.
 
     Raises:
         UserError: the model has no layer to quantize.
     """
-    return train_quantized(model, trainer, first_last, Ternary, epochs, lr_scale)
+    quantize_weights(model, first_last, Ternary)
+    return train_quantized(model, trainer, epochs, lr_scale)
 
 
 class Ternary(nn.Module):

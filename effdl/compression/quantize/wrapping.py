@@ -1,11 +1,13 @@
-"""Whether a model still works when its layers stand in sequences, with quantizers before or after them."""
+"""Layers in sequences with quantizers before or after them: what enters them, and whether a model allows it."""
 
 import copy
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from effdl.nn.hooks import forward_hooks
+from effdl.nn.layers import weights
 from effdl.utils.errors import UserError
 
 
@@ -28,3 +30,17 @@ def check_wrapping(model: nn.Module, names: Iterable[str], input_shape: tuple[in
     except AttributeError as error:
         reason = "the code of this model reads attributes of layers that get quantizers"
         raise UserError(f"{method}: {reason}: {error}") from error
+
+
+@torch.no_grad()
+def layer_inputs(model: nn.Module, images: Tensor) -> dict[nn.Module, Tensor]:
+    """The inputs of the layers with weights, by layer; layers whose weights another module reads are left out."""
+    found: dict[nn.Module, Tensor] = {}
+
+    def note(module: nn.Module, arguments: tuple) -> None:
+        found[module] = arguments[0]
+
+    layers = [module for _, module, name in weights(model) if name == "weight"]
+    with forward_hooks(layers, note, before=True):
+        model(images)
+    return found
