@@ -9,8 +9,9 @@ from effdl.measure.units import typed
 _LEADING = ("model", "dataset", "prune", "factorize", "quantize", "distill")  # what a name says first
 LISTS = ("compression", "augment")  # groups whose members have names of their own
 # Keys that draw another sample of the same experiment: they are no hyperparameters, and runs that differ only in them
-# are averaged
-SAMPLING = ("seed", "dataset.fold")
+# are averaged. Those of the data set draw other validation images, on which accuracies cannot be compared one by one
+SPLITTING = ("dataset.split_seed", "dataset.fold")
+SAMPLING = ("seed", *SPLITTING)
 _SILENT = ("_partial_", "_target_")  # ends of keys that no name repeats
 
 

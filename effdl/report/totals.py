@@ -2,16 +2,17 @@
 share among them, so that a good result is seen with all the runs behind it. Standard library only.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from statistics import fmean
 
-from effdl.measure.costs import spent, sum_known
+from effdl.measure.costs import spent, sum_known, sum_or_none
 from effdl.measure.course import COURSE_LINE
 from effdl.measure.metrics import COSTS, compared, deciding, images_key, metric, on_measuring, on_validation, split_of
 from effdl.measure.units import percent, si
 from effdl.report.counts import counted
 from effdl.report.gather import Gathered, Run
-from effdl.report.naming import SAMPLING, differing_keys, experiment_of
+from effdl.report.naming import SAMPLING, SPLITTING, differing_keys, experiment_of
 from effdl.runs.folder import DONE
 
 _FLOPS_PER_MAC = 2
@@ -134,9 +135,10 @@ def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str)
     """The finished run whose row is best by a metric; the lowest is, if the metric does not say.
 
     Accuracies are compared on the validation split, of the runs that were measured on one; on the test split if none
-    was. A course score counts from 90 % on. ``share_of_energy`` is the winner's part of the energy of all runs, which
-    `energy_kwh` has by folder; ``compared`` says of how many runs it is the best, ``split`` on which split, or None,
-    and ``left_out`` how many runs have no such split.
+    was. A course score counts from 90 % on. Runs of one config that validate on different images, those of a
+    cross-validation, enter by their mean; ``splits`` says how many these are, and the run is the first of them.
+    ``share_of_energy`` is their part of the energy of all runs, which `energy_kwh` has by folder; ``compared`` says of
+    how many it is the best, ``split`` on which split, or None, and ``left_out`` how many runs have no such split.
     """
     finished = [row for row in rows if row["status"] == DONE and row.get(best) is not None]
     by_accuracy = best in ("top1", "course_score")
@@ -144,29 +146,44 @@ def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str)
     entered = validated or finished
     accuracy = deciding("top1", entered)
     by = accuracy if best == "top1" else best
-    many, split = len(entered), split_of([accuracy] if by_accuracy else [])
+    left_out, split = len(finished) - len(entered), split_of([accuracy] if by_accuracy else [])
+    entries = _entries(entered) if by_accuracy else [[row] for row in entered]
+    many = len(entries)
     if best == "course_score":
-        entered = [row for row in entered if (row.get(accuracy) or 0) >= COURSE_LINE]
-    if not entered:
+        entries = [rows for rows in entries if fmean(row.get(accuracy) or 0 for row in rows) >= COURSE_LINE]
+    if not entries:
         return None
-    first = min(entered, key=lambda row: metric(by).cost(row[by]))
-    own, everything = energy_kwh[first["folder"]], sum_known(energy_kwh.values())
+    chosen = min(entries, key=lambda rows: metric(by).cost(fmean(row[by] for row in rows)))
+    first, splits = chosen[0], len(chosen)
+    own = sum_or_none(energy_kwh[row["folder"]] for row in chosen)
+    everything = sum_known(energy_kwh.values())
     share = own / everything if own is not None and everything else None
     found = {
         "folder": first["folder"],
         "name": first["name"],
         "by": by,
-        "value": first[by],
-        "images": first.get(images_key(by) or ""),
+        "value": fmean(row[by] for row in chosen),
+        "images": first.get(images_key(by) or "") if splits == 1 else None,
+        "splits": splits,
     }
     return {
         **found,
         "compared": many,
-        "left_out": len(finished) - many,
+        "left_out": left_out,
         "split": split,
         "energy_kwh": own,
         "share_of_energy": share,
     }
+
+
+def _entries(rows: Sequence[dict]) -> list[list[dict]]:
+    """The rows that are compared as one: those of a config whose validation images differ, or one by one."""
+    experiments: dict[object, list[dict]] = defaultdict(list)
+    for row in rows:
+        config = row.get("config", {})  # the keys in which the runs differ
+        several = any(key in config for key in SPLITTING)
+        experiments[experiment_of(config) if several else row["folder"]].append(row)
+    return list(experiments.values())
 
 
 def lines(sums: dict) -> list[str]:
@@ -193,6 +210,7 @@ def lines(sums: dict) -> list[str]:
         share = "" if best["share_of_energy"] is None else f", {percent(best['share_of_energy'])} of the energy"
         name = best["name"] if best["folder"] in best["name"] else f"{best['name']} ({best['folder']})"
         how = compared(best["compared"], best["split"], best["left_out"])
+        name += f" and {best['splits'] - 1} of other splits, their mean" if best["splits"] > 1 else ""
         found.append(f"best {by}: {shown} by {name}{share} ({how})")
     return found
 

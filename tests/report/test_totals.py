@@ -66,7 +66,7 @@ def test_totals_by_hand(tmp_path):
 
 
 def test_folds_are_no_hyperparameter(tmp_path):
-    folds = [{"option": "digits", "folds": 2, "fold": fold} for fold in (0, 1)]
+    folds = [{"option": "digits", "folds": 2, "fold": fold, "split_seed": fold} for fold in (0, 1)]
     runs = [
         make(tmp_path / f"{lr}{fold['fold']}", [row("dense", 1000, 0.9)], [EPOCH], dataset=fold, lr=lr)
         for lr in (0.1, 0.2)
@@ -112,6 +112,21 @@ def test_the_validation_split_decides_if_all_runs_have_one(tmp_path):
     assert (best["folder"], best["compared"], best["left_out"], best["split"]) == ("b", 1, 1, "validation")
     best = winner([{**row, "val_top1": None} for row in found], spent, "top1")
     assert (best["folder"], best["compared"], best["left_out"], best["split"]) == ("a", 2, 0, "test")
+
+
+@pytest.mark.parametrize("key", ["dataset.fold", "dataset.split_seed"])
+def test_configs_that_validate_on_different_images_are_compared_by_their_means(key):
+    """One by one the easiest fold would win."""
+    values = [(0.1, 0, 0.99), (0.1, 1, 0.81), (0.2, 0, 0.95), (0.2, 1, 0.93)]
+    found = [
+        {"folder": f"{lr} {draw}", "name": f"lr={lr}", "status": "done", "top1": 0.9, "val_top1": val}
+        | {"config": {"lr": lr, key: draw}}
+        for lr, draw, val in values
+    ]
+    best = winner(found, {row["folder"]: 1.0 for row in found}, "top1")
+    assert (best["folder"], best["splits"], best["compared"], best["left_out"]) == ("0.2 0", 2, 2, 0)
+    assert best["value"] == pytest.approx(0.94)
+    assert (best["energy_kwh"], best["share_of_energy"]) == (2.0, 0.5)
 
 
 def test_counted_flops_are_believed(tmp_path):
