@@ -20,7 +20,8 @@ from effdl.data.statistics import tensor_digest
 logger = logging.getLogger(__name__)
 
 
-def _folder() -> Path:
+def cache_folder() -> Path:
+    """Where effdl keeps what can be made again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "effdl"
 
 
@@ -29,7 +30,7 @@ def read(key: str, length: int, limit: float) -> tuple[Tensor, dict[str, Any]] |
 
     None if there are none, they are damaged, or they have more than ``limit`` bytes.
     """
-    path = _folder() / f"{key}.safetensors"
+    path = cache_folder() / f"{key}.safetensors"
     if not path.exists():
         return None
     try:
@@ -51,7 +52,7 @@ def read(key: str, length: int, limit: float) -> tuple[Tensor, dict[str, Any]] |
 
 def write(key: str, images: Tensor, about: dict[str, Any]) -> None:
     """Store images and what is to be said of them (JSON) under ``key``, atomically: the name comes last."""
-    path = _folder() / f"{key}.safetensors"
+    path = cache_folder() / f"{key}.safetensors"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as partial:

@@ -31,6 +31,7 @@ from effdl.runs.verify import run_mark
 from effdl.training.callbacks import Callbacks
 from effdl.training.checkpoint import Checkpoint
 from effdl.training.epoch_log import EpochLog
+from effdl.training.frozen_trunk import HeadTraining, head_training
 from effdl.training.loop import fit
 from effdl.training.recipe import Recipe
 from effdl.training.trainer import Trainer
@@ -161,21 +162,28 @@ class Runner:
         return row | sizes | measuring_cost(used) | {"layers": len(layers)}
 
     def train(self, model: nn.Module, recipe: Recipe, stage: str, number: int) -> nn.Module:
-        """Execute a training of a stage, or restore it if it was finished before."""
-        seed, data = self.prepared.config["seed"], self.prepared.data
-        trained = fit(
-            model,
+        """Execute a training of a stage, of a last layer alone on features, or restore it if it was finished before."""
+        seed, data, device = self.prepared.config["seed"], self.prepared.data, self.prepared.device
+        trained, flops = model, 0.0
+        found = head_training(model, data, recipe, device)
+        if isinstance(found, HeadTraining):
+            trained, data, recipe, flops = found.head, found.data, found.recipe, found.flops
+        if found:
+            self.callbacks.message(f"{stage}: {found}")
+        fit(
+            trained,
             data.with_unlabelled() if recipe.distillation_losses else data,  # teachers need no labels
             recipe,
-            self.prepared.device,
+            device,
             seed=derive_seed(seed, "fit", number),
             checkpoint=self.checkpoint(number),
             meter=self.meter,
             callbacks=self.callbacks,
             log=EpochLog(self.folder.epochs, stage, number),
+            flops_before=flops,
         )
         torch.manual_seed(derive_seed(seed, "after", number))  # the same whether it was trained now or before
-        return trained
+        return model.eval()
 
     def checkpoint(self, number: int) -> Checkpoint:
         """Where a training's state is."""

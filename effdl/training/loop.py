@@ -53,6 +53,7 @@ def fit(
     meter: EnergyMeter,
     callbacks: Callbacks,
     log: EpochLog,
+    flops_before: float = 0.0,
 ) -> nn.Module:
     """Train a model in place, from its checkpoint if there is one, and return it.
 
@@ -64,6 +65,7 @@ def fit(
     Args:
         seed: everything random follows from it, epoch by epoch.
         checkpoint: where this training stands; a finished one is restored instead of repeated.
+        flops_before: spent on this training just now, before it; the first epoch is charged with them.
 
     Raises:
         RunError: the loss is not finite.
@@ -88,7 +90,8 @@ def fit(
                 if data.val is not None:
                     row |= from_main(lambda: _validate(state.kept, data, recipe, device))
             cost, peak = asdict(of_all_processes(used)), _largest(gathered(memory.bytes))
-            cost["training_flops"] = None if counted[learning] is None else counted[learning] * row["images"]
+            spent = None if counted[learning] is None else counted[learning] * row["images"] + flops_before
+            cost["training_flops"], flops_before = spent, 0.0
             row |= {"params_trainable": learning}
             rows = [*rows, {"epoch": len(rows) + 1, **row, **cost, "memory_peak_bytes": peak}]
             state.remember(rows)
