@@ -25,6 +25,8 @@ ADDED = {
     "trainable": "all",
     "unfreeze": None,
     "optimizer.layer_decay": None,
+    "model.normalization": None,
+    "teacher.normalization": None,
 }
 SINGLE = {
     "dataset": "dataset",

@@ -17,6 +17,7 @@ from effdl.config.types import (
     Fraction,
     Natural,
     NonNegative,
+    Normalization,
     Pattern,
     Positive,
     Seed,
@@ -73,7 +74,7 @@ class DeviceSettings:
 
 # Groups whose keys all functions of the group share, besides those of the function itself.
 SHARED = {
-    "model": {"weights": str | None},
+    "model": {"weights": str | None, "normalization": Normalization | None},
     "dataset": "effdl.data.build.split_source",
     "optimizer": {"layer_decay": Annotated[float, Field(gt=0, le=1)] | None},
     "compression": {"stage": str, "during": list[str] | None},

@@ -4,7 +4,7 @@
 is the only place where a key's type and range are written.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -48,3 +48,8 @@ Pattern = Annotated[str, Field(pattern=r"^\d+:\d+$", description="N:M, such as 2
 SpeedUp = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]  # a part that is neither none nor all
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
+_Unit = Annotated[list[UnitInterval], Field(min_length=1)]
+Normalization = (  # of images for given weights
+    Literal["imagenet", "half"]
+    | Annotated[list[_Unit], Field(min_length=2, max_length=2, description="[MEAN,STD], lists of numbers from 0 to 1")]
+)

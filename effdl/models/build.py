@@ -44,7 +44,7 @@ def build(config: dict, channels: int, image_size: int, classes: int, *, trusted
         if "pretrained" not in inspect.signature(make.func).parameters:
             raise UserError(
                 f"model.weights=pretrained: {make.func.__name__} has none; allowed: null, or the path of a run folder"
-                " or of a .safetensors file (pretrained is for model=torchvision and model=timm)"
+                " or of a .safetensors or .pth file (pretrained is for model=torchvision and model=timm)"
             )
         make = partial(make, pretrained=True)
     try:
@@ -66,12 +66,12 @@ def maker(config: dict, channels: int, image_size: int, classes: int, *, trusted
     parameters = inspect.signature(family).parameters
     supplied = {"channels": channels, "image_size": image_size, "classes": classes}
     supplied = {key: value for key, value in supplied.items() if key in parameters}
-    options = {key: value for key, value in config.items() if key not in ("_target_", "weights")}
+    options = {key: value for key, value in config.items() if key not in ("_target_", *SHARED["model"])}
     return partial(family, **supplied, **options)
 
 
 def trained_on(config: dict) -> tuple[list[float], list[float], int] | None:
-    """What the pretrained weights of another library's model were trained on; None if its bridge does not say.
+    """What the pretrained weights of another library's model were trained on; None if it does not say.
 
     Returns:
         Mean and deviation of each of their channels, of pixels from 0 to 255, and their number of classes.

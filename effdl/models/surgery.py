@@ -13,6 +13,11 @@ def last_layer(model: nn.Module) -> tuple[str, nn.Module]:
     return _layers(model, (nn.Linear, nn.Conv2d))[-1]
 
 
+def first_convolution(model: nn.Module) -> tuple[str, nn.Conv2d] | None:
+    """Name and module of the first registered convolution; None if there is none."""
+    return next(iter(_layers(model, (nn.Conv2d,))), None)
+
+
 def set_classes(model: nn.Module, classes: int) -> None:
     """Replace the last layer, freshly initialised, unless it already has ``classes`` outputs."""
     name, layer = last_layer(model)
@@ -37,7 +42,7 @@ def adapt_filters(weight: torch.Tensor, channels: int) -> torch.Tensor:
 
 def set_channels(model: nn.Module, channels: int) -> None:
     """Replace the first convolution, its filters adapted, unless it already takes ``channels`` channels."""
-    name, conv = _layers(model, (nn.Conv2d,))[0]
+    name, conv = first_convolution(model)
     if conv.in_channels == channels:
         return
     bias = conv.bias is not None

@@ -31,10 +31,14 @@ def timm(
         return library.create_model(name, **options)
 
 
-def trained_on(name: str) -> tuple[list[float], list[float], int]:
-    """Mean and deviation per channel, of pixels from 0 to 255, and the number of classes of the pretrained weights."""
+def trained_on(name: str) -> tuple[list[float], list[float], int] | None:
+    """Mean and deviation per channel, of pixels from 0 to 255, and the number of classes of the pretrained weights.
+
+    None if timm has none.
+    """
     import timm as library
 
-    known = library.get_pretrained_cfg(name)
+    if (known := library.get_pretrained_cfg(name)) is None:
+        return None
     mean, std = ([255 * value for value in values] for values in (known.mean, known.std))
     return mean, std, known.num_classes

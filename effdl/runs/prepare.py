@@ -16,11 +16,13 @@ from effdl.config.identity import node_by_option
 from effdl.config.instantiate import instantiate, locate
 from effdl.config.naming import option_name
 from effdl.config.paths import located
+from effdl.config.schema import SHARED
 from effdl.data.build import Data, load
 from effdl.models.build import build
 from effdl.models.structure import changes
 from effdl.nn.layers import l1_norm
-from effdl.runs.teachers import initialized, teachers_of
+from effdl.runs.initial import initialized
+from effdl.runs.teachers import teachers_of
 from effdl.training.device import Device, select_device
 from effdl.training.recipe import Recipe
 from effdl.training.transfer import ALL_LEARN, Transfer, described, resolved
@@ -28,6 +30,8 @@ from effdl.utils.data_parallel import check_shares
 from effdl.utils.distributed import world_size
 from effdl.utils.errors import UserError, first_line
 from effdl.utils.seeding import derive_seed
+
+_WEIGHTS = tuple(SHARED["model"])  # keys of a model that are no part of its architecture
 
 
 @dataclass
@@ -70,7 +74,7 @@ class PreparedRun:
         config = self.config["teacher" if stage == "teacher" else "model"]
         return {
             "stage": stage,
-            "config": {key: value for key, value in node_by_option("model", config).items() if key != "weights"},
+            "config": {key: value for key, value in node_by_option("model", config).items() if key not in _WEIGHTS},
             "channels": self.data.channels,
             "image_size": self.data.image_size,
             "classes": len(self.data.classes),

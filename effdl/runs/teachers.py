@@ -1,4 +1,6 @@
-"""The models that a run begins with, as they know images and classes: its own, from other weights, and its teachers."""
+"""The teachers of a run, as they know its images and classes."""
+
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -10,41 +12,12 @@ from effdl.config.schema import TEACHERS
 from effdl.data.build import Data
 from effdl.data.inputs import Inputs
 from effdl.models.adapt import adapt
-from effdl.models.build import build, dry_run, trained_on
+from effdl.models.build import build, dry_run
 from effdl.models.stored import load_model, read_inputs
-from effdl.models.weights import load_weights, pretrained
+from effdl.models.torch_file import TORCH_SUFFIXES
+from effdl.runs.initial import UNKNOWN, load_named
 from effdl.utils.errors import UserError
 from effdl.utils.seeding import derive_seed
-
-_UNKNOWN = "it does not say its classes and normalization: those of the data set are used"
-
-
-def initialized(node: dict, data: Data) -> tuple[nn.Module, Data, list[str]]:
-    """The model of a run, the data as it knows them, and what its weights came from, in words.
-
-    Weights of another run keep the normalization that they were trained with, and their order of classes. Those of
-    other classes lose their last layer.
-
-    Raises:
-        UserError: the model does not fit the data, or the weights do not fit the model.
-    """
-    model = build(node, data.channels, data.image_size, len(data.classes))
-    if (source := node.get("weights")) is None:
-        return model, data, []
-    loaded = _loaded(model, node, data, "model.weights")
-    notes = [str(loaded)] if loaded else []
-    if loaded is None or (inputs := loaded.inputs) is None:
-        return model, data, [f"model.weights={source}: {'; '.join([*notes, _UNKNOWN])}"]
-    if inputs.image_size != data.image_size:
-        notes.append(f"trained on images of {inputs.image_size} pixels, here {data.image_size}")
-    if (inputs.mean, inputs.std) != (data.mean, data.std):
-        notes.append("images normalized by their mean and deviation")
-        data = data.normalized_for(inputs)
-    if not loaded.anew and inputs.classes != data.classes:
-        inputs.require_classes(data.classes, f"model.weights={source}")
-        notes.append("classes in their order")
-        data = data.numbered_for(inputs)
-    return model, data, [f"model.weights={source}: {'; '.join(notes)}"]
 
 
 def teachers_of(config: dict, data: Data) -> tuple[dict[str, nn.Module], list[str]]:
@@ -60,45 +33,40 @@ def teachers_of(config: dict, data: Data) -> tuple[dict[str, nn.Module], list[st
     for level in sorted(levels - {*TEACHERS[:-1]}):
         own = level == "teacher"
         name = f"teacher.weights={config['teacher']['weights']}" if own else f"distill={level}"
-        teacher, inputs, trained = _of_config(config, name, data) if own else _of_file(level)
-        if inputs:
-            done = _fitted(teacher, inputs, data.inputs, name)
-            notes += [f"{name}: {'; '.join(done)}"] if done else []
-        elif trained:
-            notes.append(f"{name}: {_UNKNOWN}")
+        teacher, inputs, said = _of_config(config, data) if own else _of_file(level)
+        notes += [f"{name}: {note}" for note in said]
+        if inputs and (done := _fitted(teacher, inputs, data.inputs, name)):
+            notes.append(f"{name}: {'; '.join(done)}")
         dry_run(teacher, name, data.channels, data.image_size, len(data.classes))
         found[level] = teacher
     return found, notes
 
 
-def _of_config(config: dict, name: str, data: Data) -> tuple[nn.Module, Inputs | None, bool]:
-    """The teacher of a config, what its weights were trained on, and whether they come from a file."""
+def _of_config(config: dict, data: Data) -> tuple[nn.Module, Inputs | None, list[str]]:
+    """The teacher of a config, what its weights were trained on, and what is said of these."""
     node = config["teacher"]
     torch.manual_seed(derive_seed(config["seed"], "teacher"))
     model = build(node, data.channels, data.image_size, len(data.classes))
-    if node.get("weights") is None:
-        return model, None, False
-    if (loaded := _loaded(model, node, data, "teacher.weights")) is None:
-        return model, None, True
+    loaded, notes = load_named(model, node, data.inputs, "teacher")
+    if loaded is None:
+        return model, None, notes
+    name = f"teacher.weights={node['weights']}"
     if loaded.inputs:
         loaded.inputs.require_classes(data.classes, f"{name}: the teacher")
     if loaded.anew:
         raise UserError(f"{name}: the teacher is for other classes: {', '.join(loaded.anew)} would be untrained")
-    return model, loaded.inputs, True
+    told = loaded.foreign or not loaded.inputs
+    return model, loaded.inputs, notes if told else []
 
 
-def _loaded(model: nn.Module, node: dict, data: Data, key: str):
-    """What a model has of the weights that its config names; None if that is not known of pretrained ones."""
-    if node["weights"] != "pretrained":
-        return load_weights(model, node["weights"], data.classes, key)
-    known = trained_on(node)
-    return known and pretrained(model, known, data.inputs)
-
-
-def _of_file(level: str) -> tuple[nn.Module, Inputs | None, bool]:
-    """The teacher in a run folder or file, and what it was trained on."""
+def _of_file(level: str) -> tuple[nn.Module, Inputs | None, list[str]]:
+    """The teacher in a run folder or file, what it was trained on, and what is said of it."""
+    if level.endswith(TORCH_SUFFIXES) and Path(level).is_file():
+        how = f"distill=teacher +model@teacher=NAME teacher.weights={level}"
+        raise UserError(f"distill={level}: such a file has no architecture, only weights (allowed: {how})")
     try:
-        return load_model(level).float(), read_inputs(level), True
+        inputs = read_inputs(level)
+        return load_model(level).float(), inputs, [] if inputs else [UNKNOWN]
     except UserError as error:
         raise UserError(f"distill={level}: {error} (allowed: a run folder, self, peer, born_again, teacher)") from error
 

@@ -125,10 +125,11 @@ def test_weights_keep_their_normalization_and_their_order_of_classes(run):
     for before, now in ((run.data.train, prepared.data.train), (run.data.test, prepared.data.test)):
         assert [SWAPPED[label] for label in now.labels] == [run.data.classes[label] for label in before.labels]
     assert prepared.data.fingerprint == run.data.fingerprint
-    assert prepared.notes[0].endswith(
-        "44 of 44 tensors loaded, none initialised anew; images normalized by their mean and deviation; "
-        "classes in their order"
-    )
+    assert [note.rpartition(": ")[2] for note in prepared.notes] == [
+        "44 of 44 tensors loaded, none initialised anew",
+        "images normalized by their mean and deviation",
+        "classes in their order",
+    ]
     assert prepared.model_description("dense", prepared.model)["inputs"] == theirs.described()
 
 
@@ -136,7 +137,8 @@ def test_weights_of_other_classes_lose_their_last_layer_only(run):
     theirs = replace(run.data.inputs, classes=(*"012345678", "ten"))
     prepared = run(START, theirs)
     assert prepared.data.classes == run.data.classes
-    assert "42 of 44 tensors loaded, initialised anew: 9.weight, 9.bias" in prepared.notes[0]
+    assert prepared.notes[0].endswith(": 42 of 44 tensors loaded")
+    assert prepared.notes[1].endswith(": initialised anew: 9.weight, 9.bias")
     state, source = prepared.model.state_dict(), run.network.state_dict()
     assert [name for name in state if not torch.equal(state[name], source[name])] == ["9.weight", "9.bias"]
 
@@ -162,8 +164,9 @@ def test_pretrained_weights_keep_their_normalization():
     assert prepared.data.mean == pytest.approx((sum(IMAGENET["mean"]) / 3,))  # grey
     assert prepared.data.std == pytest.approx((sum(IMAGENET["std"]) / 3,))
     assert prepared.notes == [
-        "model.weights=pretrained: 120 of 122 tensors loaded, initialised anew: fc.weight, fc.bias; "
-        "images normalized by their mean and deviation"
+        "model.weights=pretrained: 120 of 122 tensors loaded",
+        "model.weights=pretrained: initialised anew: fc.weight, fc.bias",
+        "model.weights=pretrained: images normalized by their mean and deviation",
     ]
 
 
