@@ -26,6 +26,7 @@ ROOMS = (  # from the roof to the cellar
     "report",
     "runs",
     "compression",
+    "pretraining",
     "training",
     "deploy",
     "measure",

@@ -21,6 +21,7 @@ _GROUPS = {
     "optimizers": "optimizer",
     "schedulers": "scheduler",
     "augmentations": "augment",
+    "pretraining": "pretraining",
     "devices": "device",
     "energy": "energy",
     "metrics": "metric",

@@ -9,11 +9,12 @@ from torch import nn
 
 from effdl.compression.method import Kind, kind_of
 from effdl.config.instantiate import instantiate, locate
+from effdl.config.naming import option_name
 from effdl.training.trainer import MakeLoss, Trainer
 from effdl.utils.errors import UserError
 
 _Step = Callable[[nn.Module, Trainer], nn.Module]
-_OWN_STAGES = ("dense", "teacher")
+_OWN_STAGES = ("pretraining", "dense", "teacher")
 DOES = {
     "structure": "changes the shapes of layers",
     "mask": "sets weights to zero",
@@ -46,8 +47,10 @@ def steps_on(config: dict) -> list[tuple[str, dict]]:
 
 
 def stages_of(config: dict) -> list[Stage]:
-    """The stages of a run: the first training, named ``dense``, and every compression step that is turned on."""
+    """The stages of a run: pretraining, the first training, named ``dense``, and every compression step turned on."""
     stages = [Stage("dense", "train", train_fully)]
+    if node := config["pretraining"]:
+        stages.insert(0, Stage("pretraining", option_name(node), instantiate(node), "training"))
     for name, node in steps_on(config):
         kind = kind_of(locate(node["_target_"]))
         if kind != "distillation_loss":
@@ -101,7 +104,7 @@ def check_stages(config: dict) -> None:
     for name, node in steps_on(config):
         stage = node.get("stage", name)
         if stage in _OWN_STAGES or not re.fullmatch(r"\w+", stage):
-            allowed = f"allowed is a word, but not {' or '.join(_OWN_STAGES)}, which are stages of the run's own"
+            allowed = f"allowed is a word, but not {', '.join(_OWN_STAGES)}, which are stages of the run's own"
             raise UserError(f"compression.{name}.stage={stage}: {allowed}")
 
 
@@ -140,7 +143,7 @@ def check_during(config: dict) -> None:
     Raises:
         UserError: a key ``during`` is not allowed or names no stage, or no training could use a distillation loss.
     """
-    stages = {stage.name.partition("-")[0] for stage in stages_of(config)}
+    stages = {stage.name.partition("-")[0] for stage in stages_of(config)} - {"pretraining"}
     for name, node in steps_on(config):
         during, key = node.get("during"), f"compression.{name}.during"
         if "during" in node and kind_of(locate(node["_target_"])) != "distillation_loss":

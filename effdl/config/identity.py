@@ -27,6 +27,7 @@ ADDED = {
     "optimizer.layer_decay": None,
     "model.normalization": None,
     "teacher.normalization": None,
+    "pretraining": {},
 }
 SINGLE = {
     "dataset": "dataset",
@@ -34,6 +35,7 @@ SINGLE = {
     "teacher": "model",
     "optimizer": "optimizer",
     "scheduler": "scheduler",
+    "pretraining": "pretraining",
 }
 LISTS = ("augment", "compression", "logger", "metric")  # groups whose members have names of their own
 

@@ -88,6 +88,7 @@ SUPPLIED: dict[str, int | tuple[str, ...]] = {
     "scheduler": 3,
     "augment": 2,
     "compression": 2,
+    "pretraining": 2,
     "logger": 2,
     "metric": 2,
 }
@@ -97,6 +98,7 @@ GROUPS = (
     "optimizer",
     "scheduler",
     "augment",
+    "pretraining",
     "compression",
     "metric",
     "device",

@@ -73,6 +73,8 @@ def check_targets(config: dict) -> None:
         check_call(group, config[group], SHARED.get(group, {}))
     if config["teacher"]:
         check_call("teacher", config["teacher"], SHARED["model"])
+    if config["pretraining"]:
+        check_call("pretraining", config["pretraining"], {})
     for name, node in config["augment"].items():
         check_call(f"augment.{name}", node, {})
     for name, node in config["logger"].items():

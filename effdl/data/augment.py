@@ -42,7 +42,7 @@ def cutout(images: Tensor, targets: Tensor, *, size: Count) -> _Batch:
     Its centre is uniform over the image, so it may leave the image in part.
     """
     side = torch.full((len(images),), size, device=images.device)
-    inside, _ = _random_boxes(images, side, side)
+    inside, _ = random_boxes(images, side, side)
     return images.masked_fill(inside, 0), targets
 
 
@@ -66,7 +66,7 @@ def cutmix(images: Tensor, targets: Tensor, classes: int, *, alpha: Positive) ->
     """
     height, width = images.shape[2:]
     side = (1 - _beta(alpha, images)).sqrt()
-    inside, area = _random_boxes(images, (height * side).long(), (width * side).long())
+    inside, area = random_boxes(images, (height * side).long(), (width * side).long())
     partner = torch.randperm(len(images), device=images.device)
     images = torch.where(inside, images[partner], images)
     return images, _blend(_probabilities(targets, classes), partner, 1 - area / (height * width))
@@ -91,7 +91,7 @@ def _one_by_one(transform: Callable[[Tensor], Tensor], images: Tensor) -> Tensor
     return torch.stack([transform(image) for image in images.round().to(torch.uint8)])
 
 
-def _random_boxes(images: Tensor, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+def random_boxes(images: Tensor, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes of the given sizes (N,) in pixels around random centres, clipped at the border of the image.
 
     Returns a mask (N, 1, H, W), true inside the box, and the number of pixels inside (N,).

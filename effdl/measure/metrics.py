@@ -98,6 +98,15 @@ _ENTRIES = (
     _top(1),
     _top(5),
     Metric("loss", "loss", u.NATS, MIN, EPOCH + STAGE, "mean cross entropy over the images", alias="loss"),
+    Metric("val_knn_top1", "validation top-1 of neighbors", u.PERCENT, MAX, EPOCH + STAGE,
+           "in pretraining, part of the validation images that their 20 nearest training images classify rightly, by"
+           " features; in an epoch nearest of 1,000, or a tenth of all", short="neighbors",
+           long="validation accuracy of neighbors", alias="knn"),
+    Metric("embedding_std", "deviation of embeddings", u.NUMBER, MAX, EPOCH + STAGE,
+           "in pretraining, standard deviation of normalized embeddings, mean over dimensions: 0 if they have collapsed"
+           " to one direction, 1/sqrt(dimensions) if they are spread evenly", detail=True),
+    Metric("embedding_rank", "rank of embeddings", u.NUMBER, MAX, EPOCH + STAGE,
+           "in pretraining, effective rank of embeddings: how many dimensions they use", detail=True),
     Metric("images", "images", u.PLAIN, None, EPOCH + STAGE, "number of images measured or trained on", detail=True),
     Metric("params", "parameters", u.COUNT, MIN, STAGE + LAYER, "number of parameters", short="params", alias="params"),
     Metric("params_nonzero", "non-zero", u.COUNT, MIN, STAGE + LAYER, "number of parameters that are not exactly zero",

@@ -27,7 +27,7 @@ class Attention(nn.Module):
         return self.projection(out.transpose(1, 2).flatten(2))
 
 
-class _EncoderBlock(nn.Module):
+class EncoderBlock(nn.Module):
     """Pre-norm attention and MLP, each with its shortcut: (N, tokens, dim) to the same."""
 
     def __init__(self, dim: int, heads: int, inner: int, dropout: float) -> None:
@@ -42,7 +42,7 @@ class _EncoderBlock(nn.Module):
         return x + self.mlp(x)
 
 
-class _PatchEmbedding(nn.Module):
+class PatchEmbedding(nn.Module):
     """Cut (N, channels, H, W) into patches and add learned positions: (N, tokens, dim)."""
 
     def __init__(self, channels: int, image_size: int, patch: int, dim: int) -> None:
@@ -82,8 +82,8 @@ def vit(
         raise UserError(f"model.patch={patch}: must divide the image size, {image_size}")
     if dim % heads:
         raise UserError(f"model.heads={heads}: must divide model.dim={dim}")
-    blocks = [_EncoderBlock(dim, heads, max(1, round(dim * mlp_ratio)), dropout) for _ in range(depth)]
-    embedding = _PatchEmbedding(channels, image_size, patch, dim)
+    blocks = [EncoderBlock(dim, heads, max(1, round(dim * mlp_ratio)), dropout) for _ in range(depth)]
+    embedding = PatchEmbedding(channels, image_size, patch, dim)
     # Linear layers keep PyTorch's own initialisation: with plain SGD they learn faster than from the usual N(0, 0.02²).
     return nn.Sequential(
         embedding, nn.Dropout(dropout), *blocks, nn.LayerNorm(dim), _MeanOverTokens(), nn.Linear(dim, classes)

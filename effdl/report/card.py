@@ -111,7 +111,8 @@ def text(run: dict, result: dict, description: dict, overrides: list[str]) -> st
         description: what the stored model says of itself.
         overrides: those of the command that made the run.
     """
-    config, dense, last = run["config"], result["stages"][0], result["stages"][-1]
+    config, first, last = run["config"], result["stages"][0], result["stages"][-1]
+    dense = next((row for row in result["stages"] if row["stage"] == "dense"), first)
     counts = [metric(key).text(row[key]) for key, row in (("params", dense), ("params_nonzero", last))]
     what = f"{option_name(config['model'])} with {counts[0]} parameters"
     if last is not dense:

@@ -16,7 +16,7 @@ from effdl.runs.verify import verify
 from effdl.utils.errors import UserError
 from effdl.utils.processes import is_alive
 
-_TEACHER = "teacher"  # the stage of another model
+_APART = ("teacher", "pretraining")  # stages of another model, and of one that does not classify yet
 _KILLED = "killed"  # run.json says "running", but its process is gone
 
 
@@ -49,8 +49,9 @@ class Run:
         return settings(self.run["config"])
 
     def model_stages(self, stage: str | None) -> list[dict]:
-        """The rows of the stages of one model, the run's or its teacher, up to this one; none if there is no such."""
-        rows = [row for row in self.stages if (row["stage"] == _TEACHER) == (stage == _TEACHER)]
+        """The rows of stages that can be compared, those of the run's own classifier or one apart, up to this one."""
+        apart = stage if stage in _APART else None
+        rows = [row for row in self.stages if (row["stage"] if row["stage"] in _APART else None) == apart]
         names = [row["stage"] for row in rows]
         return rows[: names.index(stage) + 1] if stage in names else []
 
@@ -129,9 +130,9 @@ def rows(runs: list[Run]) -> list[dict]:
     Keys: those of the stage's row in ``stages.jsonl``, and ``folder``, ``name`` (what distinguishes the run),
     ``run`` (number, from 1), ``status``, ``seed``, ``dataset``, ``dense`` (whether it is the run's first training),
     ``config`` (the dotted keys that differ among the runs), ``compared_with`` (the first stage of the same model:
-    ``dense``, or ``teacher`` for the teacher itself), ``top1_change`` (to that stage, None for itself), ``error1`` and
-    so on (see `metrics.errors`), and ``total_...`` (what all stages of a finished run cost and what measuring them did,
-    see `effdl.measure.costs.spent`).
+    ``dense``, but ``teacher`` and ``pretraining`` for those themselves), ``top1_change`` (to that stage, None for
+    itself), ``error1`` and so on (see `metrics.errors`), and ``total_...`` (what all stages of a finished run cost and
+    what measuring them did, see `effdl.measure.costs.spent`).
     """
     differing = differing_keys([run.config for run in runs])
     labels = _distinct(named(runs), [run.path for run in runs])

@@ -17,11 +17,13 @@ from effdl.deploy.latency import as_deployed
 from effdl.measure.accuracy import accuracy
 from effdl.measure.bits import summary, zero_points
 from effdl.measure.eval_mode import eval_mode
+from effdl.measure.knn import knn_accuracy
 from effdl.measure.layers import per_layer
 from effdl.measure.macs import macs, trace
 from effdl.measure.metrics import on_validation
 from effdl.measure.size import count, file_bytes
 from effdl.models import storage
+from effdl.models.features import features
 from effdl.models.stored import load_model
 from effdl.utils.errors import RunError
 
@@ -41,6 +43,7 @@ def evaluate(
     dense: nn.Module | None = None,
     channels_last: bool = False,
     trusted: bool = False,
+    classifies: bool = True,
 ) -> dict:
     """Everything there is to say about a stored model.
 
@@ -51,6 +54,7 @@ def evaluate(
         dense: the model to compare its speed with, on `device`.
         channels_last: the memory layout in which it is timed, for which a run takes that of its training.
         trusted: also build a model whose code is not part of effdl.
+        classifies: False after pretraining: all that needs its last layer is None, and its features are measured.
 
     Returns:
         The keys of a stage's row, and ``layers``, a row each.
@@ -64,12 +68,16 @@ def evaluate(
 
     def answers(images: Images) -> dict:
         batches = partial(normalized_batches, images, data, batch_size, device)
+        if not classifies:
+            return dict.fromkeys([*accuracy(model, [], topk), *(metrics or {})])
         return {**accuracy(model, batches(), topk), **_own_metrics(model, metrics or {}, batches)}
 
     found = answers(getattr(data, split))
     if split == "test":
         validated = answers(data.val) if data.val is not None else {}
         found |= {on_validation(key): validated.get(key) for key in found}
+    if not classifies:
+        found[on_validation("knn_top1")] = _neighbours(model, data, batch_size, device)
     return {
         **found,
         **count(model),
@@ -80,6 +88,16 @@ def evaluate(
         **as_deployed(model, dense, stored, grids, shape, device, threads, channels_last=channels_last),
         "layers": layers,
     }
+
+
+def _neighbours(model: nn.Module, data: Data, batch_size: int, device: torch.device) -> float:
+    """Accuracy of the nearest of all training images on the validation split."""
+
+    def found(images: Images) -> Tensor:
+        return torch.cat([features(model, batch) for batch, _ in normalized_batches(images, data, batch_size, device)])
+
+    with eval_mode(model):
+        return knn_accuracy(found(data.train), data.train.labels, found(data.val), data.val.labels)
 
 
 def _own_metrics(

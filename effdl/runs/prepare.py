@@ -122,6 +122,8 @@ def prepare_run(config: dict, overrides: list[str] | None = None, typed_in: Path
     if "teacher" in teachers and not config["teacher"]["weights"]:  # it is trained first, by the same recipe
         _check_single_images(teachers["teacher"], "its teacher", config["batch_size"], data)
     _check_steps(steps, model, teachers, data.input_shape, min(config["batch_size"], len(data.train)))
+    if config["pretraining"]:
+        _check_pretraining(config, model, data)
     said = [*(f"data: {note}" for note in data.notes), *_on_labels(config, data)]
     notes = [*said, *notes, *frozen, *taught]
     on_device = data.to(device.torch_device)
@@ -152,8 +154,11 @@ def _on_labels(config: dict, data: Data) -> list[str]:
     if data.unlabelled is None:
         return []
     labels = f"labels: {len(data.train):,} to train, {len(data.val or []):,} to validate, {len(data.test):,} to test"
-    use = f"distill={config['distill']} learns from them too"
-    use = use if config["distill"] else "nothing learns from them (distill=... would)"
+    learning = [f"distill={config['distill']}"] if config["distill"] else []
+    if node := config["pretraining"]:
+        learning.insert(0, f"pretraining={option_name(node)}")
+    use = " and ".join(learning) + f" {'learn' if len(learning) > 1 else 'learns'} from them too"
+    use = use if learning else "nothing learns from them (distill=... or pretraining=... would)"
     return [f"{labels}; {len(data.unlabelled):,} training images have none: {use}"]
 
 
@@ -183,6 +188,25 @@ def _check_steps(
             pruned = "mask" in kinds[:position]
             known = {"input_shape": input_shape, "batch_size": batch_size, "pruned": pruned, "teacher": teacher}
             check_fits(function, model, node, **known)
+
+
+def _check_pretraining(config: dict, model: nn.Module, data: Data) -> None:
+    """Check that there are the images that pretraining needs, and that its method can work on the model.
+
+    Raises:
+        UserError: it cannot.
+    """
+    node, key = config["pretraining"], f"pretraining={option_name(config['pretraining'])}"
+    if data.val is None:
+        raise UserError(
+            f"{key} needs a validation split, whose labels say how good its features are: set dataset.val above 0"
+        )
+    batch_size = node.get("batch_size") or config["batch_size"]
+    images = len(data.with_unlabelled().train)
+    if min(batch_size, images) < 2:
+        raise UserError(f"{key}: a batch is one image, and images are compared (allowed: pretraining.batch_size=2)")
+    check_shares(batch_size, images, "pretraining.batch_size")
+    check_fits(locate(node["_target_"]), model, node, input_shape=data.input_shape)
 
 
 def _check_single_images(model: nn.Module, what: str, batch_size: int, data: Data) -> None:

@@ -87,7 +87,7 @@ class EpochRow(_Cost):
     fit: _Natural
     epoch: _Natural
     loss: _Number
-    top1: _Number
+    top1: _Measured = None
     images: _Measured = None
     images_per_s: _Measured = None
     memory_peak_bytes: _Measured = None

@@ -23,6 +23,7 @@ from effdl.runs.stage import (
     energy_source,
     keep_layers,
     measuring_cost,
+    pretrained,
     recorded,
     stage_cost,
     warn_of_others,
@@ -150,8 +151,12 @@ class Runner:
                 dense=self.trainer.dense,
                 channels_last=self.prepared.device.channels_last,
                 trusted=True,
+                classifies=stage.name != "pretraining",
             )
-        check_loss(row)
+        if stage.name == "pretraining":
+            row |= pretrained(self.folder)
+        else:
+            check_loss(row)
         layers = row.pop("layers")
         keep_layers(self.folder, stage.name, layers, stage.kind)
         if self.trainer.dense is not None:
@@ -172,7 +177,7 @@ class Runner:
             self.callbacks.message(f"{stage}: {found}")
         fit(
             trained,
-            data.with_unlabelled() if recipe.distillation_losses else data,  # teachers need no labels
+            data.with_unlabelled() if recipe.distillation_losses or recipe.objective else data,  # they need no labels
             recipe,
             device,
             seed=derive_seed(seed, "fit", number),

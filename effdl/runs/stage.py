@@ -40,7 +40,7 @@ def keep_layers(folder: RunFolder, stage: str, layers: list[dict], kind: Kind | 
     """
     rows = [row for row in folder.layers.read() if row["stage"] != stage]
     folder.layers.write(rows + [{"stage": stage, **row} for row in layers])
-    earlier = list(dict.fromkeys(row["stage"] for row in rows if row["stage"] != "teacher"))
+    earlier = list(dict.fromkeys(row["stage"] for row in rows if row["stage"] not in ("teacher", "pretraining")))
     if stage == "teacher" or not earlier:
         return
     of = {name: [row for row in rows if row["stage"] == name] for name in earlier}
@@ -67,6 +67,12 @@ def stage_cost(folder: RunFolder, stage: str, rest: Energy) -> dict:
         "training_flops": sum_or_none(row.get("training_flops") for row in rows),
         "memory_peak_bytes": max(peaks) if peaks and None not in peaks else None,
     }
+
+
+def pretrained(folder: RunFolder) -> dict:
+    """What the last epoch of a pretraining says of its embeddings, whose projector is not stored."""
+    last = [row for row in folder.epochs.read() if row["stage"] == "pretraining"][-1]
+    return {key: last[key] for key in ("embedding_std", "embedding_rank")}
 
 
 def measuring_cost(used: Energy) -> dict:

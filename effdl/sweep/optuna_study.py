@@ -163,7 +163,9 @@ class TrialPruner:
         self.known = set(trial.storage.get_trial(trial._trial_id).intermediate_values)
 
     def epoch_end(self, row: dict) -> None:
-        """Report an epoch. Raises TrialPruned if the pruner gives the trial up."""
+        """Report an epoch that was trained by labels. Raises TrialPruned if the pruner gives the trial up."""
+        if row.get("stage") == "pretraining":
+            return
         if "val_top1" not in row:
             raise UserError(f"hydra.sweeper.pruner={self.pruner} needs a validation split: set dataset.val above 0")
         if self.step not in self.known:

@@ -41,12 +41,12 @@ log = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
-    """Where an epoch stands: mean loss and accuracy of its images so far, and images per second."""
+    """Where an epoch stands: mean loss and accuracy (None without labels) of its images so far, images per second."""
 
     step: int
     steps: int
     loss: float
-    top1: float
+    top1: float | None
     images_per_s: float
 
 

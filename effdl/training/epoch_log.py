@@ -34,7 +34,12 @@ class EpochLog:
 
 def describe(row: dict) -> str:
     """An epoch's row in one line."""
-    text = f"loss {row['loss']:.4f} top-1 {row['top1']:.4f}"
+    text = f"loss {row['loss']:.4f}"
+    if row["top1"] is not None:
+        text += f" top-1 {row['top1']:.4f}"
     if "val_top1" in row:
         text += f" | val loss {row['val_loss']:.4f} top-1 {row['val_top1']:.4f}"
+    if "embedding_rank" in row:
+        text += f" | neighbors' val top-1 {row['val_knn_top1']:.4f}"
+        text += f" | embeddings' rank {row['embedding_rank']:.1f} deviation {row['embedding_std']:.3f}"
     return f"{text} | {row['images_per_s']:,.0f} img/s {row['duration_s']:.1f} s"

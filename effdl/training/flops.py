@@ -9,11 +9,17 @@ from torch.nn import functional as F
 
 from effdl.measure.eval_mode import eval_mode, example_input
 from effdl.nn.flops import counting
+from effdl.training.objective import stacked
 
 log = logging.getLogger(__name__)
 
 
-def step_flops(model: nn.Module, losses: Iterable[nn.Module], input_shape: tuple[int, int, int]) -> float | None:
+def step_flops(
+    model: nn.Module,
+    losses: Iterable[nn.Module],
+    input_shape: tuple[int, int, int],
+    objective: nn.Module | None = None,
+) -> float | None:
     """FLOPs of a training step per image, 2 for every multiply-accumulate of convolutions and matrix products.
 
     Counted are the forward pass, the distillation losses with the forward passes of their teachers, and the backward
@@ -28,14 +34,16 @@ def step_flops(model: nn.Module, losses: Iterable[nn.Module], input_shape: tuple
     Args:
         losses: distillation losses (see `effdl.training.distillation_loss`).
         input_shape: (C, H, W).
+        objective: what is minimized in place of the loss of the labels, see `effdl.training.objective`; all views of
+            an image count.
 
     Returns:
         None if it cannot be counted, which is logged.
     """
     losses = nn.ModuleList(losses)
-    whole = nn.ModuleList([model, *losses])
-    count = 2 if losses else 1  # relations are between images
-    images = example_input(model, (count, *input_shape))
+    whole = nn.ModuleList([model, *losses, *([objective] if objective else [])])
+    count = 2 if len(whole) > 1 else 1  # relations are between images
+    images = stacked(example_input(model, (count, *(objective.shape if objective else input_shape))))
     targets = torch.zeros(count, dtype=torch.int64, device=images.device)
     trained = [parameter for parameter in whole.parameters() if parameter.requires_grad]
     try:
@@ -46,7 +54,7 @@ def step_flops(model: nn.Module, losses: Iterable[nn.Module], input_shape: tuple
             counting(whole) as counter,
         ):
             logits = model(images)
-            loss = F.cross_entropy(logits, targets)
+            loss = objective(images, targets, logits) if objective else F.cross_entropy(logits, targets)
             for distillation_loss in losses:
                 loss = distillation_loss(images, targets, logits, loss)
             torch.autograd.grad(loss, trained, allow_unused=True)

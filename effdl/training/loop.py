@@ -7,6 +7,7 @@
         freeze what does not learn in this epoch
         for every batch: augment, forward, loss (labels, distillation losses, penalty), backward, step, after_update
         validate
+    (without labels: an objective of the features is the loss, and neighbours validate)
         append the epoch's row, save a checkpoint
     return the weights that are kept: the last, the averaged, or those of the lowest validation loss
 """
@@ -31,8 +32,10 @@ from effdl.training.device import Device
 from effdl.training.epoch_log import EpochLog
 from effdl.training.flops import step_flops
 from effdl.training.label_loss import label_loss
+from effdl.training.objective import stacked
 from effdl.training.recipe import Recipe
 from effdl.training.remedy import SLOWER, remedy
+from effdl.training.representation import quality
 from effdl.training.state import TrainingState
 from effdl.utils.data_parallel import mean, share, sync_batch_statistics, unified
 from effdl.utils.distributed import from_main, gathered, is_main, world_size
@@ -82,13 +85,14 @@ def fit(
         while not state.finished(rows):
             state.begin_epoch(len(rows))
             if (learning := state.freezing.count) not in counted:
-                counted[learning] = step_flops(state.model, state.distillation_losses, data.input_shape)
+                counted[learning] = step_flops(
+                    state.model, state.distillation_losses, data.input_shape, state.objective
+                )
             epoch = recipe.first_epoch + len(rows)
             torch.manual_seed(derive_seed(seed, epoch))
             with meter.phase() as used, peak_memory(device.torch_device) as memory, sync_batch_statistics():
                 row = _train_epoch(state, data, epoch, [r["val_loss"] for r in rows if "val_loss" in r], callbacks)
-                if data.val is not None:
-                    row |= from_main(lambda: _validate(state.kept, data, recipe, device))
+                row |= from_main(partial(_validate, state, data, rows))
             cost, peak = asdict(of_all_processes(used)), _largest(gathered(memory.bytes))
             spent = None if counted[learning] is None else counted[learning] * row["images"] + flops_before
             cost["training_flops"], flops_before = spent, 0.0
@@ -119,6 +123,7 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
     dtype = sum_dtype(device.torch_device)
     sums = torch.zeros(2, dtype=dtype, device=device.torch_device)  # loss, correct: read only now and then
     labelled = 1.0 if all_labelled else _labelled_part(data.train.labels, order[: steps * recipe.batch_size])
+    updates = [update for update in (recipe.after_update, getattr(state.objective, "after_update", None)) if update]
     seen, began = 0, perf_counter()
     due = began  # reading the sums makes a GPU wait
     loader = batches(
@@ -127,8 +132,10 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
 
     def batch(sums: Tensor) -> Batch:
         found = _batch_of(sums, seen, labelled, index + 1, steps, perf_counter() - began)
+        found = found._replace(top1=None) if state.objective else found
         if not math.isfinite(found.loss):
-            exact = partial(_loss, recipe, state.model, state.distillation_losses, images, targets, all_labelled)
+            losses = state.distillation_losses
+            exact = partial(_loss, recipe, state.model, losses, state.objective, images, targets, all_labelled)
             cause = remedy(state.model, device.precision, lambda: exact()[0])
             raise RunError(f"the loss is {found.loss} at batch {found.step} of {steps}: {cause}")
         return found
@@ -140,16 +147,17 @@ def _train_epoch(state: TrainingState, data: Data, epoch: int, losses: list[floa
         images, targets, labels = share(images), share(targets), share(labels)
         factor = recipe.schedule(epoch + (index + 0.5) / steps, recipe.epochs, losses)
         with device.autocast():
-            images = normalize(images, data.mean, data.std)
-            loss, logits = _loss(recipe, state.forward, state.losses, images, targets, all_labelled)
+            images = stacked(normalize(images, data.mean, data.std))
+            loss, logits = _loss(recipe, state.forward, state.losses, state.minimized, images, targets, all_labelled)
         for penalty in recipe.penalties:
             loss = loss + penalty(state.model)
         state.update(loss, factor)
-        if recipe.after_update:
-            with torch.no_grad():
-                recipe.after_update(state.model, (epoch - recipe.first_epoch + (index + 1) / steps) / recipe.length)
         with torch.no_grad():
-            sums += torch.stack([loss.to(dtype) * len(labels), (logits.argmax(1) == labels).sum()])
+            progress = (epoch - recipe.first_epoch + (index + 1) / steps) / recipe.length
+            for after_update in updates:
+                after_update(state.model, progress)
+            correct = torch.zeros_like(sums[1]) if state.objective else (logits.argmax(1) == labels).sum()
+            sums += torch.stack([loss.to(dtype) * len(labels), correct])
         seen += len(labels)
         if perf_counter() >= due:
             callbacks.batch_end(batch(sums))
@@ -169,12 +177,18 @@ def _loss(
     recipe: Recipe,
     forward: Callable,
     losses: Iterable[Callable],
+    objective: Callable | None,
     images: Tensor,
     targets: Tensor,
     all_labelled: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The loss of a batch of normalized images by labels and distillation losses, and its logits (N, K)."""
+    """The loss of a batch of normalized images by labels and distillation losses, and its logits (N, K).
+
+    With an objective that is the loss, of features (N, D), which are returned for logits.
+    """
     logits = forward(images)
+    if objective:
+        return objective(images, targets, logits), logits
     loss = label_loss(logits, targets, recipe.label_smoothing, all_labelled=all_labelled)
     for distillation_loss in losses:
         loss = distillation_loss(images, targets, logits, loss)
@@ -204,9 +218,14 @@ def _batch_of(sums: Tensor, seen: int, labelled: float, step: int, steps: int, s
     return Batch(step, steps, loss / seen, top1, world_size() * seen / seconds)
 
 
-def _validate(model: nn.Module, data: Data, recipe: Recipe, device: Device) -> dict:
-    """Loss and top-1 accuracy on the validation split."""
-    found = accuracy(model, normalized_batches(data.val, data, recipe.eval_batch_size, device.torch_device), (1,))
+def _validate(state: TrainingState, data: Data, rows: list[dict]) -> dict:
+    """Loss and top-1 accuracy on the validation split, if there is one; without labels the quality of features."""
+    size, device = state.recipe.eval_batch_size, state.device
+    if state.objective:
+        return quality(state.kept, state.objective, data, size, device, rows)
+    if data.val is None:
+        return {}
+    found = accuracy(state.kept, normalized_batches(data.val, data, size, device.torch_device), (1,))
     if not math.isfinite(found["loss"]):
         raise RunError(f"the validation loss is {found['loss']}: {SLOWER}")
     return {"val_loss": found["loss"], "val_top1": found["top1"]}

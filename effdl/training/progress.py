@@ -115,7 +115,7 @@ class Progress:
             f"epoch {min(self.done + 1, self.epochs)}/{self.epochs}",
             f"batch {batch.step}/{batch.steps}",
             f"loss {batch.loss:.3f}",
-            f"top-1 {batch.top1:.3f}",
+            "" if batch.top1 is None else f"top-1 {batch.top1:.3f}",
             self.validated,
             f"{batch.images_per_s:,.0f} img/s",
         ]

@@ -20,6 +20,8 @@ class Recipe:
         after_update: ``after_update(model, progress)`` is called after every optimizer step, with the finished part of
             this training, in (0, 1].
         distillation_losses: each makes the loss of a distillation for the model that is trained.
+        objective: makes what is minimized in place of the loss of the labels (see `effdl.training.objective`); the
+            model then gives features.
         transfer: which parameters learn, and how fast.
         keep_epoch: the weights after so many epochs are kept, to rewind to.
     """
@@ -39,6 +41,7 @@ class Recipe:
     penalties: tuple[Callable[[nn.Module], Tensor], ...] = ()
     after_update: Callable[[nn.Module, float], None] | None = None
     distillation_losses: tuple[Callable[[nn.Module], nn.Module], ...] = ()
+    objective: Callable[[nn.Module], nn.Module] | None = None
     transfer: Transfer = ALL_LEARN
     keep_epoch: int | None = None
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from effdl.nn.state import load_state
+from effdl.training import objective
 from effdl.training.device import Device
 from effdl.training.distillation_loss import checked
 from effdl.training.optimizers import scaled_groups
@@ -26,6 +27,9 @@ class TrainingState:
             device.torch_device
         )
         self.losses = [replicated(distillation_loss) for distillation_loss in self.distillation_losses]
+        made = objective.checked(recipe.objective(model)) if recipe.objective else None
+        self.objective = made and made.to(device.torch_device)
+        self.minimized = made and replicated(self.objective)
         self.optimizer = self._optimizer()
         self.lr = max(group["base_lr"] for group in self.optimizer.param_groups)
         self.scaler = torch.amp.GradScaler(device.torch_device.type, enabled=device.precision == "fp16")
@@ -46,7 +50,8 @@ class TrainingState:
         Raises:
             RunError: nothing does.
         """
-        whole = nn.ModuleList([self.model, *self.distillation_losses])
+        own = [self.objective] if self.objective else []
+        whole = nn.ModuleList([self.model, *self.distillation_losses, *own])
         if not any(parameter.requires_grad for parameter in whole.parameters()):
             raise RunError(f"nothing is left to train of {', '.join(self.recipe.transfer.learning or ())}")
         optimizer, transfer = self.recipe.optimizer(whole), self.recipe.transfer
@@ -114,6 +119,7 @@ class TrainingState:
             "best": self.best,
             "early": self.early,
             "distillation_losses": self.distillation_losses.state_dict(),
+            "objective": self.objective.state_dict() if self.objective else None,
         }
 
     def restore(self, snapshot: dict | None) -> list[dict]:
@@ -132,13 +138,17 @@ class TrainingState:
         self.distillation_losses.load_state_dict(
             snapshot.get("distillation_losses", snapshot.get("guides"))
         )  # layout 1
+        if self.objective:
+            self.objective.load_state_dict(snapshot["objective"])
         return snapshot["rows"]
 
     def close(self) -> None:
-        """Take the distillation losses' hooks off the models, and let all parameters require gradients again."""
+        """Take the hooks of losses and of the objective off, and let all parameters require gradients again."""
         self.freezing.release()
         for distillation_loss in self.distillation_losses:
             distillation_loss.close()
+        if hasattr(self.objective, "close"):
+            self.objective.close()
 
     def result(self) -> nn.Module:
         """The trained model with the weights that are kept."""

@@ -90,9 +90,45 @@ class Trainer:
         self.trainings += 1
         return self.train(model, recipe, self.stage, self.trainings - 1)
 
+    def pretrain(
+        self,
+        trunk: nn.Module,
+        objective: Callable[[nn.Module], nn.Module],
+        augment: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+        *,
+        epochs: int,
+        batch_size: int | None = None,
+        lr_scale: float = 1.0,
+    ) -> nn.Module:
+        """Train the trunk of a model in place without labels and return it in eval mode.
+
+        What belongs to labels in the run's recipe (its augmentation, distillation, smoothing, average of the weights,
+        early stop) is left out.
+
+        Args:
+            trunk: the model without its last layer: images (n, C, H, W) to features (n, D).
+            objective: makes what is minimized of the trunk, see `effdl.training.objective`.
+            augment: makes the views, see `effdl.data.random_views`.
+            batch_size: None: the run's.
+        """
+        recipe = replace(
+            self.recipe,
+            epochs=epochs,
+            batch_size=batch_size or self.recipe.batch_size,
+            lr_scale=lr_scale,
+            augment=(augment,),
+            objective=objective,
+            transfer=ALL_LEARN,
+            ema=None,
+            early_stop=None,
+            keep_epoch=None,
+        )
+        self.trainings += 1
+        return self.train(trunk, recipe, self.stage, self.trainings - 1)
+
     def _transfer(self) -> Transfer:
-        """What learns in this stage: all of a teacher and in pretraining; parts are unfrozen in the first training."""
-        if self.stage in ("teacher", "pretraining"):
+        """What learns in this stage: all of a teacher; parts are unfrozen in the first training."""
+        if self.stage == "teacher":
             return ALL_LEARN
         return self.recipe.transfer if self.stage == "dense" else replace(self.recipe.transfer, unfreeze=None)
 

@@ -19,7 +19,7 @@ from effdl.utils.distributed import rank, world_size
 from effdl.utils.errors import UserError
 
 
-def check_shares(batch_size: int, images: int) -> None:
+def check_shares(batch_size: int, images: int, key: str = "batch_size") -> None:
     """Check that every batch can be divided equally among the processes.
 
     Raises:
@@ -28,7 +28,7 @@ def check_shares(batch_size: int, images: int) -> None:
     batch = min(batch_size, images)
     if batch % world_size():
         raise UserError(
-            f"batch_size={batch_size}: batches of {batch} images cannot be shared by {world_size()} processes"
+            f"{key}={batch_size}: batches of {batch} images cannot be shared by {world_size()} processes"
             f" (allowed: a multiple of {world_size()})"
         )
 

@@ -45,7 +45,7 @@ def test_a_line_says_which_labels_are_used_for_what():
     assert f"{counts}: distill=peer learns from them too" in prepared.notes
     assert "50 training, 144 validation and 360 test images, 1,243 without labels" in prepared.describe()
     alone = prepare_run(config("model=mlp", "dataset.labelled=50")).notes
-    assert f"{counts}: nothing learns from them (distill=... would)" in alone
+    assert f"{counts}: nothing learns from them (distill=... or pretraining=... would)" in alone
 
 
 def test_l1_is_a_penalty_on_the_weights():

@@ -26,6 +26,7 @@ def mutual_loss(peer):
         fresh_model=lambda: peer,
         device=SimpleNamespace(move=lambda model: model),
         recipe=SimpleNamespace(label_smoothing=0.0),
+        data=SimpleNamespace(unlabelled=None),
     )
     return mutual(None, trainer, level="peer", temperature=1.0, weight=1.0)
 

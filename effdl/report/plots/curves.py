@@ -10,7 +10,10 @@ from effdl.report.plots.ticks import plain_ticks
 
 
 def curves(rows: list[dict], title: str) -> bytes:
-    """PNG of loss and top-1 accuracy over the epochs of all trainings, in the order of ``epochs.jsonl``."""
+    """PNG of loss and top-1 accuracy over the epochs of all trainings, in the order of ``epochs.jsonl``.
+
+    A pretraining has the accuracy of its neighbours.
+    """
     figure = new_figure(9, 3.6, dpi=120, layout=None)
     figure.subplots_adjust(left=0.09, right=0.985, bottom=0.13, top=0.86, wspace=0.22)
     for axes, key in zip(figure.subplots(1, 2), ("loss", "top1"), strict=True):
@@ -19,10 +22,12 @@ def curves(rows: list[dict], title: str) -> bytes:
             group = list(group)
             x = [start + 1 + i for i in range(len(group))]
             marker = "." if len(group) < 40 else None
-            axes.plot(x, [row[key] for row in group], color="C0", marker=marker, label="train" if not start else None)
-            if f"val_{key}" in group[0]:
-                val = [row[f"val_{key}"] for row in group]
-                axes.plot(x, val, color="C1", marker=marker, label="validation" if not start else None)
+            if group[0][key] is not None:
+                axes.plot(x, [row[key] for row in group], color="C0", marker=marker, label="train")
+            for validated, colour, label in ((f"val_{key}", "C1", "validation"), (f"val_knn_{key}", "C2", "neighbors")):
+                if validated in group[0]:
+                    val = [row[validated] for row in group]
+                    axes.plot(x, val, color=colour, marker=marker, label=label)
             if start:
                 axes.axvline(start + 0.5, color="0.7", linewidth=1)
             axes.text(start + 0.7, 1.0, stage[0], transform=axes.get_xaxis_transform(), va="bottom", fontsize=8)
@@ -32,10 +37,13 @@ def curves(rows: list[dict], title: str) -> bytes:
         axes.set_xlabel("epoch")
         axes.set_ylabel(metric(key).name)
         axes.grid(alpha=0.3)
-    if any(row.get(key, 0) > 0 for row in rows for key in ("loss", "val_loss")):
+    losses = [row[key] for row in rows for key in ("loss", "val_loss") if key in row]
+    if any(loss > 0 for loss in losses) and not any(loss < 0 for loss in losses):
         figure.axes[0].set_yscale("log")
         plain_ticks(figure.axes[0].yaxis)
         figure.axes[0].yaxis.set_minor_locator(NullLocator())
-    figure.axes[1].legend(loc="lower right")
+    handles, labels = figure.axes[1].get_legend_handles_labels()
+    shown = dict(zip(labels, handles, strict=True))
+    figure.axes[1].legend(shown.values(), shown, loc="lower right")
     figure.suptitle(title, fontsize=10, parse_math=False)  # a path may hold dollar signs
     return png(figure)

@@ -99,5 +99,5 @@ def _legend(figure: Figure, axes: Axes, seeds: int, missing: int) -> None:
 
 
 def _epochs_of(folder: Path) -> list[dict]:
-    """The epochs in which a run's own model was trained; none if the file is missing."""
-    return [row for row in RunFolder(folder).epochs.read() if row["stage"] != "teacher"]
+    """The epochs in which a run's own model was trained by labels; none if the file is missing."""
+    return [row for row in RunFolder(folder).epochs.read() if row["stage"] not in ("teacher", "pretraining")]

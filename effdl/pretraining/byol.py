@@ -1,0 +1,54 @@
+"""BYOL: predict what a slowly moving copy of the network makes of the other view."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from effdl.config.types import Count, Fraction, Positive
+from effdl.models.features import feature_width
+from effdl.pretraining.library import from_lightly
+from effdl.pretraining.method import needs_lightly, pretraining_method
+from effdl.pretraining.predict import Predict
+from effdl.pretraining.trunk import pretrain
+from effdl.training.trainer import Trainer
+
+
+@pretraining_method(needs_lightly)
+def byol(
+    model: nn.Module,
+    trainer: Trainer,
+    *,
+    views: Callable,
+    epochs: Count,
+    batch_size: Count | None = None,
+    lr_scale: Positive = 1.0,
+    hidden: Count = 512,
+    dim: Count = 128,
+    momentum: Fraction = 0.99,
+) -> nn.Module:
+    """Minimize the negative cosine similarity of prediction and target.
+
+    Grill et al. 2020, "Bootstrap Your Own Latent", equation 2, whose distance is 2 + 2 x this.
+
+    Args:
+        hidden, dim: units of the hidden layer and of the output of projector and predictor.
+        momentum: of the copy that makes the targets, at first; the paper's 0.996 is for 1,000 epochs of ImageNet.
+    """
+    heads, width = "models.modules.heads", feature_width(model)
+    project, predict = from_lightly(heads, "BYOLProjectionHead"), from_lightly(heads, "BYOLPredictionHead")
+    loss = from_lightly("loss", "NegativeCosineSimilarity")()
+    how = {"epochs": epochs, "batch_size": batch_size, "lr_scale": lr_scale}
+    return pretrain(
+        model,
+        trainer,
+        lambda trunk: Predict(
+            trunk,
+            trainer.input_shape,
+            project(width, hidden, dim),
+            predict(dim, hidden, dim),
+            loss,
+            momentum,
+        ),
+        views,
+        **how,
+    )

@@ -1,0 +1,63 @@
+"""The objective of methods that predict the projection of one view from the other, without negatives."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from effdl.pretraining.contrast import Loss
+
+
+class Predict(nn.Module):
+    """Mean over both orders of ``loss(predictor(projector(first)), target of second)``.
+
+    The target is the projection of the other view, to which no gradient flows: without the stop all embeddings become
+    the same (Chen & He 2021, section 4.1). With `momentum` a copy of both makes it, whose weights follow.
+
+    Args:
+        trunk: the model without its last layer.
+        shape: (C, H, W) of an image.
+        momentum: part of the copy's weights that a step keeps, at first; it grows to 1 as half a cosine (Grill et al.
+            2020, section 3.3). None: the projector itself makes the targets.
+        stop_gradient: False shows what it is good for.
+    """
+
+    collapses = True
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        shape: tuple[int, int, int],
+        projector: nn.Module,
+        predictor: nn.Module,
+        loss: Loss,
+        momentum: float | None = None,
+        stop_gradient: bool = True,
+    ) -> None:
+        super().__init__()
+        self.shape, self.projector, self.predictor, self.loss = (2, *shape), projector, predictor, loss
+        self.momentum, self.stop_gradient = momentum, stop_gradient
+        self.target = None
+        if momentum is not None:
+            self.target = copy.deepcopy(nn.Sequential(trunk, projector)).requires_grad_(False)
+
+    def forward(self, images: Tensor, targets: Tensor, features: Tensor) -> Tensor:
+        projections = self.projector(features)
+        first, second = self.predictor(projections).chunk(2)
+        if self.target is not None:
+            with torch.no_grad():
+                projections = self.target(images)
+        aims = (projections.detach() if self.stop_gradient else projections).chunk(2)
+        return (self.loss(first, aims[1]) + self.loss(second, aims[0])) / 2
+
+    def embed(self, features: Tensor) -> Tensor:
+        """The projections (n, d)."""
+        return self.projector(features)
+
+    def after_update(self, model: nn.Module, progress: float) -> None:
+        """Move the copy's weights towards those of model and projector."""
+        if self.target is None:
+            return
+        keep = 1 - (1 - self.momentum) * (torch.cos(torch.tensor(torch.pi * progress)).item() + 1) / 2
+        own = [*model.parameters(), *self.projector.parameters()]
+        torch._foreach_lerp_(list(self.target.parameters()), [p.detach() for p in own], 1 - keep)
