@@ -56,6 +56,12 @@ class Data:
         return replace(self, train=self.train.joined(self.unlabelled), unlabelled=None)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many images there are: to train, validate and test, which have labels, and without labels."""
+        splits = {"train": self.train, "val": self.val, "test": self.test, "unlabelled": self.unlabelled}
+        return {name: len(split) if split else 0 for name, split in splits.items()}
+
+    @property
     def input_shape(self) -> tuple[int, int, int]:
         """Shape (C, H, W) of an image."""
         return self.channels, self.image_size, self.image_size

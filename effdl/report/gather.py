@@ -56,6 +56,12 @@ class Run:
         return rows[: names.index(stage) + 1] if stage in names else []
 
     @property
+    def train_labels(self) -> int | None:
+        """How many labelled images it trains on; None if an earlier version, which did not say, made it."""
+        images = self.run.get("images")
+        return images.get("train") if isinstance(images, dict) else None
+
+    @property
     def overridden(self) -> set[str]:
         """The keys that were typed for the run, such as those that its sweep varies."""
         return {text.partition("=")[0].lstrip("+~") for text in self.run.get("overrides") or []}
@@ -128,11 +134,11 @@ def rows(runs: list[Run]) -> list[dict]:
     """One flat row per run and stage, in order; a run that measured none has one row whose stage is None.
 
     Keys: those of the stage's row in ``stages.jsonl``, and ``folder``, ``name`` (what distinguishes the run),
-    ``run`` (number, from 1), ``status``, ``seed``, ``dataset``, ``dense`` (whether it is the run's first training),
-    ``config`` (the dotted keys that differ among the runs), ``compared_with`` (the first stage of the same model:
-    ``dense``, but ``teacher`` and ``pretraining`` for those themselves), ``top1_change`` (to that stage, None for
-    itself), ``error1`` and so on (see `metrics.errors`), and ``total_...`` (what all stages of a finished run cost and
-    what measuring them did, see `effdl.measure.costs.spent`).
+    ``run`` (number, from 1), ``status``, ``seed``, ``dataset``, ``train_labels``, ``dense`` (whether it is the run's
+    first training), ``config`` (the dotted keys that differ among the runs), ``compared_with`` (the first stage of the
+    same model: ``dense``, but ``teacher`` and ``pretraining`` for those themselves), ``top1_change`` (to that stage,
+    None for itself), ``error1`` and so on (see `metrics.errors`), and ``total_...`` (what all stages of a finished run
+    cost and what measuring them did, see `effdl.measure.costs.spent`).
     """
     differing = differing_keys([run.config for run in runs])
     labels = _distinct(named(runs), [run.path for run in runs])
@@ -146,6 +152,7 @@ def rows(runs: list[Run]) -> list[dict]:
             "status": run.status,
             "seed": run.config.get("seed"),
             "dataset": run.settings.get("dataset"),
+            "train_labels": run.train_labels,
             "config": {key: run.config[key] for key in differing if key in run.config},
             **{f"total_{key}": value for key, value in costs.items()},
         }

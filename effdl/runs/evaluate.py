@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from effdl.data.build import Data
 from effdl.data.loader import normalized_batches
 from effdl.data.source import Images
+from effdl.data.split import stratified_subset
 from effdl.deploy.latency import as_deployed
 from effdl.measure.accuracy import accuracy
 from effdl.measure.bits import summary, zero_points
@@ -28,6 +29,7 @@ from effdl.models.stored import load_model
 from effdl.utils.errors import RunError
 
 _Batches = Iterable[tuple[Tensor, Tensor]]  # normalized float images (n, C, H, W) and labels (n,)
+_SAMPLE = 1000  # training images that are measured where there is no validation split
 _Metric = Callable[[nn.Module, _Batches], float | None]
 
 
@@ -50,7 +52,8 @@ def evaluate(
     Args:
         metrics: the user's own, by the key that they get; each is given the model and the batches of the split.
         split: of the data set, for the accuracy. With ``test`` the validation split is measured too, under keys that
-            begin with ``val_``: every choice reads these; they are None if there is no such split.
+            begin with ``val_``: every choice reads these; they are None if there is no such split. So is, as
+            ``train_top1``, a sample of the training images, of the length of the validation split.
         dense: the model to compare its speed with, on `device`.
         channels_last: the memory layout in which it is timed, for which a run takes that of its training.
         trusted: also build a model whose code is not part of effdl.
@@ -76,6 +79,7 @@ def evaluate(
     if split == "test":
         validated = answers(data.val) if data.val is not None else {}
         found |= {on_validation(key): validated.get(key) for key in found}
+        found["train_top1"] = _train_top1(model, data, batch_size, device) if classifies else None
     if not classifies:
         found[on_validation("knn_top1")] = _neighbours(model, data, batch_size, device)
     return {
@@ -98,6 +102,13 @@ def _neighbours(model: nn.Module, data: Data, batch_size: int, device: torch.dev
 
     with eval_mode(model):
         return knn_accuracy(found(data.train), data.train.labels, found(data.val), data.val.labels)
+
+
+def _train_top1(model: nn.Module, data: Data, batch_size: int, device: torch.device) -> float:
+    """Top-1 on training images, as many as validate: always the same ones, of each class its share."""
+    count = min(len(data.val or []) or _SAMPLE, len(data.train))
+    images = data.train.select(stratified_subset(data.train.labels, count, seed=0))
+    return accuracy(model, normalized_batches(images, data, batch_size, device), (1,))["top1"]
 
 
 def _own_metrics(

@@ -66,7 +66,7 @@ def _run(run: Runner) -> None:
     sources = {"data_fingerprint": run.prepared.data.fingerprint, **provenance(device)}
     sources |= {"models": origins(run.prepared.config)}
     sources |= {"seed": run.prepared.config["seed"], "world_size": world_size()}
-    sources |= {"typed_in": str(run.prepared.typed_in)}
+    sources |= {"typed_in": str(run.prepared.typed_in), "images": run.prepared.data.counts}
     if is_main():
         _begin(run, sources)
     run.run_stages()

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from effdl.measure.course import COURSE_LINE
 from effdl.report.plots.axis import axis
+from effdl.report.plots.errors import error_curves
 from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import colours, marks
 from effdl.report.plots.names import name_points
@@ -34,8 +35,8 @@ def pictures(rows: list[dict], folder: Path, compare_published: bool = False) ->
     """Draw all pictures that the rows have numbers for; returns the files written.
 
     ``accuracy_params.png``, ``..._size``, ``..._macs``, ``..._latency``, ``..._energy``, ``..._compute`` and one per
-    score; ``overview`` of them all; ``pruning`` and ``training``. With several data sets each has its own,
-    ``accuracy_size-mnist.png``: accuracies on different test images have no common front.
+    score; ``overview`` of them all; ``pruning``, ``training``, ``error_capacity`` and ``error_labels``. With several
+    data sets each has its own, ``accuracy_size-mnist.png``: accuracies on different test images have no common front.
 
     Args:
         rows: as `effdl.report.gather.rows` makes them.
@@ -73,7 +74,7 @@ def _drawn(rows: list[dict], compare_published: bool) -> dict[str, bytes]:
     }
     if len(costs) > 1:
         made["overview"] = _overview(found, styles, models, list(costs.values()))
-    made |= {"pruning": pruning(rows, _ACCURACY), "training": trainings(rows)}
+    made |= {"pruning": pruning(rows, _ACCURACY), "training": trainings(rows), **error_curves(rows)}
     return {name: data for name, data in made.items() if data}
 
 
