@@ -2,15 +2,16 @@
 
 import argparse
 import sys
+from itertools import compress
 from pathlib import Path
 
 from effdl.cli.terminal import UNLIMITED, Terminal, terminal
 from effdl.measure.units import TEXT
 from effdl.report.compare import SCORE_COLUMNS, VIEWS, cells, column, known_columns, table
-from effdl.report.folds import FOLD, FOLDS, NOTE, CrossValidated, folds_table
+from effdl.report.folds import FOLDS, NOTE, CrossValidated, folds_table
 from effdl.report.formats import to_csv, to_json, to_latex, to_markdown
 from effdl.report.gather import Gathered
-from effdl.report.naming import common
+from effdl.report.naming import SPLITTING, common
 from effdl.report.select import Lookup
 from effdl.report.totals import lines
 from effdl.utils.files import write_atomic
@@ -50,7 +51,9 @@ def _cross_validated(
     for group in groups:
         members = [row for row in kept if row["folder"] in group["folders"] and row["stage"] == group["stage"]]
         configs = [lookup.runs[row["run"] - 1].config for row in members]
-        pairs = [(c.get(FOLD), row) for c, row in zip(configs, members, strict=True) if c.get(FOLDS) is not None]
+        folds = [tuple(config.get(key) for key in SPLITTING) for config in configs]
+        known = [config.get(FOLDS) is not None for config in configs]
+        pairs = list(compress(zip(folds, members, strict=True), known))
         name = group["name"] if args.stages == "last" else f"{group['name']}, {group['stage']}"
         if len((entry := CrossValidated(name, pairs)).folds) > 1:
             found.append(entry)

@@ -22,14 +22,14 @@ class CrossValidated:
 
     Attributes:
         label: what tells it from the others.
-        rows: the row of a stage of each run, and the fold that the run was validated on.
+        rows: the fold that each run was validated on, whatever stands for it, and the row of a stage of the run.
     """
 
     label: str
-    rows: Sequence[tuple[int, dict]]
+    rows: Sequence[tuple[object, dict]]
 
     @property
-    def folds(self) -> set[int]:
+    def folds(self) -> set[object]:
         """The folds of which there is a run."""
         return {fold for fold, _ in self.rows}
 
@@ -52,7 +52,7 @@ def folds_table(found: Sequence[CrossValidated]) -> Table | None:
 
 def _cells(entry: CrossValidated, key: str) -> list[str]:
     """What is known of one config."""
-    by_fold: dict[int, list[float]] = {}
+    by_fold: dict[object, list[float]] = {}
     for fold, row in entry.rows:
         if row.get(key) is not None:
             by_fold.setdefault(fold, []).append(row[key])

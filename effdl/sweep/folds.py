@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from effdl.config.annotations import show
 from effdl.config.overrides import swept, without
 from effdl.report.folds import FOLD, FOLDS, CrossValidated
+from effdl.report.naming import SAMPLING, SPLITTING
 from effdl.sweep.table import label
 from effdl.utils.errors import UserError
 
 ALL = f"{FOLD}=all"
-_SEED = "seed"
 
 
 def with_all_folds(overrides: list[str], dataset: Mapping, *, grid: bool) -> list[str]:
@@ -42,9 +42,9 @@ def cross_validated(jobs: list[dict], keys: list[str]) -> list[CrossValidated]:
     """
     if FOLD not in keys:
         return []
-    found: dict[str, list[tuple[int, dict]]] = {}
-    others = [key for key in keys if key not in (FOLD, _SEED)]
+    found: dict[str, list[tuple[object, dict]]] = {}
+    others = [key for key in keys if key not in SAMPLING]
     for job in sorted((job for job in jobs if job.get("row")), key=lambda job: job["job"]):
-        fold = int(label(job, [FOLD]).partition("=")[2])
+        fold = label(job, [*SPLITTING])  # of another split_seed it is another fold
         found.setdefault(label(job, others), []).append((fold, job["row"]))
     return [CrossValidated(name, rows) for name, rows in found.items()]
