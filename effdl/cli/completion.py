@@ -12,7 +12,7 @@ from effdl.utils.errors import UserError
 _FLAGS = ("-sc", "--shell-completion")
 _SHELLS = ("bash", "fish", "zsh")
 _ON_FOLDERS = ("evaluate", "export", "predict", "sensitivity", "report", "card", "clean", "push")
-_COMPOSING = ("train", "preview")  # commands that take overrides of a run's config
+_COMPOSING = ("train", "preview", "probe")  # commands that take overrides of a run's config
 _FOLDER_KEYS = ("resume", "distill", "model.weights", "teacher.weights")  # of which a run folder is a value
 _MOST_FOLDERS = 200
 _EXAMPLES = {"prune": ("0.5", "0.9", "2:4"), "factorize": ("0.5",)}  # where all values cannot be listed
@@ -72,6 +72,8 @@ def _found(command: str, word: str) -> list[str] | None:
     if command in _ON_FOLDERS:
         return _run_folders(word)
     key, equals, value = word.partition("=")
+    if command == "probe" and not equals and (folders := _run_folders(word)):
+        return folders
     if command not in _COMPOSING or not equals:
         return None if command in _COMPOSING else []
     folders = _run_folders(value) if key in _FOLDER_KEYS else []

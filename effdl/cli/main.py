@@ -17,6 +17,7 @@ Commands:
   train        train a model, compress it, measure it after every step
   preview      show a data set and what augmentation makes of its images
   evaluate     rebuild the model of a run folder and measure it again
+  probe        linear and nearest-neighbour classifiers on the features of every part of a network
   predict      name the classes of images by a stored or exported model
   export       write a run's model for a runtime, check it there and time it
   sensitivity  prune or quantize one layer of a run's model at a time
@@ -33,6 +34,7 @@ Examples:
   effdl train model=resnet prune=0.8 quantize=int8
   effdl preview dataset=digits augment=[flip_crop,cutout]
   effdl evaluate outputs/2026-01-31/12-00-00 --layers
+  effdl probe model=resnet model.weights=outputs/2026-01-31/12-00-00 dataset=digits
   effdl predict outputs/2026-01-31/12-00-00 photos
   effdl export outputs/2026-01-31/12-00-00 format=onnx
   effdl report outputs --html
@@ -48,6 +50,7 @@ COMMANDS = (
     "train",
     "preview",
     "evaluate",
+    "probe",
     "predict",
     "export",
     "sensitivity",
@@ -60,7 +63,14 @@ COMMANDS = (
 )
 
 
-_SHOWING = (None, "list", "report", "evaluate", "predict")  # commands of which nothing is left but what they print
+_SHOWING = (
+    None,
+    "list",
+    "report",
+    "evaluate",
+    "predict",
+    "probe",
+)  # commands of which nothing is left but what they print
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,14 +12,15 @@ from effdl.measure import units as u
 from effdl.measure.pareto import MAX, MIN
 
 # Where a metric is measured: the rows of epochs.jsonl and stages.jsonl, the total of result.json, the rows of
-# layers.jsonl, export.json, and what `effdl report` computes from all of them.
-EPOCH, STAGE, TOTAL, LAYER, EXPORT, REPORT = (
+# layers.jsonl, export.json, what `effdl report` computes from all of them, and the rows of `effdl probe`.
+EPOCH, STAGE, TOTAL, LAYER, EXPORT, REPORT, PROBE = (
     ("epoch",),
     ("stage",),
     ("total",),
     ("layer",),
     ("export",),
     ("report",),
+    ("probe",),
 )
 
 
@@ -231,6 +232,14 @@ _ENTRIES = (
            "training compute of the run up to and with the stage", long="training compute of the run so far"),
     Metric("energy_so_far_kwh", "energy so far", u.WATT_HOURS, MIN, REPORT,
            "energy of the run up to and with the stage", long="energy of the run so far"),
+    Metric("feature_width", "features", u.PLAIN, None, PROBE, "number of features of an image, over all positions"),
+    Metric("linear_top1", "linear top-1", u.PERCENT, MAX, PROBE,
+           "top-1 of logistic regression on the features, its penalty chosen on the validation split",
+           long="linear top-1 accuracy"),
+    Metric("knn_top1", "k-NN top-1", u.PERCENT, MAX, PROBE,
+           "top-1 of the 20 nearest training features by cosine, weighted as in Wu et al. 2018",
+           long="k-NN top-1 accuracy"),
+    Metric("linear_penalty", "penalty", u.NUMBER, None, PROBE, "factor of half the squared weights in its loss"),
     Metric("top1_difference", "top-1 difference", u.POINTS, None, EXPORT, "`top1` of the export minus that of PyTorch"),
     Metric("argmax_agreement", "same answer", u.PERCENT, MAX, EXPORT, "fraction of images that both answer alike"),
     Metric("logit_difference_max", "largest logit difference", u.NUMBER, MIN, EXPORT, "largest absolute difference"),

@@ -110,6 +110,13 @@ def classes_table(found: "Sequence[ClassAccuracy]", names: Sequence[str]) -> Tab
     return Table(columns, texts, "Classes", constants=False)
 
 
+def probe_table(rows: list[dict], title: str) -> Table:
+    """One row per part of a network, as `effdl.runs.probe.probe` yields them."""
+    keys = [key for key in rows[0] if key != "part"]
+    texts = [[row["part"], *(metric(key).text(row[key]) for key in keys)] for row in rows]
+    return Table([Column("part", wraps=True), *(metric_column(metric(key)) for key in keys)], texts, title)
+
+
 def sensitivity_table(rows: list[dict], baseline: float, amounts: dict[str, float], title: str) -> Table:
     """One row per layer, one column per level: the accuracy with that layer alone changed.
 

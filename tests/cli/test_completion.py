@@ -33,6 +33,7 @@ def completions(effdl, monkeypatch, line: str) -> list[str]:
         ("effdl train mod", ["model=", "model."]),
         ("effdl train model=res", ["model=resnet", "model=resnet18"]),
         ("effdl preview augment=cut", ["augment=cutmix", "augment=cutout"]),
+        ("effdl probe model=res", ["model=resnet", "model=resnet18"]),
         ("effdl preview prune=0", ["prune=0.5", "prune=0.9"]),
         ("effdl train model=resnet optimizer=adam", ["optimizer=adam", "optimizer=adamw"]),
         ("effdl train dataset=mnist dataset.do", ["dataset.download="]),
