@@ -1,4 +1,4 @@
-"""Pretrain by every method on the embedded digits, then train briefly, and write the table of what came out.
+"""Pretrain by every method on the embedded digits, train with 50 labels, and write the table of what came out.
 
     python scripts/run_pretraining.py OUTPUT_FOLDER
 
@@ -18,17 +18,17 @@ from effdl.config.options import config_folder, option_files
 from effdl.measure.metrics import metric
 from effdl.runs.folder import DONE, RunFolder
 
-CNN = "model=resnet model.depth=8"
+MLP = "model=mlp model.hidden=[128,64]"
 MODELS = {"masked": "model=vit model.patch=2 model.dim=64 model.depth=2 model.heads=2"}
-SHARED = ("epochs=2", "optimizer.lr=0.05")
+SHARED = ("dataset.labelled=50", "epochs=20", "optimizer.lr=0.05")
 PRETRAINED = ("val_knn_top1", "embedding_rank", "duration_s", "training_flops")
-COLUMNS = ("run", *(metric(key).heading for key in PRETRAINED), "validation top-1 after 2 epochs with labels")
+COLUMNS = ("run", *(metric(key).heading for key in PRETRAINED), "validation top-1 after training")
 
 
 def run(method: str, output: Path) -> list[str]:
     """Carry out one run unless it was; returns its row of the table."""
     folder = RunFolder(output / method)
-    typed = MODELS.get(method, CNN) + (f" pretraining={method} pretraining.epochs=20" if method != "none" else "")
+    typed = MODELS.get(method, MLP) + (f" pretraining={method} pretraining.epochs=20" if method != "none" else "")
     if folder.run.get("status") != DONE:
         effdl("train", *typed.split(), *SHARED, f"hydra.run.dir={folder.path}", "resume=true")
     *before, dense = folder.result["stages"]

@@ -31,7 +31,11 @@ class _Reconstruct(nn.Module):
     def forward(self, images: Tensor, targets: Tensor, features: Tensor) -> Tensor:
         """The loss; targets are the images that are meant (n, C, H, W), 0 to 255 (others: `images`)."""
         meant = normalize(targets, self.mean, self.std) if targets.shape == images.shape else images
-        return F.mse_loss(self.decoder(features), meant)
+        return F.mse_loss(self.draw(features), meant)
+
+    def draw(self, features: Tensor) -> Tensor:
+        """What the decoder makes of features (n, D), normalized (n, C, H, W)."""
+        return self.decoder(features)
 
     def embed(self, features: Tensor) -> Tensor:
         """The features themselves (n, D)."""

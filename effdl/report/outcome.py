@@ -1,5 +1,7 @@
 """What is shown and drawn of one run: its table when it is over, its curves after every stage."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 
 from effdl.config.naming import title
@@ -7,6 +9,9 @@ from effdl.report.energy_basis import energy_basis
 from effdl.report.table import stages_table
 from effdl.runs.folder import RunFolder
 from effdl.utils.files import write_atomic
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def show_result(folder: RunFolder, console: Console) -> None:
@@ -23,7 +28,10 @@ def show_result(folder: RunFolder, console: Console) -> None:
 
 
 class CurvesPicture:
-    """A callback that draws the training curves of a run into its folder, anew after every stage."""
+    """A callback that draws the training curves of a run into its folder, anew after every stage.
+
+    Beside them what an autoencoder drew.
+    """
 
     def __init__(self, folder: RunFolder):
         self.folder = folder
@@ -34,3 +42,9 @@ class CurvesPicture:
 
         if epochs := self.folder.epochs.read():
             write_atomic(self.folder.curves_file, curves(epochs, str(self.folder.path)))
+
+    def drawn(self, pictures: "Tensor") -> None:
+        """Draw images of each of which there are three: as it is, as it was seen, and as it was drawn."""
+        from effdl.report.plots.drawings import drawings
+
+        write_atomic(self.folder.drawings_file, drawings(pictures))

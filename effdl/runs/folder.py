@@ -10,6 +10,7 @@
 ``checkpoint.*``        where training stands; what ``resume`` reads
 ``.lock``               locked as long as a process is at the run
 ``curves.png``          the training curves
+``reconstructions.png``  what an autoencoder draws of images after its pretraining
 ``train.log``           what happened, with times
 ``.hydra/``             the composed config as Hydra saw it
 ======================  ==========================================================================
@@ -71,6 +72,7 @@ class RunFolder:
         self.result_file = self.path / "result.json"
         self.model_file = self.path / "model.safetensors"
         self.curves_file = self.path / "curves.png"
+        self.drawings_file = self.path / "reconstructions.png"
         self.log_file = self.path / "train.log"
         self._key: list[str | None] = []  # empty as long as it is not known
 

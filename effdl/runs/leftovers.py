@@ -18,7 +18,7 @@ _CHECKPOINT = re.compile(r"checkpoint\.\d+(\.previous)?\.pt")
 _BEGINNING = re.compile(r"\.lock|train\.log|\.hydra/\w+\.yaml")  # files of a run that has not begun
 _OF_A_RUN = re.compile(
     rf"{_BEGINNING.pattern}|{_CHECKPOINT.pattern}|run\.json|result\.json|(epochs|stages|layers)\.jsonl"
-    r"|model\.safetensors|curves\.png|\..*\.tmp|tensorboard/events\.out\.tfevents\..*"
+    r"|model\.safetensors|(curves|reconstructions)\.png|\..*\.tmp|tensorboard/events\.out\.tfevents\..*"
 )
 _NAMED_BY_TIME = re.compile(r"\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d(-\d+)?")
 _NAMED_BY_CONFIG = re.compile(r".*-seed\d+-[0-9a-f]{8}")  # see `effdl.config.naming`

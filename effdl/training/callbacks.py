@@ -9,6 +9,8 @@ A callback is any object with at least one of these methods; those that it lacks
 ``batch_end(batch)``            a few times per second: a `Batch`
 ``epoch_end(row)``              a row of ``epochs.jsonl``; may raise `TrialPruned` to stop the run
 ``training_end(rows)``          a training is over, or broken off; `rows` are its epochs, none if it was broken off
+``drawn(pictures)``         what an autoencoder makes of images at the end of its training: uint8 (n, 3, C, H, W), each
+                            as it is, as it was seen, and as it was drawn
 ``measuring_begin(stage)``      a stage's model is stored and measured now
 ``stage_end(row)``              a row of ``stages.jsonl``
 ``message(text)``               a warning, or a line about the run
@@ -21,9 +23,12 @@ epochs before the ``training_begin`` of their training.
 
 import logging
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from effdl.utils.errors import TrialPruned
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _EVENTS = (
     "run_begin",
@@ -32,6 +37,7 @@ _EVENTS = (
     "batch_end",
     "epoch_end",
     "training_end",
+    "drawn",
     "measuring_begin",
     "stage_end",
     "message",
@@ -90,6 +96,10 @@ class Callbacks:
     def training_end(self, rows: list[dict]) -> None:
         """Tell all that a training is over."""
         self._tell("training_end", rows)
+
+    def drawn(self, pictures: "Tensor") -> None:
+        """Show all what an autoencoder draws."""
+        self._tell("drawn", pictures)
 
     def measuring_begin(self, stage: str) -> None:
         """Tell all that a stage is measured now."""

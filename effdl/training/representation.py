@@ -1,12 +1,13 @@
 """How good features are while a model is trained without labels: neighbours, and whether they have collapsed."""
 
 import logging
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from effdl.data.build import Data
-from effdl.data.loader import normalized_batches
+from effdl.data.loader import batches, normalize, normalized_batches
 from effdl.data.source import Images
 from effdl.measure.collapse import effective_rank, embedding_std, has_collapsed
 from effdl.measure.eval_mode import eval_mode
@@ -15,6 +16,7 @@ from effdl.training.device import Device
 from effdl.training.remedy import SLOWER
 from effdl.utils.errors import RunError
 
+_DRAWN = 10  # images
 _NEIGHBOURS = 1000  # training images that are looked at after an epoch, or a tenth of them
 _REMEDY = "lower optimizer.lr or pretraining.lr_scale, enlarge batch_size, or take pretraining=simclr or vicreg"
 log = logging.getLogger(__name__)
@@ -47,6 +49,23 @@ def quality(
         _check(row, earlier[-1:], embeddings.shape[1])
     known = _features(trunk, some, data, batch_size, device)
     return {"val_knn_top1": knn_accuracy(known, some.labels, asked, held.labels), **row}
+
+
+def drawings(
+    trunk: nn.Module, objective: nn.Module, data: Data, augment: Callable[[Tensor, Tensor], tuple], device: Device
+) -> Tensor:
+    """What an autoencoder makes of some validation images, see `effdl.training.callbacks`: uint8 (n, 3, C, H, W)."""
+    count = min(_DRAWN, len(data.val))
+    chosen = torch.arange(count, device=data.val.labels.device) * len(data.val) // count
+    images, labels = next(
+        batches(data.val.select(chosen), count, order=None, device=device.torch_device, drop_last=False, train=False)
+    )
+    seen, _ = augment(images, labels)
+    with eval_mode(trunk), eval_mode(objective):
+        drawn = objective.draw(trunk(normalize(seen, data.mean, data.std)))
+    mean, std = (torch.tensor(values, device=drawn.device).view(1, -1, 1, 1) for values in (data.mean, data.std))
+    found = torch.stack([images.float(), seen.float(), drawn.float() * std + mean], 1)
+    return found.round().clamp(0, 255).to(torch.uint8).cpu()
 
 
 def _check(row: dict, before: list[dict], dimensions: int) -> None:

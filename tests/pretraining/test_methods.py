@@ -145,3 +145,19 @@ def test_images_without_labels_are_learned_from_too(run):
     assert (pretraining["images"], dense["images"]) == (448, 40)
     assert folder.result["stages"][0]["val_knn_top1"] > 0.4
     assert "pretraining=simclr learns from them too" in folder.log_file.read_text()
+
+
+def test_an_autoencoder_shows_what_it_draws(run):
+    shown = []
+
+    class Watching:
+        def drawn(self, pictures):
+            shown.append(pictures)
+
+    run("run", "pretraining=denoising", "pretraining.epochs=20", "epochs=0", callbacks=[Watching()])
+    [pictures] = shown
+    assert (pictures.shape, pictures.dtype) == ((10, 3, 1, 8, 8), torch.uint8)
+    image, seen, drawn = pictures.double().unbind(1)
+    errors = [(other - image).square().mean() for other in (image.mean(0), drawn)]
+    assert errors[1] < 0.7 * errors[0]  # better than the mean image
+    assert not torch.equal(seen, image)
