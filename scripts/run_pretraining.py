@@ -18,9 +18,9 @@ from effdl.config.options import config_folder, option_files
 from effdl.measure.metrics import metric
 from effdl.runs.folder import DONE, RunFolder
 
-MLP = "model=mlp model.hidden=[128,64]"
-MODELS = {"masked": "model=vit model.patch=2 model.dim=64 model.depth=2 model.heads=2"}
-SHARED = ("dataset.labelled=50", "epochs=20", "optimizer.lr=0.05")
+MLP = "model=mlp model.hidden=[128,64] optimizer.lr=0.05"
+MODELS = {"masked": "model=vit model.patch=2 model.dim=64 model.depth=2 model.heads=2 optimizer=adamw"}
+SHARED = ("dataset.labelled=50", "epochs=20")
 PRETRAINED = ("val_knn_top1", "embedding_rank", "duration_s", "training_flops")
 COLUMNS = ("run", *(metric(key).heading for key in PRETRAINED), "validation top-1 after training")
 
@@ -28,7 +28,11 @@ COLUMNS = ("run", *(metric(key).heading for key in PRETRAINED), "validation top-
 def run(method: str, output: Path) -> list[str]:
     """Carry out one run unless it was; returns its row of the table."""
     folder = RunFolder(output / method)
-    typed = MODELS.get(method, MLP) + (f" pretraining={method} pretraining.epochs=20" if method != "none" else "")
+    typed = MODELS.get(method, MLP)
+    if method != "none":
+        typed += f" pretraining={method} pretraining.epochs=20" + (
+            " pretraining.lr_scale=1" if "adamw" in typed else ""
+        )
     if folder.run.get("status") != DONE:
         effdl("train", *typed.split(), *SHARED, f"hydra.run.dir={folder.path}", "resume=true")
     *before, dense = folder.result["stages"]

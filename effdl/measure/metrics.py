@@ -101,7 +101,7 @@ _ENTRIES = (
     Metric("loss", "loss", u.NATS, MIN, EPOCH + STAGE, "mean cross entropy over the images", alias="loss"),
     Metric("val_knn_top1", "validation top-1 of neighbors", u.PERCENT, MAX, EPOCH + STAGE,
            "in pretraining, part of the validation images that their 20 nearest training images classify rightly, by"
-           " features; in an epoch nearest of 1,000, or a tenth of all", short="val k-NN top-1",
+           " features; in an epoch those of 200, or of a tenth of all", short="val k-NN top-1",
            long="validation accuracy of neighbors", alias="knn"),
     Metric("embedding_std", "deviation of embeddings", u.NUMBER, MAX, EPOCH + STAGE,
            "in pretraining, standard deviation of normalized embeddings, mean over dimensions: 0 if they have collapsed"

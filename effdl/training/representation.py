@@ -17,7 +17,7 @@ from effdl.training.remedy import SLOWER
 from effdl.utils.errors import RunError
 
 _DRAWN = 10  # images
-_NEIGHBOURS = 1000  # training images that are looked at after an epoch, or a tenth of them
+_NEIGHBOURS = 200  # training images that are looked at after an epoch, or a tenth of them
 _REMEDY = "lower optimizer.lr or pretraining.lr_scale, enlarge batch_size, or take pretraining=simclr or vicreg"
 log = logging.getLogger(__name__)
 
