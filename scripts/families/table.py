@@ -49,5 +49,5 @@ def table(folder: Path) -> str:
 
 def reason(word: str) -> str:
     """A message without the names and numbers of one model."""
-    word = re.sub(r"\b[\w]+(\.[\w]+)+\b", "LAYER", word.replace("|", "/"))
-    return re.sub(r"\d+(\.\d+)?(e-?\d+)?", "N", word)[:200]
+    word = re.sub(r"\b\d+(\.\d+)?(e-?\d+)?\b", "N", word.replace("|", "/"))
+    return re.sub(r"\b\w++(\.\w++)++(?!=)", "LAYER", word)[:200]

@@ -30,7 +30,7 @@ def path(request):
 def test_every_config_names_each_option_with_its_default(path):
     options = load(path)
     parameters = inspect.signature(locate(options.pop("_target_"))).parameters.values()
-    assert options.pop("weights") is None
+    assert (options.pop("weights"), options.pop("normalization")) == (None, None)  # of every model
     assert options == {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     assert path.read_text().startswith("# ")
 
