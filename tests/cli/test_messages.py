@@ -34,7 +34,7 @@ REFUSED = {
         "hydra.sweeper.storage=/proc/x: allowed is the name of a file in the folder of the sweep"
     ),
     "hydra/sweeper=optuna hydra.sweeper.objectives=[top2] -m prune=interval(0.1,0.9)": (
-        "hydra.sweeper.objectives: top2 is not measured as a number (allowed: val_top1, val_top5, val_loss, val_knn_top1, "
+        "hydra.sweeper.objectives: top2 is not measured as a number (allowed: val_top1, val_top5, val_loss, "
     ),
     "hydra/sweeper=optuna hydra.sweeper.objectives=[top1] -m prune=interval(0.1,0.9)": (
         "hydra.sweeper.objectives: top1 is of the test split, which no choice may see (allowed: val_top1)"
