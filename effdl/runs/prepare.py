@@ -202,7 +202,7 @@ def _check_pretraining(config: dict, model: nn.Module, data: Data) -> None:
             f"{key} needs a validation split, whose labels say how good its features are: set dataset.val above 0"
         )
     batch_size = node.get("batch_size") or config["batch_size"]
-    images = len(data.with_unlabelled().train)
+    images = len(data.train) + len(data.unlabelled or [])
     if min(batch_size, images) < 2:
         raise UserError(f"{key}: a batch is one image, and images are compared (allowed: pretraining.batch_size=2)")
     check_shares(batch_size, images, "pretraining.batch_size")
