@@ -27,13 +27,14 @@ class Stage(NamedTuple):
     """A part of a run, after which the model is measured.
 
     `name` is unique in the run, `method` is the key of the method under ``compression``, `step` is the function and
-    `kind` what it does to a model, if it says so.
+    `kind` what it does to a model, if it says so. `classifies`: whether the model has a trained last layer after it.
     """
 
     name: str
     method: str
     step: _Step
     kind: Kind | None = None
+    classifies: bool = True
 
 
 def train_fully(model: nn.Module, trainer: Trainer) -> nn.Module:
@@ -50,7 +51,7 @@ def stages_of(config: dict) -> list[Stage]:
     """The stages of a run: pretraining, the first training, named ``dense``, and every compression step turned on."""
     stages = [Stage("dense", "train", train_fully)]
     if node := config["pretraining"]:
-        stages.insert(0, Stage("pretraining", option_name(node), instantiate(node), "training"))
+        stages.insert(0, Stage("pretraining", option_name(node), instantiate(node), "training", classifies=False))
     for name, node in steps_on(config):
         kind = kind_of(locate(node["_target_"]))
         if kind != "distillation_loss":
@@ -143,7 +144,7 @@ def check_during(config: dict) -> None:
     Raises:
         UserError: a key ``during`` is not allowed or names no stage, or no training could use a distillation loss.
     """
-    stages = {stage.name.partition("-")[0] for stage in stages_of(config)} - {"pretraining"}
+    stages = {stage.name.partition("-")[0] for stage in stages_of(config) if stage.classifies}
     for name, node in steps_on(config):
         during, key = node.get("during"), f"compression.{name}.during"
         if "during" in node and kind_of(locate(node["_target_"])) != "distillation_loss":

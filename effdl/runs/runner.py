@@ -151,12 +151,12 @@ class Runner:
                 dense=self.trainer.dense,
                 channels_last=self.prepared.device.channels_last,
                 trusted=True,
-                classifies=stage.name != "pretraining",
+                classifies=stage.classifies,
             )
-        if stage.name == "pretraining":
-            row |= pretrained(self.folder)
-        else:
+        if stage.classifies:
             check_loss(row)
+        else:
+            row |= pretrained(self.folder)
         layers = row.pop("layers")
         keep_layers(self.folder, stage.name, layers, stage.kind)
         if self.trainer.dense is not None:
