@@ -28,12 +28,6 @@ from effdl.config.types import (
 HYDRA_KEYS = ("_target_", "_partial_")
 _MOST_THREADS = 4 * (os.cpu_count() or 1)  # more only wait for each other
 OPENED_THREADS = 512  # a run of a larger machine may have more than a new one may have here; PyTorch dies of too many
-RUN_KEYS = (
-    *HYDRA_KEYS,
-    "stage",
-    "during",
-    "layer_decay",
-)  # keys that are the run's, not of the function that a node names
 
 
 @dataclass(frozen=True)
@@ -79,6 +73,8 @@ SHARED = {
     "optimizer": {"layer_decay": Annotated[float, Field(gt=0, le=1)] | None},
     "compression": {"stage": str, "during": list[str] | None},
 }
+# Keys that are the run's, not of the function that a node names.
+RUN_KEYS = (*HYDRA_KEYS, *SHARED["optimizer"], *SHARED["compression"])
 # What the run gives to the functions of a group, which are therefore no keys: so many positional arguments, or those
 # of these names that a function has.
 SUPPLIED: dict[str, int | tuple[str, ...]] = {
