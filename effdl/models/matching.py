@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-import torch
 from torch import Tensor
 
 from effdl.models.renaming import renamings
-from effdl.models.storage.index import Entry
+from effdl.models.storage.index import Entry, dtype_name
 
 # What wrappers and trainers put before the names of a model's tensors.
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder_q.", "encoder.", "network.", "net.")
@@ -108,9 +107,5 @@ def _mismatches(
         elif tuple(given[key].shape) != tuple(tensor.shape):
             problems[key] = f"{key} is {tuple(given[key].shape)} there, {tuple(tensor.shape)} here"
         elif tensor.is_floating_point() and not given[key].dtype.is_floating_point:
-            problems[key] = f"{key} is of {_kind(given[key].dtype)} there, {_kind(tensor.dtype)} here"
+            problems[key] = f"{key} is of {dtype_name(given[key].dtype)} there, {dtype_name(tensor.dtype)} here"
     return problems | {name: f"{full} is not in the model" for full, name in names.items() if name not in wanted}
-
-
-def _kind(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
