@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from effdl.nn.modes import restored_modes
+
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
@@ -15,14 +17,9 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     Parametrizations (masks, quantizers) are computed once, not in every forward pass: the stored model has them
     materialized, so neither its latency nor its MACs include them.
     """
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad(), parametrize.cached():
-            yield
-    finally:
-        for module, flag in training.items():
-            module.training = flag  # not .train(), which would change frozen norms within a model in training
+    with restored_modes(model), torch.no_grad(), parametrize.cached():
+        model.eval()
+        yield
 
 
 def example_input(model: nn.Module, shape: tuple[int, ...], device: torch.device | str | None = None) -> torch.Tensor:

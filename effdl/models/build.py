@@ -15,6 +15,7 @@ from effdl.config.naming import option_name
 from effdl.config.schema import SHARED, SUPPLIED
 from effdl.config.validation import check_call
 from effdl.models.outline import nbytes, outline
+from effdl.nn.modes import restored_modes
 from effdl.utils.errors import UserError
 from effdl.utils.hardware import memory_bytes
 
@@ -123,16 +124,12 @@ def _check_memory(make: partial[nn.Module]) -> None:
 def dry_run(model: nn.Module, name: str, channels: int, image_size: int, classes: int, *, device: str = "cpu") -> None:
     """Raise UserError unless ``model`` turns two images into two rows of logits; leaves it and the RNG unchanged."""
     image = f"{channels}x{image_size}x{image_size}"
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with restored_modes(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            model.eval()
             logits = model(torch.zeros(2, channels, image_size, image_size, device=device))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(f"model {name} cannot take {image} images: {error}") from error
-    finally:
-        for module, training in modes.items():
-            module.training = training
     shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if shape != (2, classes):
         raise UserError(f"model {name} gives {shape} for two {image} images; expected (2, {classes})")

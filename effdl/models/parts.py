@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from effdl.models.surgery import last_layer
 from effdl.nn.hooks import forward_hooks
 from effdl.nn.layers import weights
+from effdl.nn.modes import restored_modes
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ def parts(model: nn.Module, images: Tensor) -> list[Part]:
     def note(module: nn.Module, arguments: tuple) -> None:
         used.setdefault(names[module])
 
-    with torch.no_grad(), torch.random.fork_rng(devices=[]), forward_hooks(names, note, before=True):
-        modes = {module: module.training for module in model.modules()}
-        try:
-            model.eval()(images)
-        finally:
-            for module, training in modes.items():
-                module.training = training
+    with (
+        restored_modes(model),
+        torch.no_grad(),
+        torch.random.fork_rng(devices=[]),
+        forward_hooks(names, note, before=True),
+    ):
+        model.eval()(images)
     groups: list[list[str]] = [[]]
     for name in used:
         if _has_weights(modules[name]) and any(_has_weights(modules[other]) for other in groups[-1]):
