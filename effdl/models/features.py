@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from effdl.models.surgery import last_layer
 from effdl.nn.hooks import forward_hooks
+from effdl.nn.layers import input_width
 from effdl.nn.pooled import pooled
 
 
@@ -25,5 +26,4 @@ def features(model: nn.Module, images: Tensor) -> Tensor:
 
 def feature_width(model: nn.Module) -> int:
     """The number D of features that `features` gives."""
-    _, layer = last_layer(model)
-    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
+    return input_width(last_layer(model)[1])

@@ -33,6 +33,11 @@ def l1_norm(model: nn.Module) -> Tensor:
     return torch.stack([getattr(module, name).abs().sum() for _, module, name in weights(model)]).sum()
 
 
+def input_width(layer: nn.Module) -> int:
+    """Number of the features of a linear layer's input, or of the channels of a convolution's."""
+    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
+
+
 def plain_type(module: nn.Module) -> type[nn.Module]:
     """A module's class before any parametrization; PyTorch gives a parametrized module a subclass of its own."""
     return type(module).__bases__[0] if parametrize.is_parametrized(module) else type(module)

@@ -29,7 +29,7 @@ from effdl.compression.quantize.binary import (
 from effdl.compression.quantize.wrapping import check_wrapping, layer_inputs
 from effdl.config.types import Natural, Positive
 from effdl.nn.fake_quant import QuantGrid
-from effdl.nn.layers import weights
+from effdl.nn.layers import input_width, weights
 from effdl.nn.quantizers import ActivationSign
 from effdl.nn.token_norm import TokenNorm
 from effdl.training.trainer import Trainer
@@ -55,7 +55,7 @@ def _check(
         if not found:
             raise UserError(f"{key}: the model calls no layer but the first that would be binarized")
         check_wrapping(model, found, input_shape, key)
-        single = [name for name, (layer, inputs) in found.items() if inputs.numel() == _features(layer)]
+        single = [name for name, (layer, inputs) in found.items() if inputs.numel() == input_width(layer)]
         if single and batch_size == 1:
             raise UserError(f"{key}: a batch of one image is too small for a batch norm before layer {single[0]}")
 
@@ -105,13 +105,8 @@ def _inputs(model: nn.Module, images: Tensor, first_last: bool) -> dict[str, tup
 def _norm_of(layer: nn.Module, inputs: Tensor) -> nn.Module:
     """A batch norm for the inputs of a layer: of their channels, or of the features that a linear layer multiplies."""
     if isinstance(layer, nn.Linear):
-        return (nn.BatchNorm1d if inputs.ndim == 2 else TokenNorm)(_features(layer))
-    return getattr(nn, f"BatchNorm{inputs.ndim - 2}d")(_features(layer))
-
-
-def _features(layer: nn.Module) -> int:
-    """Number of the features, or channels, that a layer takes."""
-    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
+        return (nn.BatchNorm1d if inputs.ndim == 2 else TokenNorm)(input_width(layer))
+    return getattr(nn, f"BatchNorm{inputs.ndim - 2}d")(input_width(layer))
 
 
 class ScaledBinary(nn.Module):
