@@ -67,14 +67,12 @@ def image_folder(
 
     images, ranges, notes = _images(root, files, image_size, channels, memory_gb, workers)
     everything = Images(images, F.pad(labels, (0, len(found.unlabelled)), value=UNLABELLED))
-    train, val, test, unlabelled = (
-        everything.select(part) for part in torch.arange(len(files)).split([*map(len, parts)])
-    )
+    train, val, test, unlabelled = torch.arange(len(files)).split([*map(len, parts)])
     if not found.test:
-        first, second = stratified_holdout(train.labels, test_fraction, seed=0)
-        if not len(second):
+        train, test = stratified_holdout(labels[train], test_fraction, seed=0)  # they are the first of the files
+        if not len(test):
             raise UserError(f"dataset.test_fraction={test_fraction} of {len(train)} images holds out none; {root}")
-        train, test = train.select(first), train.select(second)
+    train, val, test, unlabelled = map(everything.select, (train, val, test, unlabelled))
     notes = (*found.notes(), *notes)
     return Source(train, test, tuple(classes), ranges, notes, val=val or None, unlabelled=unlabelled or None)
 
