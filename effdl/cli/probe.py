@@ -1,10 +1,8 @@
 """``effdl probe``: how well the features of every part of a network tell the classes of a data set."""
 
 import argparse
-import csv
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +44,7 @@ def main(arguments: list[str]) -> int:
     args = _parse(arguments)
     console = terminal()
     model, data, batch_size, device, notes = _of_config(args) if args.folder is None else _of_file(args, console)
+    from effdl.report.formats import to_csv
     from effdl.report.table import probe_table
     from effdl.runs.probe import probe
 
@@ -57,7 +56,7 @@ def main(arguments: list[str]) -> int:
     rows = list(track(found, "parts", console=console, transient=True, disable=hidden))
     title = f"{args.folder or ' '.join(args.overrides) or 'resnet'}: features of its parts on {data.name}"
     if args.csv:
-        _write_csv(rows)
+        print(to_csv(rows), end="")
     elif args.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
@@ -179,13 +178,3 @@ def _config(args: argparse.Namespace) -> dict:
     config = settings(composed(args.overrides, args.config_dir))
     check_targets(config)
     return located(config, Path.cwd())
-
-
-def _write_csv(rows: list[dict]) -> None:
-    """A line per part."""
-    from effdl.report.formats import csv_cell
-
-    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: csv_cell(value) if isinstance(value, str) else value for key, value in row.items()})
