@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from itertools import compress
 from pathlib import Path
 
 from effdl.cli.terminal import UNLIMITED, Terminal, terminal
@@ -50,10 +49,12 @@ def _cross_validated(
     found = []
     for group in groups:
         members = [row for row in kept if row["folder"] in group["folders"] and row["stage"] == group["stage"]]
-        configs = [lookup.runs[row["run"] - 1].config for row in members]
-        folds = [tuple(config.get(key) for key in SPLITTING) for config in configs]
-        known = [config.get(FOLDS) is not None for config in configs]
-        pairs = list(compress(zip(folds, members, strict=True), known))
+        configured = [(lookup.runs[row["run"] - 1].config, row) for row in members]
+        pairs = [
+            (tuple(config.get(key) for key in SPLITTING), row)
+            for config, row in configured
+            if config.get(FOLDS) is not None
+        ]
         name = group["name"] if args.stages == "last" else f"{group['name']}, {group['stage']}"
         if len((entry := CrossValidated(name, pairs)).folds) > 1:
             found.append(entry)
