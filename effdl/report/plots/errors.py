@@ -12,7 +12,7 @@ from effdl.report.naming import distinctions, flat_settings
 from effdl.report.plots.axis import axis
 from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import COLOURS
-from effdl.report.plots.points import Point, points
+from effdl.report.plots.points import Point, averaged, points
 from effdl.report.plots.scatter import spread_x
 
 _LABELS = "train_labels"
@@ -109,10 +109,8 @@ def _legend(figure: Figure, shown: list[_Line], rest: int) -> None:
     named = [(name, colour) for (name, _), colour in zip(shown, COLOURS, strict=False) if len(shown) > 1]
     entries += [Line2D([], [], color=colour, label="\n".join(wrap(name or "-", 30))) for name, colour in named]
     notes = [f"{rest} more settings\nare not shown"] if rest else []
-    seeds = [len(point.values(_VALIDATED)) for _, group in shown for point in group]
-    if max(seeds) > 1:
-        counts = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else f"{max(seeds)}"
-        notes.append(f"mean and standard\ndeviation of {counts} runs")
+    if repeated := averaged([point for _, group in shown for point in group], _VALIDATED):
+        notes.append(repeated)
     title = "\n".join(notes) or None
     figure.legend(
         handles=entries, loc="outside right upper", fontsize=8, frameon=False, title=title, title_fontsize=7.5

@@ -13,7 +13,7 @@ from effdl.report.plots.errors import error_curves
 from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import colours, marks
 from effdl.report.plots.names import name_points
-from effdl.report.plots.points import Point, labels, points, with_costs_so_far
+from effdl.report.plots.points import Point, averaged, labels, points, with_costs_so_far
 from effdl.report.plots.pruning import pruning
 from effdl.report.plots.published import Published, legend_entry, overlay, published
 from effdl.report.plots.scatter import legend_of, points_with, scatter, spread_x
@@ -149,13 +149,11 @@ def _overview(found: list[Point], styles: dict, models: dict, keys: list[str]) -
 
 def _legend(figure: Figure, found: list[Point], styles: dict, models: dict, others: Sequence[Published] = ()) -> None:
     """The kinds of points, outside the panels, and what the error bars are if there are any."""
-    seeds = [len(point.values(_ACCURACY)) for point in found]
-    counts = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else f"{max(seeds)}"
     figure.legend(
         handles=[*legend_of(styles, found, _ACCURACY, models), *([legend_entry(others)] if others else [])],
         loc="outside right upper",
         fontsize=8,
         frameon=False,
-        title=f"mean and standard\ndeviation of {counts} runs" if max(seeds) > 1 else None,
+        title=averaged(found, _ACCURACY),
         title_fontsize=7.5,
     )

@@ -56,6 +56,15 @@ def points(rows: list[dict]) -> list[Point]:
     return [Point(kind(group[0]), configs[key], group) for key, group in groups.items()]
 
 
+def averaged(found: list[Point], key: str) -> str | None:
+    """What points and error bars are, over how many runs; None if each point is a single run."""
+    runs = [len(point.values(key)) for point in found]
+    if max(runs) == 1:
+        return None
+    counts = f"{min(runs)} to {max(runs)}" if min(runs) < max(runs) else f"{max(runs)}"
+    return f"mean and standard\ndeviation of {counts} runs"
+
+
 def sample(row: dict) -> tuple:
     """Which sample of its experiment a row is of: its seed and fold."""
     return row.get("seed"), *sample_of(row.get("config", {}))
