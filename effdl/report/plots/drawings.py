@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from effdl.report.plots.figure import new_figure, png
+from effdl.report.plots.figure import new_figure, pixels, png
 
 _ROWS = ("image", "seen", "drawn")
 _SIDE = 0.8  # inches of an image
@@ -12,15 +12,13 @@ def drawings(pictures: Tensor) -> bytes:
     """PNG of images in columns: as they are, as they were seen, and as they were drawn.
 
     Args:
-        pictures: uint8 (n, 3, C, H, W), C is 1 or 3 (of others the first channel is shown).
+        pictures: uint8 (n, 3, C, H, W), as `pixels` shows them.
     """
     count = len(pictures)
     figure = new_figure(0.7 + _SIDE * count, 0.1 + _SIDE * len(_ROWS))
     for number, axes in enumerate(figure.subplots(len(_ROWS), count, squeeze=False).flat):
         row, column = divmod(number, count)
-        image = pictures[column, row]
-        image = image if len(image) == 3 else image[:1]
-        axes.imshow(image.permute(1, 2, 0).expand(-1, -1, 3).numpy(), interpolation="nearest")
+        axes.imshow(pixels(pictures[column, row]), interpolation="nearest")
         axes.set_xticks([])
         axes.set_yticks([])
         if column == 0:

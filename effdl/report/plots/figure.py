@@ -1,9 +1,14 @@
 """A matplotlib figure that needs no window, and its PNG."""
 
 import io
+from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+    from torch import Tensor
 
 
 def new_figure(width: float, height: float, dpi: int = 140, layout: str | None = "constrained") -> Figure:
@@ -23,6 +28,12 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=figure.dpi)
     return buffer.getvalue()
+
+
+def pixels(image: "Tensor") -> "ndarray":
+    """An image (C, H, W) as matplotlib draws it, (H, W, 3); C is 1 or 3, of others the first channel is shown."""
+    image = image if len(image) == 3 else image[:1]
+    return image.permute(1, 2, 0).expand(-1, -1, 3).numpy()
 
 
 def height(entries: int) -> float:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from torch import Tensor
 
-from effdl.report.plots.figure import new_figure
+from effdl.report.plots.figure import new_figure, pixels
 
 _SIDE = 0.85  # inches of an image
 _GAP, _WIDE_GAP = 0.06, 0.25  # between images, and between originals and views, in sides
@@ -21,7 +21,7 @@ def views_grid(originals: Tensor, augmented: Tensor, names: Sequence[str], title
     """A figure with a line for each image: the name of its class, the image as it is, and its views.
 
     Args:
-        originals: uint8 (N, C, H, W), C is 1 or 3.
+        originals: uint8 (N, C, H, W), as `pixels` shows them.
         augmented: uint8 (N, K, C, H, W).
         names: of the N images.
         title: above the picture.
@@ -44,8 +44,8 @@ def views_grid(originals: Tensor, augmented: Tensor, names: Sequence[str], title
         axes.text(-0.1, middle, text, fontsize=_POINTS, ha="right", va="center", parse_math=False)
         for column, image in enumerate([originals[line], *augmented[line]]):
             x = _place(column)
-            pixels = image.permute(1, 2, 0).expand(-1, -1, 3).numpy()
-            axes.imshow(pixels, extent=(x, x + 1, middle + 0.5, middle - 0.5), interpolation="nearest", aspect="auto")
+            extent = (x, x + 1, middle + 0.5, middle - 0.5)
+            axes.imshow(pixels(image), extent=extent, interpolation="nearest", aspect="auto")
     for column in range(shown + 1):
         text = f"view {column}" if column else "original"
         axes.text(_place(column) + 0.5, -0.06, text, fontsize=_POINTS, ha="center", va="bottom", color="0.35")

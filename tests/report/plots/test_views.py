@@ -10,7 +10,7 @@ from effdl.report.plots.views import views_grid
 LONG = "a name of many words that goes on and on, and further still, to the end of all lines and beyond it"
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("names", [["3", "7", "9"], [LONG, "W" * 60, "$x_{1}$ & more"]])
 def test_nothing_overlaps(channels, names):
     pixels = torch.randint(256, (3, 5, channels, 8, 8), dtype=torch.uint8)
