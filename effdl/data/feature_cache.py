@@ -6,14 +6,12 @@ that were not used for longest make room. What cannot be read or written causes 
 
 import logging
 import os
-import tempfile
 from pathlib import Path
 
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from effdl.data.pixel_cache import cache_folder
+from effdl.data.pixel_cache import cache_folder, store
 from effdl.data.statistics import tensor_digest
 
 logger = logging.getLogger(__name__)
@@ -44,12 +42,7 @@ def write(key: str, features: Tensor) -> None:
         return
     path = _path(key)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as partial:
-            save_file(
-                {"features": features.contiguous()}, Path(partial, path.name), {"sha256": tensor_digest(features).hex()}
-            )
-            os.replace(Path(partial, path.name), path)
+        store(path, "features", features.contiguous())
         _make_room(path)
     except Exception as error:  # a full disk, a read-only home: the next run computes again
         logger.warning("The features could not be cached in %s: %s", path, error)

@@ -25,6 +25,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "effdl"
 
 
+def store(path: Path, name: str, tensor: Tensor, **text: str) -> None:
+    """Write a tensor with its digest and more text into a safetensors file, atomically: the file's name comes last.
+
+    Raises:
+        OSError, SafetensorError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as partial:
+        save_file({name: tensor}, Path(partial, path.name), {"sha256": tensor_digest(tensor).hex(), **text})
+        os.replace(Path(partial, path.name), path)
+
+
 def read(key: str, length: int, limit: float) -> tuple[Tensor, dict[str, Any]] | None:
     """The uint8 (``length``, C, H, W) images stored under ``key``, and what was said of them.
 
@@ -54,10 +66,6 @@ def write(key: str, images: Tensor, about: dict[str, Any]) -> None:
     """Store images and what is to be said of them (JSON) under ``key``, atomically: the name comes last."""
     path = cache_folder() / f"{key}.safetensors"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as partial:
-            text = {"sha256": tensor_digest(images).hex(), "about": json.dumps(about)}
-            save_file({"images": images}, Path(partial, path.name), text)
-            os.replace(Path(partial, path.name), path)
+        store(path, "images", images, about=json.dumps(about))
     except Exception as error:  # a full disk, a read-only home: the next run decodes again
         logger.warning("The decoded images could not be cached in %s: %s", path, error)
