@@ -48,8 +48,7 @@ class Data:
 
     def to(self, device: torch.device) -> "Data":
         """The same data, with images that are in memory moved to a device."""
-        splits = {"train": self.train, "val": self.val, "test": self.test, "unlabelled": self.unlabelled}
-        return replace(self, **{name: split and split.to(device) for name, split in splits.items()})
+        return replace(self, **{name: split and split.to(device) for name, split in self._splits.items()})
 
     def with_unlabelled(self) -> "Data":
         """The same data with the unlabelled images among the training images, for what learns without labels."""
@@ -58,8 +57,11 @@ class Data:
     @property
     def counts(self) -> dict[str, int]:
         """How many images there are: to train, validate and test, which have labels, and without labels."""
-        splits = {"train": self.train, "val": self.val, "test": self.test, "unlabelled": self.unlabelled}
-        return {name: len(split) if split else 0 for name, split in splits.items()}
+        return {name: len(split) if split else 0 for name, split in self._splits.items()}
+
+    @property
+    def _splits(self) -> dict[str, Images | None]:
+        return {"train": self.train, "val": self.val, "test": self.test, "unlabelled": self.unlabelled}
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -147,9 +149,9 @@ def split_source(
         train, held = images, source.val if val else None
         notes = *source.notes, _on_own_split(len(source.val), val, folds)
     mean, std = channel_statistics(train)
-    train, unlabelled = (
-        (train, source.unlabelled) if labelled is None else _labelled(train, labelled, source, split_seed)
-    )
+    unlabelled = source.unlabelled
+    if labelled is not None:
+        train, unlabelled = _labelled(train, labelled, source, split_seed)
     parts = (train, held, source.test, unlabelled)
     return Data(
         name=name,
