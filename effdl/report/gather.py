@@ -16,7 +16,7 @@ from effdl.runs.verify import verify
 from effdl.utils.errors import UserError
 from effdl.utils.processes import is_alive
 
-_APART = ("teacher", "pretraining")  # stages of another model, and of one that does not classify yet
+APART = ("teacher", "pretraining")  # stages of another model, and of one that does not classify yet
 _KILLED = "killed"  # run.json says "running", but its process is gone
 
 
@@ -50,8 +50,8 @@ class Run:
 
     def model_stages(self, stage: str | None) -> list[dict]:
         """The rows of stages that can be compared, those of the run's own classifier or one apart, up to this one."""
-        apart = stage if stage in _APART else None
-        rows = [row for row in self.stages if (row["stage"] if row["stage"] in _APART else None) == apart]
+        apart = stage if stage in APART else None
+        rows = [row for row in self.stages if (row["stage"] if row["stage"] in APART else None) == apart]
         names = [row["stage"] for row in rows]
         return rows[: names.index(stage) + 1] if stage in names else []
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from effdl.measure.metrics import metric
+from effdl.report.gather import APART
 from effdl.report.plots.axis import axis_of
 from effdl.report.plots.figure import height, new_figure, png
 from effdl.report.plots.marks import COLOURS, kind, marks
@@ -100,4 +101,4 @@ def _legend(figure: Figure, axes: Axes, seeds: int, missing: int) -> None:
 
 def _epochs_of(folder: Path) -> list[dict]:
     """The epochs in which a run's own model was trained by labels; none if the file is missing."""
-    return [row for row in RunFolder(folder).epochs.read() if row["stage"] not in ("teacher", "pretraining")]
+    return [row for row in RunFolder(folder).epochs.read() if row["stage"] not in APART]
