@@ -1,6 +1,7 @@
 """What commands share: their parsers, and the run that they work on."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -69,6 +70,19 @@ def named(text: str) -> str:
 def location(text: str) -> Path:
     """The value of an argument that names a file or folder: an empty one is not the current folder."""
     return Path(named(text))
+
+
+def whole_number(most: int | None = None) -> Callable[[str], int]:
+    """The type of an argument that counts, from 1 to a number, if there is one (argparse reports the error)."""
+    allowed = "a whole number >= 1" if most is None else f"a whole number from 1 to {most}"
+
+    def count(text: str) -> int:
+        number = int(text.lstrip("0")[:10] or 0) if text.isascii() and text.isdecimal() else 0
+        if number < 1 or (most is not None and number > most):
+            raise argparse.ArgumentTypeError(f"{text}: allowed is {allowed}")
+        return number
+
+    return count
 
 
 def folder_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from effdl.cli.arguments import command_parser, location, named, parsed
+from effdl.cli.arguments import command_parser, location, named, parsed, whole_number
 from effdl.cli.failures import say
 from effdl.cli.terminal import terminal
 from effdl.config.instantiate import allow_code_of
@@ -51,20 +51,13 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = command_parser("predict", "Name the likeliest classes of images by a stored or exported model.", _EXAMPLES)
     parser.add_argument("model", type=location, help="a folder that `effdl train` made, a .safetensors or .onnx file")
     parser.add_argument("images", nargs="+", type=named, metavar="IMAGE", help="an image, or a folder of images")
-    parser.add_argument("--top", type=_count, metavar="N", help=f"how many classes of each ({_SHOWN})")
+    parser.add_argument("--top", type=whole_number(), metavar="N", help=f"how many classes of each ({_SHOWN})")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="image,rank,class,probability")
     form.add_argument("--json", action="store_true", help="a list of objects")
     parser.add_argument("--trust", action="store_true", help="run code of the model that is not part of effdl")
     parser.add_argument("--config-dir", type=named, metavar="DIR", help="where such code is")
     return parsed(parser, arguments)
-
-
-def _count(text: str) -> int:
-    """The value of an argument that counts (argparse reports the error)."""
-    if not text.isascii() or not text.isdecimal() or not int(text[:10]) > 0:
-        raise argparse.ArgumentTypeError(f"{text}: allowed is a whole number >= 1")
-    return int(text[:10])
 
 
 def _table(found: list["Prediction"]) -> None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effdl.cli.arguments import command_parser, location, named, parsed
+from effdl.cli.arguments import command_parser, location, named, parsed, whole_number
 from effdl.cli.terminal import terminal
 from effdl.config.compose import composed, plain_values, settings
 from effdl.config.effects import check_effects
@@ -68,8 +68,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = command_parser("preview", description, _EXAMPLES)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as `effdl train` takes them")
     parser.add_argument("--out", type=location, default=Path("views.png"), metavar="FILE", help="(views.png)")
-    parser.add_argument("--count", type=_upto(_MOST_IMAGES), default=8, metavar="N", help="how many images (8)")
-    parser.add_argument("--views", type=_upto(_MOST_VIEWS), default=6, metavar="K", help="how many views of each (6)")
+    parser.add_argument("--count", type=whole_number(_MOST_IMAGES), default=8, metavar="N", help="how many images (8)")
+    parser.add_argument(
+        "--views", type=whole_number(_MOST_VIEWS), default=6, metavar="K", help="how many views of each (6)"
+    )
     parser.add_argument("--config-dir", type=named, metavar="DIR", help="a folder of your own configs and code")
     args = parsed(parser, arguments)
     args.overrides = readable(args.overrides)
@@ -81,17 +83,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         raise UserError(f"--out {args.out}: allowed is a file whose name ends with .png")
     check_folder(args.out.parent, f"--out {args.out}")
     return args
-
-
-def _upto(most: int):
-    """The type of an argument that counts, from 1 to a number (argparse reports the error)."""
-
-    def count(text: str) -> int:
-        if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:10]) <= most:
-            raise argparse.ArgumentTypeError(f"{text}: allowed is a whole number from 1 to {most}")
-        return int(text)
-
-    return count
 
 
 def _size(data: "Data") -> str:

@@ -48,6 +48,7 @@ def test_many_classes_are_not_shown_one_by_one(effdl, tmp_path):
         (["prune=2"], "prune=2"),
         (["compression=[magnitude]"], "magnitude does nothing without prune="),
         (["--count", "0"], "--count: 0: allowed is a whole number from 1 to 100"),
+        (["--count", "00000000101"], "--count: 00000000101: allowed is a whole number from 1 to 100"),
         (["--views", "many"], "--views: many: allowed is a whole number from 1 to 20"),
         (["--out", "views.jpg"], "--out views.jpg: allowed is a file whose name ends with .png"),
         (["dataset=mnist", "dataset.root=nowhere"], "nowhere"),
