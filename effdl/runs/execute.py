@@ -64,7 +64,7 @@ def _run(run: Runner) -> None:
     """Run all stages, between the first and the last record of the run."""
     device = run.prepared.device.torch_device
     sources = {"data_fingerprint": run.prepared.data.fingerprint, **provenance(device)}
-    sources |= {"models": origins(run.prepared.config)}
+    sources |= {"models": origins(run.prepared.config, run.prepared.typed_in)}
     sources |= {"seed": run.prepared.config["seed"], "world_size": world_size()}
     sources |= {"typed_in": str(run.prepared.typed_in), "images": run.prepared.data.counts}
     if is_main():

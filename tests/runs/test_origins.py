@@ -18,7 +18,7 @@ def test_models_are_known_by_their_digest_and_by_the_run_that_made_them(tmp_path
     (run / "model.safetensors").write_bytes(b"stored")
     made = {"status": "done", "layout": 2, "config": {"epochs": 3}, "data_fingerprint": "abc"}
     (run / "run.json").write_text(json.dumps(made))
-    found = origins(config(f"distill={run}", f"model.weights={plain}"))
+    found = origins(config(f"distill={run}", f"model.weights={plain}"), tmp_path)
     assert found == {
         str(plain): {
             "sha256": hashlib.sha256(b"plain").hexdigest(),
@@ -35,5 +35,11 @@ def test_models_are_known_by_their_digest_and_by_the_run_that_made_them(tmp_path
     }
 
 
-def test_a_run_that_begins_anew_has_none():
-    assert origins(config("prune=0.5", "quantize=int8")) == {}
+def test_relative_paths_mean_the_folder_where_they_were_typed(tmp_path):
+    (tmp_path / "plain.safetensors").write_bytes(b"plain")
+    found = origins(config("model.weights=plain.safetensors"), tmp_path)
+    assert found["plain.safetensors"]["sha256"] == hashlib.sha256(b"plain").hexdigest()
+
+
+def test_a_run_that_begins_anew_has_none(tmp_path):
+    assert origins(config("prune=0.5", "quantize=int8"), tmp_path) == {}
