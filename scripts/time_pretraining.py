@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from effdl.config.compose import composed, settings
-from effdl.config.instantiate import instantiate
 from effdl.data.build import Data
 from effdl.data.source import Images
 from effdl.measure.energy import EnergyMeter
+from effdl.pretraining.trunk import pretraining_of
 from effdl.runs.folder import RunFolder
 from effdl.runs.prepare import PreparedRun
 from effdl.runs.runner import Runner
@@ -51,7 +51,7 @@ def seconds(config: dict, data: Data, pretraining: bool) -> float:
         runner.trainer.stage = "pretraining" if pretraining else "dense"
         began = perf_counter()
         if pretraining:
-            instantiate(config["pretraining"])(runner.prepared.model, runner.trainer)
+            pretraining_of(config["pretraining"])(runner.prepared.model, runner.trainer)
         else:
             runner.trainer.fit(runner.prepared.model, epochs=1)
         return perf_counter() - began

@@ -10,6 +10,7 @@ from torch import nn
 from effdl.compression.method import Kind, kind_of
 from effdl.config.instantiate import instantiate, locate
 from effdl.config.naming import option_name
+from effdl.pretraining.trunk import pretraining_of
 from effdl.training.trainer import MakeLoss, Trainer
 from effdl.utils.errors import UserError
 
@@ -51,7 +52,7 @@ def stages_of(config: dict) -> list[Stage]:
     """The stages of a run: pretraining, the first training, named ``dense``, and every compression step turned on."""
     stages = [Stage("dense", "train", train_fully)]
     if node := config["pretraining"]:
-        stages.insert(0, Stage("pretraining", option_name(node), instantiate(node), "training", classifies=False))
+        stages.insert(0, Stage("pretraining", option_name(node), pretraining_of(node), "training", classifies=False))
     for name, node in steps_on(config):
         kind = kind_of(locate(node["_target_"]))
         if kind != "distillation_loss":

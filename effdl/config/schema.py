@@ -70,6 +70,7 @@ class DeviceSettings:
 SHARED = {
     "model": {"weights": str | None, "normalization": Normalization | None},
     "dataset": "effdl.data.build.split_source",
+    "pretraining": "effdl.pretraining.trunk.pretrain",
     "optimizer": {"layer_decay": Annotated[float, Field(gt=0, le=1)] | None},
     "compression": {"stage": str, "during": list[str] | None},
 }

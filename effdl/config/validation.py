@@ -74,7 +74,7 @@ def check_targets(config: dict) -> None:
     if config["teacher"]:
         check_call("teacher", config["teacher"], SHARED["model"])
     if config["pretraining"]:
-        check_call("pretraining", config["pretraining"], {})
+        check_call("pretraining", config["pretraining"], SHARED["pretraining"])
     for name, node in config["augment"].items():
         check_call(f"augment.{name}", node, {})
     for name, node in config["logger"].items():

@@ -32,18 +32,20 @@ def pixels_of(images: Images) -> Tensor:
     return next(batches(images, len(images), order=None, device=_CPU, drop_last=False, train=False))[0]
 
 
-def augmented(images: Images, augment: Sequence[Callable], views: int, seed: int) -> Tensor:
+def augmented(images: Images, augment: Sequence[Callable], views: int | None, seed: int) -> Tensor:
     """Each image ``views`` times as training sees it, uint8 (N, views, C, H, W): all N are one batch.
 
     Args:
-        augment: functions as in `effdl.data.augment`, in their order.
+        augment: functions as in `effdl.data.augment`, in their order, or one as in `effdl.data.random_views`.
+        views: None: as many as one batch has of each image.
         seed: of torch's global generator, from which they draw.
     """
     torch.manual_seed(seed)
-    found = []
-    for _ in range(views):
+    found: list[Tensor] = []
+    while len(found) < (views or 1):
         batch, targets = next(batches(images, len(images), order=None, device=_CPU, drop_last=False, train=True))
         for change in augment:
             batch, targets = change(batch, targets)
-        found.append(batch.round().clamp(0, 255).to(torch.uint8))
-    return torch.stack(found, dim=1)
+        batch = batch.round().clamp(0, 255).to(torch.uint8)
+        found += [batch] if batch.ndim == 4 else batch.unbind(1)
+    return torch.stack(found[:views], dim=1)

@@ -5,27 +5,23 @@ from collections.abc import Callable
 from torch import nn
 
 from effdl.config.types import Count, Positive
+from effdl.data.build import Data
 from effdl.models.features import feature_width
 from effdl.pretraining.contrast import Contrast
 from effdl.pretraining.library import from_lightly
-from effdl.pretraining.method import needs_lightly, pretraining_method
-from effdl.pretraining.trunk import pretrain
-from effdl.training.trainer import Trainer
+from effdl.pretraining.method import Pretext, needs_lightly, pretraining_method
 
 
 @pretraining_method(needs_lightly)
 def barlow_twins(
     model: nn.Module,
-    trainer: Trainer,
+    data: Data,
     *,
     views: Callable,
-    epochs: Count,
-    batch_size: Count | None = None,
-    lr_scale: Positive = 1.0,
     hidden: Count = 512,
     dim: Count = 512,
     redundancy: Positive = 5e-3,
-) -> nn.Module:
+) -> Pretext:
     """Minimize the sum of (1 - c_ii)^2, and of c_ij^2 times `redundancy`, over the cross-correlation matrix c.
 
     Zbontar et al. 2021, "Barlow Twins", equations 1 and 2. The sum is over dim x dim numbers and large: lower learning
@@ -37,11 +33,7 @@ def barlow_twins(
     """
     head = from_lightly("models.modules.heads", "BarlowTwinsProjectionHead")
     loss, width = from_lightly("loss", "BarlowTwinsLoss"), feature_width(model)
-    how = {"epochs": epochs, "batch_size": batch_size, "lr_scale": lr_scale}
-    return pretrain(
-        model,
-        trainer,
-        lambda _: Contrast(trainer.input_shape, head(width, hidden, dim), loss(redundancy)),
+    return Pretext(
+        lambda _: Contrast(data.input_shape, head(width, hidden, dim), loss(redundancy)),
         views,
-        **how,
     )

@@ -4,28 +4,24 @@ from collections.abc import Callable
 
 from torch import nn
 
-from effdl.config.types import Count, Fraction, Positive
+from effdl.config.types import Count, Fraction
+from effdl.data.build import Data
 from effdl.models.features import feature_width
 from effdl.pretraining.library import from_lightly
-from effdl.pretraining.method import needs_lightly, pretraining_method
+from effdl.pretraining.method import Pretext, needs_lightly, pretraining_method
 from effdl.pretraining.predict import Predict
-from effdl.pretraining.trunk import pretrain
-from effdl.training.trainer import Trainer
 
 
 @pretraining_method(needs_lightly)
 def byol(
     model: nn.Module,
-    trainer: Trainer,
+    data: Data,
     *,
     views: Callable,
-    epochs: Count,
-    batch_size: Count | None = None,
-    lr_scale: Positive = 1.0,
     hidden: Count = 512,
     dim: Count = 128,
     momentum: Fraction = 0.99,
-) -> nn.Module:
+) -> Pretext:
     """Minimize the negative cosine similarity of prediction and target.
 
     Grill et al. 2020, "Bootstrap Your Own Latent", equation 2, whose distance is 2 + 2 x this.
@@ -37,18 +33,14 @@ def byol(
     heads, width = "models.modules.heads", feature_width(model)
     project, predict = from_lightly(heads, "BYOLProjectionHead"), from_lightly(heads, "BYOLPredictionHead")
     loss = from_lightly("loss", "NegativeCosineSimilarity")()
-    how = {"epochs": epochs, "batch_size": batch_size, "lr_scale": lr_scale}
-    return pretrain(
-        model,
-        trainer,
+    return Pretext(
         lambda trunk: Predict(
             trunk,
-            trainer.input_shape,
+            data.input_shape,
             project(width, hidden, dim),
             predict(dim, hidden, dim),
             loss,
             momentum,
         ),
         views,
-        **how,
     )

@@ -4,11 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from effdl.config.types import Count, Layers, Positive, Share
+from effdl.config.types import Count, Layers, Share
+from effdl.data.build import Data
 from effdl.models.vit import EncoderBlock, PatchEmbedding
-from effdl.pretraining.method import pretraining_method
-from effdl.pretraining.trunk import pretrain
-from effdl.training.trainer import Trainer
+from effdl.pretraining.method import Pretext, pretraining_method
 from effdl.utils.data_parallel import share
 from effdl.utils.distributed import world_size
 from effdl.utils.errors import UserError
@@ -28,15 +27,12 @@ def _check(model: nn.Module, dim: int) -> None:
 @pretraining_method(_check)
 def masked(
     model: nn.Module,
-    trainer: Trainer,
+    data: Data,
     *,
-    epochs: Count,
-    batch_size: Count | None = None,
-    lr_scale: Positive = 1.0,
     ratio: Share = 0.75,
     dim: Count = 64,
     depth: Layers = 2,
-) -> nn.Module:
+) -> Pretext:
     """Minimize the squared error of the patches that are left out, each normalized by its own mean and deviation.
 
     He et al. 2022, "Masked Autoencoders Are Scalable Vision Learners", section 3. The encoder computes with the other
@@ -46,9 +42,8 @@ def masked(
         ratio: part of the patches that are left out.
         dim, depth: width and number of blocks of the decoder.
     """
-    how = {"epochs": epochs, "batch_size": batch_size, "lr_scale": lr_scale}
-    shape = trainer.input_shape
-    return pretrain(model, trainer, lambda trunk: _Masked(trunk, shape, ratio, dim, depth), _plain, **how)
+    shape = data.input_shape
+    return Pretext(lambda trunk: _Masked(trunk, shape, ratio, dim, depth), _plain)
 
 
 def _plain(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,9 +72,25 @@ class _Masked(nn.Module):
 
     def forward(self, images: Tensor, targets: Tensor, features: Tensor) -> Tensor:
         meant = patches(images, self.patch)  # (n, tokens, pixels)
-        meant = (meant - meant.mean(-1, keepdim=True)) / (meant.var(-1, keepdim=True, correction=0) + _EPSILON).sqrt()
-        errors = F.mse_loss(self._drawn(), meant, reduction="none").mean(-1)
+        mean, std = _mean_and_std(meant)
+        errors = F.mse_loss(self._drawn(), (meant - mean) / std, reduction="none").mean(-1)
         return errors.gather(1, self.order[:, self.visible :]).mean()
+
+    def draw(self, model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images without the patches that are left out, which are gray, and with these as they are drawn.
+
+        A drawn patch is given the mean and deviation of the one that is meant, which it was not trained to find.
+        """
+        with torch.enable_grad():  # without, none is left out
+            model(images)
+            drawn = self._drawn().detach()
+        meant = patches(images, self.patch)
+        mean, std = _mean_and_std(meant)
+        hidden = torch.ones_like(meant, dtype=torch.bool)
+        hidden.scatter_(1, self.order[:, : self.visible, None].expand(-1, -1, meant.shape[-1]), False)
+        shown = meant.masked_fill(hidden, 0), torch.where(hidden, drawn * std + mean, meant)
+        size = images.shape[-2:]
+        return tuple(F.fold(one.transpose(1, 2), size, self.patch, stride=self.patch) for one in shown)
 
     def embed(self, features: Tensor) -> Tensor:
         """The features themselves (n, D)."""
@@ -109,6 +120,11 @@ class _Masked(nn.Module):
     def _remember(self, module: nn.Module, args: tuple[Tensor], tokens: Tensor) -> None:
         """Keep what the encoder makes of the tokens."""
         self.tokens = tokens
+
+
+def _mean_and_std(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the pixels of each patch (n, tokens, pixels): two of (n, tokens, 1)."""
+    return patches.mean(-1, keepdim=True), (patches.var(-1, keepdim=True, correction=0) + _EPSILON).sqrt()
 
 
 def patches(images: Tensor, size: int) -> Tensor:

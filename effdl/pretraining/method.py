@@ -1,16 +1,34 @@
 """The contract between methods of pretraining and the run.
 
-A **method** is a function from model to model, as methods of compression are::
+A **method** says what is minimized, on which views::
 
     @pretraining_method(check)
-    def simclr(model: nn.Module, trainer: Trainer, *, epochs: Count, ...) -> nn.Module:
+    def simclr(model: nn.Module, data: Data, *, views: Callable, ...) -> Pretext:
 
-It trains once, by `Trainer.pretrain`, and gives back the model with the last layer that it had. The run measures.
+It is given the untrained model and the data of the run, of which it needs the shapes. Its keyword-only parameters are
+keys of its config, besides those that all methods share (`effdl.pretraining.trunk.pretrain`). The run trains and
+measures.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor, nn
 
 from effdl.pretraining.library import from_lightly
+
+
+class Pretext(NamedTuple):
+    """What a training without labels minimizes.
+
+    Args:
+        objective: makes it of the trunk, the model without its last layer; see `effdl.training.objective`.
+        augment: makes what the trunk is given of uint8 images (n, C, H, W) and labels (n,): images (n, C, H, W) or
+            views (n, views, C, H, W), in 0..255 units, and the objective's targets; see `effdl.data.random_views`.
+    """
+
+    objective: Callable[[nn.Module], nn.Module]
+    augment: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def pretraining_method(check: Callable) -> Callable[[Callable], Callable]:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from effdl.data.build import Data
 from effdl.data.loader import normalize
 from effdl.models.features import feature_width
 from effdl.pretraining.decoder import decoder_of
-from effdl.training.trainer import Trainer
 
 
 class _Reconstruct(nn.Module):
@@ -31,20 +31,20 @@ class _Reconstruct(nn.Module):
     def forward(self, images: Tensor, targets: Tensor, features: Tensor) -> Tensor:
         """The loss; targets are the images that are meant (n, C, H, W), 0 to 255 (others: `images`)."""
         meant = normalize(targets, self.mean, self.std) if targets.shape == images.shape else images
-        return F.mse_loss(self.draw(features), meant)
+        return F.mse_loss(self.decoder(features), meant)
 
-    def draw(self, features: Tensor) -> Tensor:
-        """What the decoder makes of features (n, D), normalized (n, C, H, W)."""
-        return self.decoder(features)
+    def draw(self, model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The images themselves, and what the decoder makes of their features."""
+        return images, self.decoder(model(images))
 
     def embed(self, features: Tensor) -> Tensor:
         """The features themselves (n, D)."""
         return features
 
 
-def reconstruction(model: nn.Module, trainer: Trainer, channels: int) -> Callable[[nn.Module], _Reconstruct]:
+def reconstruction(model: nn.Module, data: Data, channels: int) -> Callable[[nn.Module], _Reconstruct]:
     """What makes the objective of the trunk of a model; `channels` are the decoder's, see `decoder_of`."""
-    shape, width, data = trainer.input_shape, feature_width(model), trainer.data
+    shape, width = data.input_shape, feature_width(model)
     return lambda trunk: _Reconstruct(shape, decoder_of(trunk, shape, width, channels), data.mean, data.std)
 
 

@@ -4,30 +4,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from effdl.config.types import Count, Positive
+from effdl.data.build import Data
 from effdl.models.features import feature_width
-from effdl.pretraining.trunk import pretrain
-from effdl.training.trainer import Trainer
+from effdl.pretraining.method import Pretext
 
 _TURNS = 4
 
 
-def rotation(
-    model: nn.Module,
-    trainer: Trainer,
-    *,
-    epochs: Count,
-    batch_size: Count | None = None,
-    lr_scale: Positive = 1.0,
-) -> nn.Module:
+def rotation(model: nn.Module, data: Data) -> Pretext:
     """Minimize the cross entropy of a linear classifier of the four quarter turns, all four of every image in a batch.
 
     Gidaris et al. 2018, "Unsupervised Representation Learning by Predicting Image Rotations", equations 2 and 3. It
     learns nothing where images have no upright, and costs four passes.
     """
-    how = {"epochs": epochs, "batch_size": batch_size, "lr_scale": lr_scale}
     width = feature_width(model)
-    return pretrain(model, trainer, lambda _: _Turns(trainer.input_shape, width), _turned, **how)
+    return Pretext(lambda _: _Turns(data.input_shape, width), _turned)
 
 
 def _turned(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

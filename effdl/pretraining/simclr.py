@@ -5,27 +5,23 @@ from collections.abc import Callable
 from torch import nn
 
 from effdl.config.types import Count, Positive
+from effdl.data.build import Data
 from effdl.models.features import feature_width
 from effdl.pretraining.contrast import Contrast
 from effdl.pretraining.library import from_lightly
-from effdl.pretraining.method import needs_lightly, pretraining_method
-from effdl.pretraining.trunk import pretrain
-from effdl.training.trainer import Trainer
+from effdl.pretraining.method import Pretext, needs_lightly, pretraining_method
 
 
 @pretraining_method(needs_lightly)
 def simclr(
     model: nn.Module,
-    trainer: Trainer,
+    data: Data,
     *,
     views: Callable,
-    epochs: Count,
-    batch_size: Count | None = None,
-    lr_scale: Positive = 1.0,
     hidden: Count = 512,
     dim: Count = 128,
     temperature: Positive = 0.5,
-) -> nn.Module:
+) -> Pretext:
     """Minimize NT-Xent, the cross entropy of the other view among all other views of the batch by cosine similarity.
 
     Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual Representations", equation 1. Larger
@@ -37,11 +33,7 @@ def simclr(
     """
     head, loss = from_lightly("models.modules.heads", "SimCLRProjectionHead"), from_lightly("loss", "NTXentLoss")
     width = feature_width(model)
-    how = {"epochs": epochs, "batch_size": batch_size, "lr_scale": lr_scale}
-    return pretrain(
-        model,
-        trainer,
-        lambda _: Contrast(trainer.input_shape, head(width, hidden, dim), loss(temperature)),
+    return Pretext(
+        lambda _: Contrast(data.input_shape, head(width, hidden, dim), loss(temperature)),
         views,
-        **how,
     )

@@ -4,28 +4,24 @@ from collections.abc import Callable
 
 from torch import nn
 
-from effdl.config.types import Count, Positive
+from effdl.config.types import Count
+from effdl.data.build import Data
 from effdl.models.features import feature_width
 from effdl.pretraining.library import from_lightly
-from effdl.pretraining.method import needs_lightly, pretraining_method
+from effdl.pretraining.method import Pretext, needs_lightly, pretraining_method
 from effdl.pretraining.predict import Predict
-from effdl.pretraining.trunk import pretrain
-from effdl.training.trainer import Trainer
 
 
 @pretraining_method(needs_lightly)
 def simsiam(
     model: nn.Module,
-    trainer: Trainer,
+    data: Data,
     *,
     views: Callable,
-    epochs: Count,
-    batch_size: Count | None = None,
-    lr_scale: Positive = 1.0,
     hidden: Count = 512,
     dim: Count = 512,
     bottleneck: Count = 128,
-) -> nn.Module:
+) -> Pretext:
     """Minimize the negative cosine similarity of the prediction and the other view's projection.
 
     Chen & He 2021, "Exploring Simple Siamese Representation Learning", equations 1 to 4.
@@ -37,13 +33,9 @@ def simsiam(
     heads, width = "models.modules.heads", feature_width(model)
     project, predict = from_lightly(heads, "SimSiamProjectionHead"), from_lightly(heads, "SimSiamPredictionHead")
     loss = from_lightly("loss", "NegativeCosineSimilarity")()
-    how = {"epochs": epochs, "batch_size": batch_size, "lr_scale": lr_scale}
-    return pretrain(
-        model,
-        trainer,
+    return Pretext(
         lambda trunk: Predict(
-            trunk, trainer.input_shape, project(width, hidden, dim), predict(dim, bottleneck, dim), loss
+            trunk, data.input_shape, project(width, hidden, dim), predict(dim, bottleneck, dim), loss
         ),
         views,
-        **how,
     )

@@ -4,30 +4,26 @@ from collections.abc import Callable
 
 from torch import nn
 
-from effdl.config.types import Count, NonNegative, Positive
+from effdl.config.types import Count, NonNegative
+from effdl.data.build import Data
 from effdl.models.features import feature_width
 from effdl.pretraining.contrast import Contrast
 from effdl.pretraining.library import from_lightly
-from effdl.pretraining.method import needs_lightly, pretraining_method
-from effdl.pretraining.trunk import pretrain
-from effdl.training.trainer import Trainer
+from effdl.pretraining.method import Pretext, needs_lightly, pretraining_method
 
 
 @pretraining_method(needs_lightly)
 def vicreg(
     model: nn.Module,
-    trainer: Trainer,
+    data: Data,
     *,
     views: Callable,
-    epochs: Count,
-    batch_size: Count | None = None,
-    lr_scale: Positive = 1.0,
     hidden: Count = 512,
     dim: Count = 512,
     invariance: NonNegative = 25.0,
     variance: NonNegative = 25.0,
     covariance: NonNegative = 1.0,
-) -> nn.Module:
+) -> Pretext:
     """Minimize distance, lack of deviation and covariances, weighted.
 
     Bardes et al. 2022, "VICReg: Variance-Invariance-Covariance Regularization", equations 1 to 6.
@@ -40,11 +36,7 @@ def vicreg(
     """
     head = from_lightly("models.modules.heads", "VICRegProjectionHead")
     loss, width = from_lightly("loss", "VICRegLoss"), feature_width(model)
-    how = {"epochs": epochs, "batch_size": batch_size, "lr_scale": lr_scale}
-    return pretrain(
-        model,
-        trainer,
-        lambda _: Contrast(trainer.input_shape, head(width, hidden, dim), loss(invariance, variance, covariance)),
+    return Pretext(
+        lambda _: Contrast(data.input_shape, head(width, hidden, dim), loss(invariance, variance, covariance)),
         views,
-        **how,
     )

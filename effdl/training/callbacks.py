@@ -9,8 +9,8 @@ A callback is any object with at least one of these methods; those that it lacks
 ``batch_end(batch)``            a few times per second: a `Batch`
 ``epoch_end(row)``              a row of ``epochs.jsonl``; may raise `TrialPruned` to stop the run
 ``training_end(rows)``          a training is over, or broken off; `rows` are its epochs, none if it was broken off
-``drawn(pictures)``         what an autoencoder makes of images at the end of its training: uint8 (n, 3, C, H, W), each
-                            as it is, as it was seen, and as it was drawn
+``drawn(pictures)``             what an autoencoder makes of images at the end of its training: uint8 (n, 3, C, H, W),
+                                each as it is, as it was seen, and as it was drawn
 ``measuring_begin(stage)``      a stage's model is stored and measured now
 ``stage_end(row)``              a row of ``stages.jsonl``
 ``message(text)``               a warning, or a line about the run

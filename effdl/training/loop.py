@@ -35,7 +35,7 @@ from effdl.training.label_loss import label_loss
 from effdl.training.objective import stacked
 from effdl.training.recipe import Recipe
 from effdl.training.remedy import SLOWER, remedy
-from effdl.training.representation import drawings, quality
+from effdl.training.representation import DRAWN, drawings, evenly, quality
 from effdl.training.state import TrainingState
 from effdl.utils.data_parallel import mean, share, sync_batch_statistics, unified
 from effdl.utils.distributed import from_main, gathered, is_main, world_size
@@ -104,7 +104,8 @@ def fit(
                 checkpoint.save(state.snapshot(rows))
                 callbacks.epoch_end(row)  # at the end: what is told can be resumed
                 if state.finished(rows) and hasattr(state.objective, "draw"):
-                    callbacks.drawn(drawings(state.kept, state.objective, data, recipe.augment[0], device))
+                    shown = evenly(data.val, DRAWN)
+                    callbacks.drawn(drawings(state.kept, state.objective, shown, data, recipe.augment[0], device))
     except BaseException:
         callbacks.training_end([])
         raise

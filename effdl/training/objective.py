@@ -11,8 +11,8 @@ class _Objective(Protocol):
 
     Its own parameters (projectors, decoders) are trained with the model's; all that it keeps is in the checkpoints. It
     may have ``after_update(model, progress)``, called without gradients after every step of the optimizer with the
-    finished part of the training, in (0, 1], ``draw(features)``, which gives the normalized images (n, C, H, W) that a
-    decoder makes of features (n, D), and ``close()``, called once at the end of the training.
+    finished part of the training, in (0, 1], ``draw(model, images)``, which gives normalized images (n, C, H, W) as the
+    model sees them and as a decoder draws them, and ``close()``, called once at the end of the training.
     """
 
     shape: tuple[int, ...]  # of what it is given of an image: (C, H, W), or (views, C, H, W)

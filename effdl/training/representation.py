@@ -16,7 +16,7 @@ from effdl.training.device import Device
 from effdl.training.remedy import SLOWER
 from effdl.utils.errors import RunError
 
-_DRAWN = 10  # images
+DRAWN = 10  # images
 _NEIGHBOURS = 200  # training images that are looked at after an epoch, or a tenth of them
 _REMEDY = "lower optimizer.lr or pretraining.lr_scale, enlarge batch_size, or take pretraining=simclr or vicreg"
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def quality(
         RunError: the features are not finite, or the embeddings are the same for all images, after this epoch and the
             one before.
     """
-    held, some = data.val, _some(data.train)
+    held, some = data.val, evenly(data.train, max(_NEIGHBOURS, len(data.train) // 10))
     asked = _features(trunk, held, data, batch_size, device)
     if not asked.isfinite().all():
         raise RunError(f"the features are not finite: {SLOWER}, or pretraining.lr_scale")
@@ -52,20 +52,30 @@ def quality(
 
 
 def drawings(
-    trunk: nn.Module, objective: nn.Module, data: Data, augment: Callable[[Tensor, Tensor], tuple], device: Device
+    trunk: nn.Module,
+    objective: nn.Module,
+    images: Images,
+    data: Data,
+    augment: Callable[[Tensor, Tensor], tuple],
+    device: Device,
 ) -> Tensor:
-    """What an autoencoder makes of some validation images, see `effdl.training.callbacks`: uint8 (n, 3, C, H, W)."""
-    count = min(_DRAWN, len(data.val))
-    chosen = torch.arange(count, device=data.val.labels.device) * len(data.val) // count
-    images, labels = next(
-        batches(data.val.select(chosen), count, order=None, device=device.torch_device, drop_last=False, train=False)
+    """What an autoencoder sees and makes of images, see `effdl.training.callbacks`: uint8 (n, 3, C, H, W)."""
+    pixels, labels = next(
+        batches(images, len(images), order=None, device=device.torch_device, drop_last=False, train=False)
     )
-    seen, _ = augment(images, labels)
+    given, _ = augment(pixels, labels)
     with eval_mode(trunk), eval_mode(objective):
-        drawn = objective.draw(trunk(normalize(seen, data.mean, data.std)))
-    mean, std = (torch.tensor(values, device=drawn.device).view(1, -1, 1, 1) for values in (data.mean, data.std))
-    found = torch.stack([images.float(), seen.float(), drawn.float() * std + mean], 1)
+        found = torch.stack(objective.draw(trunk, normalize(given, data.mean, data.std)), 1).float()
+    mean, std = (torch.tensor(values, device=found.device).view(-1, 1, 1) for values in (data.mean, data.std))
+    found = torch.cat([pixels[:, None].float(), found * std + mean], 1)
     return found.round().clamp(0, 255).to(torch.uint8).cpu()
+
+
+def evenly(images: Images, count: int) -> Images:
+    """So many of the images that have labels (all, if there are fewer), evenly over their order."""
+    labelled = (images.labels >= 0).nonzero().flatten()
+    count = min(count, len(labelled))
+    return images.select(labelled[torch.arange(count, device=labelled.device) * len(labelled) // count])
 
 
 def _check(row: dict, before: list[dict], dimensions: int) -> None:
@@ -83,13 +93,6 @@ def _check(row: dict, before: list[dict], dimensions: int) -> None:
     if any(map(collapsed, before)):
         raise RunError(said)
     log.warning("%s. It stops if they still are after the next epoch", said)
-
-
-def _some(images: Images) -> Images:
-    """A part of the images that have labels, evenly over their order."""
-    labelled = (images.labels >= 0).nonzero().flatten()
-    count = min(len(labelled), max(_NEIGHBOURS, len(images) // 10))
-    return images.select(labelled[torch.arange(count, device=labelled.device) * len(labelled) // count])
 
 
 def _features(trunk: nn.Module, images: Images, data: Data, batch_size: int, device: Device) -> Tensor:

@@ -20,7 +20,7 @@ def test_the_table_says_the_splits_and_the_picture_follows_from_the_seed(effdl, 
     for seed, same in (("seed=0", True), ("seed=1", False)):
         assert effdl(*small, seed, "--out", "new/other.png")[0] == 0
         assert ((tmp_path / "new/other.png").read_bytes() == first) == same
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "views.png"]
+    assert {path.name for path in tmp_path.iterdir()} - {"cache"} == {"new", "views.png"}  # matplotlib's cache
 
 
 def test_many_classes_are_not_shown_one_by_one(effdl, tmp_path):
@@ -47,6 +47,8 @@ def test_many_classes_are_not_shown_one_by_one(effdl, tmp_path):
         (["resume=run"], "resume=run: a preview continues no run"),
         (["prune=2"], "prune=2"),
         (["compression=[magnitude]"], "magnitude does nothing without prune="),
+        (["pretraining=masked"], "pretraining=masked: this model has no patches"),
+        (["pretraining=rotation", "dataset.val=0"], "pretraining=rotation needs a validation split"),
         (["--count", "0"], "--count: 0: allowed is a whole number from 1 to 100"),
         (["--count", "00000000101"], "--count: 00000000101: allowed is a whole number from 1 to 100"),
         (["--views", "many"], "--views: many: allowed is a whole number from 1 to 20"),
@@ -55,8 +57,8 @@ def test_many_classes_are_not_shown_one_by_one(effdl, tmp_path):
     ],
 )
 def test_mistakes_are_named_and_leave_nothing(effdl, tmp_path, arguments, message):
-    code, _, error = effdl("preview", *arguments)
-    assert code == 2
+    code, output, error = effdl("preview", *arguments)
+    assert (code, output) == (2, "")
     assert message in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
@@ -73,3 +75,12 @@ def test_without_matplotlib(effdl, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     code, _, error = effdl("preview")
     assert (code, "pip install matplotlib" in error, error.count("\n")) == (2, True, 1)
+
+
+def test_what_changes_nothing_is_said(effdl, tmp_path):
+    code, output, _ = effdl("preview", "pretraining=autoencoder", "model=mlp", "--count", "2")
+    assert code == 0
+    assert output.splitlines()[-2:] == [
+        "pretraining=autoencoder: all views are the images as they are",
+        "picture: views.png",
+    ]

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from effdl.data.random_views import two_views
 from effdl.measure.energy import EnergyMeter
 from effdl.models.features import feature_width
 from effdl.models.stored import load_model
+from effdl.pretraining.masked import patches
+from effdl.pretraining.method import Pretext
 from effdl.pretraining.predict import Predict
 from effdl.pretraining.trunk import pretrain, trunk_of
 from effdl.runs.execute import execute
@@ -118,13 +121,15 @@ def test_a_collapse_is_noticed(tmp_path, caplog, stop_gradient):
         heads = nn.Linear(width, 32), SimSiamPredictionHead(32, 16, 32)
         return Predict(trunk, (1, 8, 8), *heads, NegativeCosineSimilarity(), stop_gradient=stop_gradient)
 
-    views = partial(two_views, flip=False)
+    def method(model, data):
+        return Pretext(objective, partial(two_views, flip=False))
+
     if stop_gradient:
-        pretrain(prepared.model, runner.trainer, objective, views, epochs=6)
+        pretrain(prepared.model, runner.trainer, method, epochs=6)
         assert "collapsed" not in caplog.text
     else:
         with pytest.raises(RunError, match=r"collapsed: standard deviation .* effective rank .* lower optimizer.lr"):
-            pretrain(prepared.model, runner.trainer, objective, views, epochs=6)
+            pretrain(prepared.model, runner.trainer, method, epochs=6)
         assert "It stops if they still are after the next epoch" in caplog.text
 
 
@@ -147,17 +152,42 @@ def test_images_without_labels_are_learned_from_too(run):
     assert "pretraining=simclr learns from them too" in folder.log_file.read_text()
 
 
+class Watching:
+    """Keeps what autoencoders draw."""
+
+    def __init__(self):
+        self.shown = []
+
+    def drawn(self, pictures):
+        self.shown.append(pictures)
+
+
 def test_an_autoencoder_shows_what_it_draws(run):
-    shown = []
-
-    class Watching:
-        def drawn(self, pictures):
-            shown.append(pictures)
-
-    run("run", "pretraining=denoising", "pretraining.epochs=20", "epochs=0", callbacks=[Watching()])
-    [pictures] = shown
+    watching = Watching()
+    run("run", "pretraining=denoising", "pretraining.epochs=20", "epochs=0", callbacks=[watching])
+    [pictures] = watching.shown
     assert (pictures.shape, pictures.dtype) == ((10, 3, 1, 8, 8), torch.uint8)
     image, seen, drawn = pictures.double().unbind(1)
     errors = [(other - image).square().mean() for other in (image.mean(0), drawn)]
     assert errors[1] < 0.7 * errors[0]  # better than the mean image
     assert not torch.equal(seen, image)
+
+
+def test_a_masked_autoencoder_shows_the_patches_that_it_draws(run):
+    watching, options = Watching(), ("pretraining.ratio=0.5", "pretraining.epochs=1", "epochs=0")
+    run("run", "pretraining=masked", *options, model=VIT, callbacks=[watching])
+    [pictures] = watching.shown
+    assert (pictures.shape, pictures.dtype) == ((10, 3, 1, 8, 8), torch.uint8)
+    image, seen, drawn = (patches(part.double(), 2) for part in pictures.unbind(1))  # (10, 16, 4)
+    visible = (seen == image).all(-1)
+    gray = seen[~visible].unique()
+    assert visible.sum(1).tolist() == [8] * 10  # half of the patches
+    assert len(gray) == 1
+    assert torch.equal(drawn[visible], image[visible])
+    errors = [(other - image)[~visible].square().mean() for other in (image.mean(-1, keepdim=True), drawn)]
+    assert errors[1] < 1.2 * errors[0]  # hardly worse, untrained, than the mean of each patch, which it is given
+
+
+def test_what_is_no_pretext_is_named():
+    with pytest.raises(RunError, match=r"must give an effdl.pretraining.method.Pretext, not 'loss'"):
+        pretrain(nn.Linear(2, 2), SimpleNamespace(data=None), lambda model, data: "loss", epochs=1)
