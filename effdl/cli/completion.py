@@ -58,7 +58,7 @@ def main(arguments: list[str], commands: list[str]) -> int:
         os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
     from effdl.config.hydra_app import call_hydra
 
-    return call_hydra(arguments, [], lambda config: None)
+    return call_hydra(arguments, [])
 
 
 def _found(command: str, word: str) -> list[str] | None:

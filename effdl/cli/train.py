@@ -15,7 +15,7 @@ from effdl.cli.sweep import sweep
 from effdl.cli.terminal import terminal
 from effdl.config.compose import composed, plain_values, settings
 from effdl.config.effects import check_effects, check_read
-from effdl.config.hydra_app import call_hydra
+from effdl.config.hydra_app import call_hydra, call_job
 from effdl.config.identity import fingerprint
 from effdl.config.instantiate import allow_code_of
 from effdl.config.overrides import quote, resume_folder, value_of, variations
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     if args.help or args.hydra_help or args.cfg or args.info:
         if args.overrides or args.cfg or args.info:
             composed(next(variations(args.overrides)), args.config_dir)
-        return call_hydra(flags, args.overrides, lambda config: None)
+        return call_hydra(flags, args.overrides)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's "stop now" ends as cleanly as Ctrl-C
     console = terminal()
     if launched():
@@ -134,7 +134,7 @@ def _run_one(flags: list[str], args: Namespace, console: Console) -> tuple[RunFo
         if config is None:
             job(None)
         else:
-            call_hydra(flags, [*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job)
+            call_job([*overrides, f"hydra.run.dir={quote(run_folder.path)}"], job, args.config_dir)
     if errors:
         raise BrokeOff(f"{run_folder.path}: the run broke off: {errors[0]!r}") from errors[0]
     return run_folder, outcomes[0]

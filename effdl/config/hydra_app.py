@@ -117,21 +117,34 @@ def _errors_as_they_are() -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-def call_hydra(flags: list[str], overrides: list[str], job: Callable) -> int:
-    """Let Hydra do its part: output folders, ``--help``, ``--cfg``, ``--info``.
+def call_hydra(flags: list[str], overrides: list[str]) -> int:
+    """Let Hydra answer ``--help``, ``--cfg`` or ``--info``; returns the exit code.
 
     Raises:
-        Exception: whatever is wrong in what Hydra is given, or in a job.
+        Exception: whatever is wrong in what Hydra is given.
     """
     before, sys.argv = sys.argv, ["effdl", *flags, *overrides]
     try:
         with _errors_as_they_are():
-            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")(job)()
+            app = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="train")
+            app(lambda config: None)()
     except SystemExit as stop:  # after --help
         return int(stop.code or 0)
     finally:
         sys.argv = before
     return 0
+
+
+def call_job(overrides: list[str], job: Callable, config_dir: str | None) -> None:
+    """Let Hydra do its part in one run: its folder, logs, environment and callbacks.
+
+    Hydra's own way to it composes the config twice, the first time to ask for the mode.
+
+    Raises:
+        Exception: whatever is wrong in what Hydra is given, or in the job.
+    """
+    with search_path(config_dir, config_folder()) as app, _errors_as_they_are():
+        app.run("train", job, [*overrides, "hydra.mode=RUN"])
 
 
 def call_sweeper(first: list[str], tasks: list[str], job: Callable, config_dir: str | None, configs: Path) -> int:
