@@ -27,6 +27,17 @@ def default_threads():
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch):
+    """Inferences are timed as few times as a measurement allows: most tests of runs are not about their speed.
+
+    What measures time is tested with its own budgets (tests/measure, tests/deploy).
+    """
+    from effdl.measure import timing
+
+    monkeypatch.setattr(timing, "repeat", lambda run, at_least, at_most, budget_s: [run() for _ in range(at_least)])
+
+
 @pytest.fixture(scope="session")
 def digits_config():
     """The config of the digits, all of them and a fifth to validate on, and what is given besides."""

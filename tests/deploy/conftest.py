@@ -16,6 +16,12 @@ from effdl.nn.fake_quant import QuantGrid
 from effdl.nn.quantizers import ActivationQuantizer, ActivationSign
 from effdl.nn.token_norm import TokenNorm
 
+
+@pytest.fixture(autouse=True)
+def hurried():
+    """Times are measured with the budgets that runs have."""
+
+
 CONFIGS = {
     "lenet5": {"_target_": "effdl.models.lenet5.lenet5", "dropout": 0.0},
     "resnet": {"_target_": "effdl.models.resnet.resnet", "depth": 8, "width": 1.0, "dropout": 0.0},

@@ -222,7 +222,7 @@ def experiments(folder: Path, count: int) -> str:
     works = {f"works{number}": {"prune": round(0.1 * (number + 1), 1)} for number in range(count)}
     (folder / "experiment").mkdir(parents=True)
     for name, values in (works | BROKEN).items():
-        text = "# @package _global_\n" + yaml.safe_dump({"epochs": 4, **values})
+        text = "# @package _global_\n" + yaml.safe_dump({"epochs": 2, **values})
         (folder / "experiment" / f"{name}.yaml").write_text(text)
     names = list(works)
     for position, name in enumerate(BROKEN):
@@ -230,7 +230,7 @@ def experiments(folder: Path, count: int) -> str:
     return ",".join(names)
 
 
-OWN = ("--config-dir", "own", "model=lenet5", "energy.enabled=false")
+OWN = ("--config-dir", "own", "model=mlp", "energy.enabled=false")
 
 
 def launch(folder: Path, *arguments: str) -> subprocess.Popen:
