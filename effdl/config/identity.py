@@ -24,6 +24,7 @@ ADDED = {
     "l1": 0.0,
     "trainable": "all",
     "unfreeze": None,
+    "cached_views": None,
     "optimizer.layer_decay": None,
     "model.normalization": None,
     "teacher.normalization": None,

@@ -40,6 +40,7 @@ class Settings:
     eval_batch_size: Count
     trainable: Trainable
     unfreeze: Count | None
+    cached_views: Count | None
     label_smoothing: Fraction
     dropout: Fraction
     clip_norm: Positive | None

@@ -3,7 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,14 @@ import torch
 from torch import nn
 
 from effdl.compression.method import check_fits, kind_of
-from effdl.compression.pipeline import check_during, check_order, check_rewinding, check_stages, steps_on
+from effdl.compression.pipeline import (
+    check_during,
+    check_order,
+    check_rewinding,
+    check_stages,
+    distillation_losses_of,
+    steps_on,
+)
 from effdl.config.identity import node_by_option
 from effdl.config.instantiate import instantiate, locate
 from effdl.config.naming import option_name
@@ -24,6 +31,7 @@ from effdl.nn.layers import l1_norm
 from effdl.runs.initial import initialized
 from effdl.runs.teachers import teachers_of
 from effdl.training.device import Device, select_device
+from effdl.training.frozen_trunk import check_cached_views
 from effdl.training.recipe import Recipe
 from effdl.training.transfer import ALL_LEARN, Transfer, described, resolved
 from effdl.utils.data_parallel import check_shares
@@ -122,6 +130,7 @@ def prepare_run(config: dict, overrides: list[str] | None = None, typed_in: Path
     if "teacher" in teachers and not config["teacher"]["weights"]:  # it is trained first, by the same recipe
         _check_single_images(teachers["teacher"], "its teacher", config["batch_size"], data)
     _check_steps(steps, model, teachers, data.input_shape, min(config["batch_size"], len(data.train)))
+    _check_cached_views(config, model, data, transfer)
     if config["pretraining"]:
         _check_pretraining(config, model, data)
     said = [*(f"data: {note}" for note in data.notes), *_on_labels(config, data)]
@@ -190,6 +199,13 @@ def _check_steps(
             check_fits(function, model, node, **known)
 
 
+def _check_cached_views(config: dict, model: nn.Module, data: Data, transfer: Transfer) -> None:
+    """Refuse (UserError) cached views that the first training, with its distillation, cannot use."""
+    losses = [make for applies, make in distillation_losses_of(config) if applies("dense")]
+    recipe = replace(recipe_of(config, len(data.classes), transfer), distillation_losses=tuple(losses))
+    check_cached_views(model, data, recipe)
+
+
 def _check_pretraining(config: dict, model: nn.Module, data: Data) -> None:
     """Check that there are the images that pretraining needs, and that its method can work on the model.
 
@@ -235,6 +251,7 @@ def recipe_of(config: dict, classes: int, transfer: Transfer = ALL_LEARN) -> Rec
         ema=config["ema"],
         early_stop=config["early_stop"],
         transfer=transfer,
+        cached_views=config["cached_views"],
         keep_epoch=_rewind_epoch(config),
         eval_batch_size=config["eval_batch_size"],
     )

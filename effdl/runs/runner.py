@@ -170,7 +170,7 @@ class Runner:
         """Execute a training of a stage, of a last layer alone on features, or restore it if it was finished before."""
         seed, data, device = self.prepared.config["seed"], self.prepared.data, self.prepared.device
         trained, flops = model, 0.0
-        found = head_training(model, data, recipe, device)
+        found = head_training(model, data, recipe, device, seed=derive_seed(seed, "views", number))
         if isinstance(found, HeadTraining):
             trained, data, recipe, flops = found.head, found.data, found.recipe, found.flops
         if found:

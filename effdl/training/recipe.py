@@ -23,6 +23,8 @@ class Recipe:
         objective: makes what is minimized in place of the loss of the labels (see `effdl.training.objective`); the
             model then gives features.
         transfer: which parameters learn, and how fast.
+        cached_views: so many augmented views of every image are computed once where the last layer learns alone, and
+            trained on; None: images are augmented anew in every epoch.
         keep_epoch: the weights after so many epochs are kept, to rewind to.
     """
 
@@ -43,6 +45,7 @@ class Recipe:
     distillation_losses: tuple[Callable[[nn.Module], nn.Module], ...] = ()
     objective: Callable[[nn.Module], nn.Module] | None = None
     transfer: Transfer = ALL_LEARN
+    cached_views: int | None = None
     keep_epoch: int | None = None
 
     @property

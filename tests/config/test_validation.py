@@ -26,6 +26,7 @@ RAW = {
     "l1": 0.0,
     "trainable": "all",
     "unfreeze": None,
+    "cached_views": None,
     "ema": None,
     "early_stop": None,
     "topk": [1, 5],

@@ -81,6 +81,16 @@ def test_what_cannot_work_is_refused_before_training(overrides, message):
     [
         (["trainable=last:40"], "trainable=last:40: the model has 11 parts (allowed: last:1 to last:11)"),
         (["trainable=16"], "trainable=16: fits no layer or parameter (allowed: all, head, norm, last:K, or a pattern"),
+        (["cached_views=2"], "cached_views=2 has no effect: more than the last layer learns (it is read with"),
+        (["cached_views=2", "trainable=head", "augment=[]"], "cached_views=2 has no effect: images are not augmented"),
+        (
+            ["cached_views=2", "trainable=head", "augment=[mixup]"],
+            "cached_views=2 has no effect: the frozen layers run in every epoch: an augmentation blends images and",
+        ),
+        (
+            ["cached_views=2", "trainable=head", "l1=0.1"],
+            "cached_views=2 has no effect: the frozen layers run in every epoch: a penalty, a method or a distillation",
+        ),
         (["unfreeze=5", "epochs=5"], "unfreeze=5: with epochs=5 the last part alone would learn (allowed: null, or a"),
         (["trainable=last:0"], "trainable=last:0: allowed is all, head, norm, last:K with K >= 1, or a pattern"),
         (["trainable=null"], "trainable=null: allowed is all, head, norm"),

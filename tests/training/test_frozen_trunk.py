@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from effdl.data.augment import mixup
+from effdl.data.augment import flip_crop, mixup
 from effdl.data.build import load
+from effdl.data.loader import normalize
 from effdl.measure.energy import EnergyMeter
 from effdl.nn.mask import mask_of
 from effdl.training import frozen_trunk
@@ -23,6 +24,8 @@ from effdl.training.optimizers import sgd
 from effdl.training.recipe import Recipe
 from effdl.training.schedules import one_cycle
 from effdl.training.transfer import ALL_LEARN, resolved
+from effdl.training.trunk_features import pick
+from effdl.utils.errors import RunError
 from effdl.utils.rows import Rows
 
 CPU = Device(torch.device("cpu"))
@@ -117,6 +120,49 @@ def test_features_that_do_not_fit_are_computed_again(data, monkeypatch):
     assert head_training(network(), data, recipe(network()), CPU).flops > 0
 
 
+CROP = partial(flip_crop, flip=False, pad=1)
+
+
+def test_views_are_computed_once_and_one_of_them_is_trained_on(data, tmp_path):
+    options = {"augment": (CROP,), "cached_views": 3}
+    found, again, other = (
+        head_training(network(), data, recipe(network(), **options), CPU, seed=seed) for seed in (5, 5, 6)
+    )
+    assert found.flops == 3 * len(data.train) * 2 * (36 * 6 * 9 + 54 * 20)
+    assert (again.flops, other.flops) == (0, found.flops)
+    features = found.data.train.images
+    assert features.shape == (len(data.train), 3, 20, 1, 1)
+    assert torch.equal(again.data.train.images, features)
+    assert not torch.equal(other.data.train.images, features)
+    model = network().eval()
+    torch.manual_seed(5)
+    for view in range(3):
+        shown = normalize(CROP(data.train.images, data.train.labels)[0], data.mean, data.std)
+        torch.testing.assert_close(features[:, view, :, 0, 0], model[:8](shown))
+    plain = head_training(network(), data, recipe(network()), CPU)
+    assert torch.equal(found.data.val.images, plain.data.val.images)
+    rows = train(found.head, found.data, found.recipe, tmp_path / "a", found.flops)
+    assert [row["training_flops"] for row in rows] == [128 * 2 * 2 * 20 * 10 + more for more in (found.flops, 0, 0)]
+    same = train(again.head, again.data, again.recipe, tmp_path / "b")
+    assert [row["loss"] for row in same] == [row["loss"] for row in rows]
+    assert "20 features of each of 3 views, which were computed once" in str(found)
+
+
+def test_a_view_is_picked_for_each_image():
+    torch.manual_seed(0)
+    views = torch.arange(400).view(100, 4, 1, 1, 1)
+    picked, targets = pick(views, torch.arange(100))
+    assert picked.shape == (100, 1, 1, 1)
+    assert torch.equal(picked.flatten() // 4, targets)
+    assert all(15 <= (picked % 4 == view).sum() <= 35 for view in range(4))
+
+
+def test_an_augmentation_that_changes_labels_is_not_cached(data):
+    options = {"augment": (lambda images, targets: (images, targets.flip(0)),), "cached_views": 2}
+    with pytest.raises(RunError, match="an augmentation changes labels"):
+        head_training(network(), data, recipe(network(), **options), CPU)
+
+
 class Functional(nn.Module):
     """Drops features in training by a function, and scales its logits."""
 
@@ -131,7 +177,8 @@ class Functional(nn.Module):
 @pytest.mark.parametrize(
     ("model", "options", "reason"),
     [
-        (network(), {"augment": (partial(mixup, classes=10),)}, "images are augmented (augment=[] computes"),
+        (network(), {"augment": (partial(mixup, classes=10),)}, "images are augmented (augment=[], or cached_v"),
+        (network(), {"augment": (partial(mixup, classes=10),), "cached_views": 2}, "blends images and labels anew"),
         (network(), {"penalties": (lambda model: 0,)}, "a penalty, a method or a distillation works on the whole"),
         (network(), {"keep_epoch": 1}, "all weights are kept to rewind to"),
         (Functional(scale=2.0), {}, "the model computes more than its last layer"),
