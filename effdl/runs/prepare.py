@@ -215,7 +215,8 @@ def _check_pretraining(config: dict, model: nn.Module, data: Data) -> None:
     node, key = config["pretraining"], f"pretraining={option_name(config['pretraining'])}"
     if data.val is None:
         raise UserError(
-            f"{key} needs a validation split, whose labels say how good its features are: set dataset.val above 0"
+            f"dataset.val={config['dataset'].get('val')}: {key} needs a validation split, whose labels say how good "
+            "its features are (allowed: above 0)"
         )
     batch_size = node.get("batch_size") or config["batch_size"]
     images = len(data.train) + len(data.unlabelled or [])

@@ -10,12 +10,16 @@ pytest.importorskip("lightly")
     [
         (
             ["dataset.val=0"],
-            "pretraining=simclr needs a validation split, whose labels say how good its features are: "
-            "set dataset.val above 0",
+            "dataset.val=0: pretraining=simclr needs a validation split, whose labels say how good its features are "
+            "(allowed: above 0)",
         ),
         (
             ["pretraining.batch_size=1"],
             "pretraining=simclr: a batch is one image, and images are compared (allowed: pretraining.batch_size=2)",
+        ),
+        (
+            ["pretraining=masked"],
+            "pretraining=masked: this model has no patches that could be left out (allowed: model=vit)",
         ),
         (["pretraining.temperature=0"], "pretraining.temperature=0: allowed is a number > 0"),
         (["pretraining.views.crop=0"], "pretraining.views.crop=0: allowed is a number > 0 and <= 1, or null"),
