@@ -29,6 +29,8 @@ ADDED = {
     "model.normalization": None,
     "teacher.normalization": None,
     "pretraining": {},
+    "pretraining.views.count": 2,
+    "pretraining.views.size": None,
 }
 SINGLE = {
     "dataset": "dataset",

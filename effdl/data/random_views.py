@@ -1,4 +1,4 @@
-"""Random views of images, of which self-supervised methods compare two.
+"""Random views of images, which self-supervised methods compare.
 
 Functions ``(images, targets, *, options) -> (views, targets)`` like augmentations; views: float (n, views, C, H, W), in
 0..255 units. One draw per image and view, all views of a batch at once, on the images' device.
@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from effdl.config.types import Share, UnitInterval
+from effdl.config.types import Count, Share, UnitInterval
 from effdl.data.augment import random_boxes
 
 _Area = Annotated[float, Field(gt=0, le=1)]
+_Views = Annotated[int, Field(ge=2, le=64)]
 _Degrees = Annotated[float, Field(ge=0, le=180)]
 _RATIO = math.log(4 / 3)  # of the sides of a crop, at most, as in Szegedy et al. 2015
 _JITTERED = 0.8  # of the views have their colours changed
@@ -23,11 +24,13 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _YIQ = (_LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
 
-def two_views(
+def random_views(
     images: Tensor,
     targets: Tensor,
     *,
     flip: bool,
+    count: _Views = 2,
+    size: Count | None = None,
     crop: _Area | None = None,
     rotate: _Degrees | None = None,
     color: UnitInterval = 0.5,
@@ -35,13 +38,17 @@ def two_views(
     blur: UnitInterval | None = None,
     erase: Share | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Two views of each image (Chen et al. 2020, "A Simple Framework for Contrastive Learning", appendix A).
+    """Some views of each image (Chen et al. 2020, "A Simple Framework for Contrastive Learning", appendix A).
 
     A part of the image, resized to its whole; mirrored; other colours or gray; blurred. Images that may not be mirrored
     (digits) are cropped less, rotated, and a box of them is erased.
 
+    Small views (Caron et al. 2020, "Unsupervised Learning of Visual Features by Contrasting Cluster Assignments",
+    section 3.2) cost by their area; a crop is resized to them in one step.
+
     Args:
         images: uint8 or float (n, C, H, W), in 0..255 units.
+        count, size: views of each image, and their side; None: as large as the images.
         flip: mirror half of the views.
         crop: smallest area of a crop, as part of the image; None: 0.2, or 0.5 without `flip`.
         rotate: largest angle; None: 0, or 15 without `flip`.
@@ -52,15 +59,17 @@ def two_views(
         erase: largest area of the box that is set to zero, as part of the image; None: none, or 0.1 without `flip`.
 
     Returns:
-        (n, 2, C, H, W), and the targets as they are.
+        (n, count, C, size, size), and the targets as they are.
     """
-    count, _, height, width = images.shape
+    _, channels, height, width = images.shape
+    height, width = (size or height), (size or width)
     crop = crop or (0.2 if flip else 0.5)
     rotate = (0.0 if flip else 15.0) if rotate is None else rotate
     blur = (0.5 if width > 64 else 0.0) if blur is None else blur
     erase = (None if flip else 0.1) if erase is None else erase
-    views = images.float().repeat(2, 1, 1, 1)
-    grid = F.affine_grid(_crops(views, crop, flip, rotate), list(views.shape), align_corners=False)
+    views = images.float().repeat(count, 1, 1, 1)
+    shape = [len(views), channels, height, width]
+    grid = F.affine_grid(_crops(views, crop, flip, rotate), shape, align_corners=False)
     views = F.grid_sample(views, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     views = _recolored(views, color, grayscale)
     if blur:
@@ -69,7 +78,7 @@ def two_views(
         side = (erase * torch.rand(len(views), device=views.device)).sqrt()
         inside, _ = random_boxes(views, (height * side).long(), (width * side).long())
         views = views.masked_fill(inside, 0)
-    return views.unflatten(0, (2, count)).transpose(0, 1), targets  # views of one kind lie together
+    return views.unflatten(0, (count, -1)).transpose(0, 1), targets  # views of one kind lie together
 
 
 def _crops(views: Tensor, smallest: float, flip: bool, degrees: float) -> Tensor:

@@ -8,11 +8,12 @@ from effdl.config.types import Count, Fraction
 from effdl.data.build import Data
 from effdl.models.features import feature_width
 from effdl.pretraining.library import from_lightly
-from effdl.pretraining.method import Pretext, needs_lightly, pretraining_method
+from effdl.pretraining.method import Pretext, compares_views, pretraining_method
 from effdl.pretraining.predict import Predict
+from effdl.pretraining.view_shape import view_shape
 
 
-@pretraining_method(needs_lightly)
+@pretraining_method(compares_views)
 def byol(
     model: nn.Module,
     data: Data,
@@ -33,10 +34,11 @@ def byol(
     heads, width = "models.modules.heads", feature_width(model)
     project, predict = from_lightly(heads, "BYOLProjectionHead"), from_lightly(heads, "BYOLPredictionHead")
     loss = from_lightly("loss", "NegativeCosineSimilarity")()
+    shape = view_shape(views, data.input_shape)
     return Pretext(
         lambda trunk: Predict(
             trunk,
-            data.input_shape,
+            shape,
             project(width, hidden, dim),
             predict(dim, hidden, dim),
             loss,

@@ -1,7 +1,9 @@
-"""The objective of methods that compare the projections of two views in one symmetric loss."""
+"""The objective of methods that compare the projections of views, two by two, in one symmetric loss."""
 
 from collections.abc import Callable
+from itertools import combinations
 
+import torch
 from torch import Tensor, nn
 
 from effdl.utils.data_parallel import gather
@@ -10,21 +12,24 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # of two views' vectors, each (n, d);
 
 
 class Contrast(nn.Module):
-    """``loss(projector(first), projector(second))`` of the features of two views.
+    """Mean of ``loss(projector(first), projector(second))`` over all pairs of views of the same images.
+
+    More than two: Shidani et al. 2024, "Poly-View Contrastive Learning", section 2.3 (multi-crop).
 
     Args:
-        shape: (C, H, W) of an image.
+        shape: (views, C, H, W).
     """
 
     collapses = True
 
-    def __init__(self, shape: tuple[int, int, int], projector: nn.Module, loss: Loss) -> None:
+    def __init__(self, shape: tuple[int, ...], projector: nn.Module, loss: Loss) -> None:
         super().__init__()
-        self.shape, self.projector, self.loss = (2, *shape), projector, loss
+        self.shape, self.projector, self.loss = shape, projector, loss
 
     def forward(self, images: Tensor, targets: Tensor, features: Tensor) -> Tensor:
-        first, second = map(gather, self.projector(features).chunk(2))
-        return self.loss(first, second)
+        views = map(gather, self.projector(features).chunk(self.shape[0]))
+        losses = [self.loss(first, second) for first, second in combinations(views, 2)]
+        return torch.stack(losses).mean()
 
     def embed(self, features: Tensor) -> Tensor:
         """The projections (n, d)."""

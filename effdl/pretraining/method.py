@@ -10,12 +10,14 @@ keys of its config, besides those that all methods share (`effdl.pretraining.tru
 measures.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from effdl.measure.eval_mode import eval_mode, example_input
 from effdl.pretraining.library import from_lightly
+from effdl.utils.errors import UserError
 
 
 class Pretext(NamedTuple):
@@ -46,10 +48,22 @@ def pretraining_method(check: Callable) -> Callable[[Callable], Callable]:
     return mark
 
 
-def needs_lightly(model) -> None:
-    """The check of methods that take their losses from lightly.
+def compares_views(model: nn.Module, views: Mapping, input_shape: tuple[int, int, int]) -> None:
+    """The check of methods that compare views by the losses of lightly.
+
+    Args:
+        views: the keys of `effdl.data.random_views`.
 
     Raises:
-        UserError: it is not installed.
+        UserError: lightly is not installed, or the model takes no images of the views' size.
     """
     from_lightly("loss", "NTXentLoss")
+    if size := views.get("size"):
+        try:
+            with eval_mode(model):
+                model(example_input(model, (2, input_shape[0], size, size)))
+        except (RuntimeError, ValueError, AssertionError) as error:
+            raise UserError(
+                f"pretraining.views.size={size}: this model takes no images of that size (allowed: null,"
+                f" for {input_shape[1]}, or another model)"
+            ) from error

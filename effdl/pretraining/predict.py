@@ -1,6 +1,7 @@
-"""The objective of methods that predict the projection of one view from the other, without negatives."""
+"""The objective of methods that predict the projection of one view from another, without negatives."""
 
 import copy
+from itertools import permutations
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +10,14 @@ from effdl.pretraining.contrast import Loss
 
 
 class Predict(nn.Module):
-    """Mean over both orders of ``loss(predictor(projector(first)), target of second)``.
+    """Mean over all pairs of views, in both orders, of ``loss(predictor(projector(first)), target of second)``.
 
     The target is the projection of the other view, to which no gradient flows: without the stop all embeddings become
     the same (Chen & He 2021, section 4.1). With `momentum` a copy of both makes it, whose weights follow.
 
     Args:
         trunk: the model without its last layer.
-        shape: (C, H, W) of an image.
+        shape: (views, C, H, W).
         momentum: part of the copy's weights that a step keeps, at first; it grows to 1 as half a cosine (Grill et al.
             2020, section 3.3). None: the projector itself makes the targets.
         stop_gradient: False shows what it is good for.
@@ -27,7 +28,7 @@ class Predict(nn.Module):
     def __init__(
         self,
         trunk: nn.Module,
-        shape: tuple[int, int, int],
+        shape: tuple[int, ...],
         projector: nn.Module,
         predictor: nn.Module,
         loss: Loss,
@@ -35,7 +36,7 @@ class Predict(nn.Module):
         stop_gradient: bool = True,
     ) -> None:
         super().__init__()
-        self.shape, self.projector, self.predictor, self.loss = (2, *shape), projector, predictor, loss
+        self.shape, self.projector, self.predictor, self.loss = shape, projector, predictor, loss
         self.momentum, self.stop_gradient = momentum, stop_gradient
         self.target = None
         if momentum is not None:
@@ -43,12 +44,13 @@ class Predict(nn.Module):
 
     def forward(self, images: Tensor, targets: Tensor, features: Tensor) -> Tensor:
         projections = self.projector(features)
-        first, second = self.predictor(projections).chunk(2)
+        predictions = self.predictor(projections).chunk(self.shape[0])
         if self.target is not None:
             with torch.no_grad():
                 projections = self.target(images)
-        aims = (projections.detach() if self.stop_gradient else projections).chunk(2)
-        return (self.loss(first, aims[1]) + self.loss(second, aims[0])) / 2
+        aims = (projections.detach() if self.stop_gradient else projections).chunk(self.shape[0])
+        pairs = permutations(range(self.shape[0]), 2)
+        return torch.stack([self.loss(predictions[own], aims[other]) for own, other in pairs]).mean()
 
     def embed(self, features: Tensor) -> Tensor:
         """The projections (n, d)."""

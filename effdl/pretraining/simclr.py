@@ -9,10 +9,11 @@ from effdl.data.build import Data
 from effdl.models.features import feature_width
 from effdl.pretraining.contrast import Contrast
 from effdl.pretraining.library import from_lightly
-from effdl.pretraining.method import Pretext, needs_lightly, pretraining_method
+from effdl.pretraining.method import Pretext, compares_views, pretraining_method
+from effdl.pretraining.view_shape import view_shape
 
 
-@pretraining_method(needs_lightly)
+@pretraining_method(compares_views)
 def simclr(
     model: nn.Module,
     data: Data,
@@ -33,7 +34,8 @@ def simclr(
     """
     head, loss = from_lightly("models.modules.heads", "SimCLRProjectionHead"), from_lightly("loss", "NTXentLoss")
     width = feature_width(model)
+    shape = view_shape(views, data.input_shape)
     return Pretext(
-        lambda _: Contrast(data.input_shape, head(width, hidden, dim), loss(temperature)),
+        lambda _: Contrast(shape, head(width, hidden, dim), loss(temperature)),
         views,
     )

@@ -8,11 +8,12 @@ from effdl.config.types import Count
 from effdl.data.build import Data
 from effdl.models.features import feature_width
 from effdl.pretraining.library import from_lightly
-from effdl.pretraining.method import Pretext, needs_lightly, pretraining_method
+from effdl.pretraining.method import Pretext, compares_views, pretraining_method
 from effdl.pretraining.predict import Predict
+from effdl.pretraining.view_shape import view_shape
 
 
-@pretraining_method(needs_lightly)
+@pretraining_method(compares_views)
 def simsiam(
     model: nn.Module,
     data: Data,
@@ -33,9 +34,8 @@ def simsiam(
     heads, width = "models.modules.heads", feature_width(model)
     project, predict = from_lightly(heads, "SimSiamProjectionHead"), from_lightly(heads, "SimSiamPredictionHead")
     loss = from_lightly("loss", "NegativeCosineSimilarity")()
+    shape = view_shape(views, data.input_shape)
     return Pretext(
-        lambda trunk: Predict(
-            trunk, data.input_shape, project(width, hidden, dim), predict(dim, bottleneck, dim), loss
-        ),
+        lambda trunk: Predict(trunk, shape, project(width, hidden, dim), predict(dim, bottleneck, dim), loss),
         views,
     )

@@ -11,7 +11,7 @@ from effdl.pretraining.contrast import Contrast
 from effdl.pretraining.predict import Predict
 
 loss = pytest.importorskip("lightly.loss")
-SHAPE = (1, 4, 4)
+SHAPE = (2, 1, 4, 4)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def views():
 
 
 def found(objective, vectors):
-    return objective(torch.zeros(len(vectors), *SHAPE), torch.zeros(len(vectors)), vectors).item()
+    return objective(torch.zeros(len(vectors), *SHAPE[1:]), torch.zeros(len(vectors)), vectors).item()
 
 
 def unit(z):
@@ -39,6 +39,18 @@ def test_simclr_is_equation_1_of_chen_2020(views):
         positive = similar[(i + 7) % 14]
         terms.append(-np.log(positive / (similar.sum() - similar[i])))
     assert found(Contrast(SHAPE, nn.Identity(), loss.NTXentLoss(temperature)), vectors) == pytest.approx(np.mean(terms))
+
+
+def test_more_views_are_compared_two_by_two(views):
+    vectors, first, second = views
+    third = first[::-1].copy()
+    stacked = torch.cat([vectors, torch.from_numpy(third).float()])
+    contrast = Contrast((3, *SHAPE[1:]), nn.Identity(), loss.NegativeCosineSimilarity())
+    predict = Predict(nn.Identity(), (3, *SHAPE[1:]), nn.Identity(), nn.Identity(), loss.NegativeCosineSimilarity())
+    a, b, c = map(unit, (first, second, third))
+    pairs = [-(x * y).sum(1).mean() for x, y in ((a, b), (a, c), (b, c))]
+    assert found(contrast, stacked) == pytest.approx(np.mean(pairs), rel=1e-5)
+    assert found(predict, stacked) == pytest.approx(np.mean(pairs), rel=1e-5)  # both orders are alike here
 
 
 def test_barlow_twins_is_equations_1_and_2_of_zbontar_2021(views):
@@ -93,7 +105,7 @@ def test_no_gradient_flows_through_the_target():
     vectors, gradients = torch.randn(14, 5), []
     for stop in (True, False):
         _, made = predicting(stop_gradient=stop)
-        made(torch.zeros(14, *SHAPE), None, vectors).backward()
+        made(torch.zeros(14, *SHAPE[1:]), None, vectors).backward()
         gradients.append((made.projector.weight.grad, made.predictor.weight.grad))
     assert not torch.allclose(gradients[0][0], gradients[1][0])
     assert torch.equal(gradients[0][1], gradients[1][1])
@@ -104,7 +116,7 @@ def test_byol_is_equation_2_of_grill_2020():
     with torch.no_grad():
         for parameter in made.target.parameters():
             parameter.mul_(1.3)  # the copy is another network
-    images = torch.randn(14, *SHAPE)
+    images = torch.randn(14, *SHAPE[1:])
     features = trunk(images)
     p, t = (unit(x.detach().double().numpy()) for x in (made.predictor(made.projector(features)), made.target(images)))
     distance = [((p[i : i + 7] - t[7 - i : 14 - i]) ** 2).sum(1).mean() for i in (0, 7)]  # of unit vectors

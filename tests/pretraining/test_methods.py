@@ -10,7 +10,7 @@ from torch import nn
 
 from effdl.config.compose import composed, settings
 from effdl.config.options import config_folder, option_files
-from effdl.data.random_views import two_views
+from effdl.data.random_views import random_views
 from effdl.measure.energy import EnergyMeter
 from effdl.models.features import feature_width
 from effdl.models.stored import load_model
@@ -22,7 +22,7 @@ from effdl.runs.execute import execute
 from effdl.runs.folder import RunFolder
 from effdl.runs.prepare import prepare_run
 from effdl.runs.runner import Runner
-from effdl.utils.errors import RunError, TrialPruned
+from effdl.utils.errors import RunError, TrialPruned, UserError
 
 pytest.importorskip("lightly")
 SMALL = ("dataset.subset=500", "epochs=1", "device.threads=1", "energy.enabled=false", "pretraining.epochs=2")
@@ -98,6 +98,22 @@ def test_a_pretraining_that_was_cut_off_ends_as_if_it_was_not(run, method):
     assert rows[0] == rows[1]
 
 
+@pytest.mark.parametrize("method", ["simclr", "simsiam"])
+def test_several_small_views_cost_by_their_pixels(run, method):
+    small = ("pretraining.views.count=4", "pretraining.views.size=4")
+    heads = ("pretraining.hidden=16", "pretraining.dim=8")
+    thin, flops = ("model=resnet", "model.depth=8", "model.width=0.25"), []
+    for views in ((), small):
+        folder = run(f"run{len(views)}", f"pretraining={method}", "epochs=0", *heads, *views, model=thin)
+        flops.append(folder.result["stages"][0]["training_flops"])
+    assert 0.45 < flops[1] / flops[0] < 0.75  # of convolutions one half, of heads twice as much
+
+
+def test_a_model_that_takes_images_of_one_size_has_no_small_views():
+    with pytest.raises(UserError, match=r"pretraining.views.size=4: this model takes no images of that size"):
+        prepare_run(settings(composed([*MLP, *SMALL, "pretraining=simclr", "pretraining.views.size=4"], None)))
+
+
 def test_compression_follows(run):
     folder = run("run", "pretraining=simclr", "prune=0.5", "quantize=int8", "compression.magnitude.epochs=1")
     stages = folder.result["stages"]
@@ -119,10 +135,10 @@ def test_a_collapse_is_noticed(tmp_path, caplog, stop_gradient):
 
     def objective(trunk):
         heads = nn.Linear(width, 32), SimSiamPredictionHead(32, 16, 32)
-        return Predict(trunk, (1, 8, 8), *heads, NegativeCosineSimilarity(), stop_gradient=stop_gradient)
+        return Predict(trunk, (2, 1, 8, 8), *heads, NegativeCosineSimilarity(), stop_gradient=stop_gradient)
 
     def method(model, data):
-        return Pretext(objective, partial(two_views, flip=False))
+        return Pretext(objective, partial(random_views, flip=False))
 
     if stop_gradient:
         pretrain(prepared.model, runner.trainer, method, epochs=6)

@@ -7,7 +7,7 @@ import torch
 
 from effdl.config.compose import composed, settings
 from effdl.data.build import load
-from effdl.data.random_views import two_views
+from effdl.data.random_views import random_views
 from effdl.data.views import examples
 from effdl.pretraining.masked import patches
 from effdl.runs.views import pretraining_views
@@ -28,7 +28,7 @@ def test_two_views_are_those_that_are_compared():
     pytest.importorskip("lightly")
     images, found = shown("pretraining=simclr", "pretraining.views.rotate=90")
     torch.manual_seed(3)
-    draw = partial(two_views, images, torch.zeros(5), flip=False, rotate=90)
+    draw = partial(random_views, images, torch.zeros(5), flip=False, rotate=90)
     first, second = draw()[0], draw()[0]
     assert torch.equal(found, first.round())
     _, more = shown("pretraining=simclr", "pretraining.views.rotate=90", views=3)
