@@ -5,14 +5,18 @@
     python scripts/state_results.py --config-dir DIR NAME FOLDER [FOLDER ...]
 
 Takes all finished runs in the folders: those with equal overrides are one point, and its values their means over the
-seeds. A run of another experiment is refused, also one on other images than ``NAME.json`` says (take that file away to
-state new ones). ``NAME.json`` is replaced; the recipe with the papers' values, ``NAME.yaml``, stays as it is.
+seeds. Of a cross-validation the accuracy is that on the validation split, its mean over folds and seeds. A difference
+to other overrides is stated where a paper states one (`compared_with`). Means of accuracies over several seeds or folds
+have their 95 % interval by Student's t; seeds of a fold are averaged first. A run of another experiment is refused, so
+is one on other images than ``NAME.json`` says (take that file away to state new ones). ``NAME.json`` is replaced; the
+recipe with the papers' values, ``NAME.yaml``, stays as it is.
 
-Tolerances: of an accuracy 0.3 points, or three standard errors of the binomial distribution over the test images if
-that is more. Of a difference of two accuracies, which are of the same images and seeds, three standard errors of the
-paired differences, one per seed, for the difference of two means (3 s sqrt(2 / n)), at least 0.1 points; of a single
-seed the binomial's times the square root of 2, which is too wide. Of sizes and of what else the paper counts 2 %. Time,
-energy and CO2 have none: they are stated, not compared. A model that a run began with is reported where it was trained.
+Tolerances: of an accuracy 0.3 points, or three standard errors of the binomial distribution over the test images (of a
+cross-validation: over the images of all its folds) if that is more. Of a difference of two accuracies, which are of the
+same images and seeds, three standard errors of the paired differences, one per run, for the difference of two means
+(3 s sqrt(2 / n)), at least 0.1 points; of a single seed the binomial's times the square root of 2, which is too wide.
+Of sizes and of what else the paper counts 2 %. Time, energy and CO2 have none: they are stated, not compared. A model
+that a run began with is reported where it was trained.
 
 Numbers are rounded to what they mean: accuracies to a hundredth of a point, counts and seconds to whole ones, energy
 and CO2 to three digits, other values to four; tolerances up, to two digits.
@@ -25,23 +29,26 @@ import sys
 from pathlib import Path
 from statistics import fmean, stdev
 
-from effdl.config.experiments import config_of, experiment_file, results_file, stated
+from effdl.config.experiments import config_of, experiment_file, folds_of, results_file, stated
+from effdl.config.folds import FOLD
 from effdl.config.identity import by_target
-from effdl.measure.metrics import COSTS, accuracies
+from effdl.measure.metrics import COSTS, accuracies, on_validation
+from effdl.measure.student_t import mean_interval
 from effdl.report.reproduction.claims import FREE, TOTAL, Claim, differing, points, stated_claims
-from effdl.report.reproduction.match import changes
+from effdl.report.reproduction.match import changes, fold_of, lacking
 from effdl.runs.folder import RunFolder
 from effdl.utils.errors import UserError
 from effdl.utils.files import write_atomic
 
 COUNTS = ("params_nonzero", "size_bytes")
+TEST = "top1"
 WHOLE = (*COUNTS, "params", "duration_s")
 
 
 def overrides_of(folder: RunFolder, name: str, config_dir: str | None) -> tuple[str, ...]:
     """The overrides of a run that make it another point of the experiment."""
     plain = config_of(name, [], config_dir)
-    free = (*FREE, "experiment", "hydra")
+    free = (*FREE, "experiment", "hydra", *([FOLD] if folds_of(name, [], config_dir) else []))
     kept = [o for o in folder.overrides if not any(f"{o.partition('=')[0]}.".startswith(f"{key}.") for key in free)]
     return tuple(o for o in kept if differing(plain, config_of(name, [o], config_dir)))
 
@@ -60,46 +67,89 @@ def point_of(folder: RunFolder, name: str, known: list[tuple[str, ...]], config_
     raise UserError(f"{folder.path} is not a run of {name} {' '.join(own)}: other {', '.join(others[:5])}")
 
 
-def images(folder: RunFolder) -> int:
-    """Number of test images of a run."""
+def sample(folder: RunFolder) -> tuple[int, int]:
+    """Fold and seed of a run: runs of two points that are compared have the same."""
+    return fold_of(folder.run), folder.run["seed"]
+
+
+def images(folders: list[RunFolder], accuracy: str) -> int:
+    """Number of images on which an accuracy of a point was measured: test images, or those of all folds."""
     from effdl.data.build import load, shipped
 
-    return len(load(shipped(by_target(folder.run["config"])["dataset"])).test)
+    by_fold = {fold_of(folder.run): folder for folder in folders}
+    found = [load(shipped(by_target(folder.run["config"])["dataset"])) for folder in by_fold.values()]
+    return len(found[0].test) if accuracy == TEST else sum(len(data.val) for data in found)
 
 
-def values(point: tuple[str, ...], folders: list[RunFolder], papers: list[Claim], count: int) -> list[dict]:
-    """What is reported of one point: of every stage, and in total; differences where a paper's values are."""
-    results = [folder.result for folder in folders]
+def values(
+    point: tuple[str, ...], runs: dict[tuple[str, ...], list[RunFolder]], papers: list[Claim], accuracy: str
+) -> list[dict]:
+    """What is reported of one point: of every stage, and in total; differences where a paper's values are.
+
+    Args:
+        runs: those of each point, in the same order of seeds and folds.
+        accuracy: the key of what is stated of a stage.
+    """
+    folders = runs[point]
+    results, count = [folder.result for folder in folders], images(folders, accuracy)
     relative = {claim.stage: claim.relative_to for claim in papers if claim.relative_to}
     rows = []
     for stage in [row["stage"] for row in results[0]["stages"] if row["stage"] != "dense" or row["epochs"]]:
-        found = [next(row for row in result["stages"] if row["stage"] == stage) for result in results]
-        own = [claim for claim in papers if claim.overrides == point and claim.stage == stage]
-        asked = [claim.metric for claim in own if not claim.relative_to]
-        counts = [key for key in dict.fromkeys([*COUNTS, *asked]) if not accuracies([key])]
-        mean = {key: fmean(row[key] for row in found) for key in ("top1", *counts)}
-        entry = {"stage": stage, "metric": "top1"}
+        if None in (own := of_stage(folders, stage, accuracy)):  # a pretraining, which knows no labels
+            continue
+        claims = [claim for claim in papers if claim.overrides == point and claim.stage == stage]
+        subtracted = []
         if base := relative.get(stage):
-            bases = [next(row["top1"] for row in result["stages"] if row["stage"] == base) for result in results]
-            differences = [row["top1"] - own for row, own in zip(found, bases, strict=True)]
-            entry |= {"relative_to": base, "value": fmean(differences)}
-            tolerance = difference_tolerance(differences, mean["top1"], count)
+            subtracted.append(({"relative_to": base}, of_stage(folders, base, accuracy)))
         else:
-            entry |= {"value": mean["top1"]}
-            tolerance = accuracy_tolerance(mean["top1"], count)
-        rows.append(entry | {"tolerance": tolerance})
-        rows += [
-            {"stage": stage, "metric": key, "value": mean[key], "tolerance": rounded_up(0.02 * mean[key])}
-            for key in counts
-        ]
+            rows.append(accuracy_row(stage, accuracy, own, folders, accuracy_tolerance(fmean(own), count)))
+        for other in dict.fromkeys(claim.compared_with for claim in claims if claim.compared_with is not None):
+            if other not in runs:
+                raise UserError(f"a paper compares with {' '.join(other)}, of which there is no run")
+            subtracted.append(({"compared_with": list(other)}, of_stage(runs[other], stage, accuracy)))
+        for what, others in subtracted:
+            differences = [mine - its for mine, its in zip(own, others, strict=True)]
+            tolerance = difference_tolerance(differences, fmean(own), count)
+            rows.append(accuracy_row(stage, accuracy, differences, folders, tolerance, **what))
+        asked = [claim.metric for claim in claims if not claim.is_difference and not is_accuracy(claim.metric)]
+        for key in dict.fromkeys([*COUNTS, *asked]):
+            mean = fmean(of_stage(folders, stage, key))
+            rows.append({"stage": stage, "metric": key, "value": mean, "tolerance": rounded_up(0.02 * mean)})
     totals = {key: [result["total"][key] for result in results] for key in COSTS}
     rows += [
         {"stage": TOTAL, "metric": key, "value": fmean(numbers)}
         for key, numbers in totals.items()
         if None not in numbers
     ]
-    rows = [{**row, "value": rounded(row["metric"], row["value"])} for row in rows]
-    return [{**({"with": list(point)} if point else {}), **row} for row in rows]
+    return [{**({"with": list(point)} if point else {}), **rounded_row(row)} for row in rows]
+
+
+def of_stage(folders: list[RunFolder], stage: str, key: str) -> list[float | None]:
+    """What each run measured of a stage."""
+    return [next(row[key] for row in folder.result["stages"] if row["stage"] == stage) for folder in folders]
+
+
+def accuracy_row(
+    stage: str, metric: str, values: list[float], folders: list[RunFolder], tolerance: float, **what
+) -> dict:
+    """The mean of the accuracies of the runs, or of differences, with its interval if there are several.
+
+    The interval is over the folds if there are several, else over the seeds.
+
+    Args:
+        what: to what it is a difference.
+    """
+    by_fold: dict[int, list[float]] = {}
+    for value, folder in zip(values, folders, strict=True):
+        by_fold.setdefault(fold_of(folder.run), []).append(value)
+    draws = [fmean(found) for found in by_fold.values()] if len(by_fold) > 1 else values
+    interval = {"interval": list(mean_interval(draws))} if len(draws) > 1 else {}
+    return {"stage": stage, "metric": metric, **what, "value": fmean(values), **interval, "tolerance": tolerance}
+
+
+def is_accuracy(metric: str) -> bool:
+    """Whether a metric is an accuracy, on the test or the validation split."""
+    return bool(accuracies([metric.removeprefix(on_validation(""))]))
 
 
 def accuracy_tolerance(top1: float, count: int) -> float:
@@ -114,11 +164,17 @@ def difference_tolerance(differences: list[float], top1: float, count: int) -> f
     return rounded_up(max(0.001, 3 * stdev(differences) * math.sqrt(2 / len(differences))))
 
 
+def rounded_row(row: dict) -> dict:
+    """A row with the digits that mean something in its value and its interval."""
+    ends = {"interval": [rounded(row["metric"], end) for end in row["interval"]]} if "interval" in row else {}
+    return {**row, "value": rounded(row["metric"], row["value"]), **ends}
+
+
 def rounded(metric: str, value: float) -> float:
     """A measured value with the digits that mean something; a whole number without a point."""
     if metric in WHOLE:
         return round(value)
-    value = round(value, 4) if metric.startswith("top") else float(f"{value:.{3 if metric in COSTS else 4}g}")
+    value = round(value, 4) if is_accuracy(metric) else float(f"{value:.{3 if metric in COSTS else 4}g}")
     return int(value) if value.is_integer() else value
 
 
@@ -144,7 +200,7 @@ def source(folders: list[RunFolder]) -> str:
     return "; ".join(sorted(made))
 
 
-def as_json(source: str, seeds: list[int], data: str, rows: list[dict]) -> str:
+def as_json(source: str, seeds: list[int], data: str | list[str], rows: list[dict]) -> str:
     """Our own source with its values, one on a line."""
     values = ",\n".join(f"    {json.dumps(row, ensure_ascii=False)}" for row in rows)
     about = {"source": source, "seeds": seeds, "data": data}
@@ -171,15 +227,23 @@ def main(arguments: list[str] | None = None) -> int:
         runs.setdefault(point_of(folder, args.name, points(papers), args.config_dir), []).append(folder)
     order = [(), *points(papers)]
     runs = dict(sorted(runs.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
-    seeds = {point: sorted(folder.run["seed"] for folder in folders) for point, folders in runs.items()}
-    if len({tuple(numbers) for numbers in seeds.values()}) != 1 or any(len(set(n)) < len(n) for n in seeds.values()):
-        raise UserError(f"allowed is one run per seed, the same seeds for all overrides: {seeds or 'no run there'}")
+    runs = {point: sorted(folders, key=sample) for point, folders in runs.items()}
+    samples = {point: list(map(sample, folders)) for point, folders in runs.items()}
+    if len(set(map(tuple, samples.values()))) != 1 or any(len(set(n)) < len(n) for n in samples.values()):
+        raise UserError(
+            "allowed is one run per seed (and fold of a cross-validation), the same for all overrides: "
+            + ("; ".join(f"{' '.join(point) or args.name} {n}" for point, n in samples.items()) or "no run there")
+        )
+    folds = folds_of(args.name, [], args.config_dir)
     folders = [folder for found in runs.values() for folder in found]
-    count = images(folders[0])
-    rows = [row for point, found in runs.items() for row in values(point, found, papers, count)]
-    if len(data := {folder.run["data_fingerprint"] for folder in folders}) > 1:
+    if missing := lacking([folder.run for folder in folders], folds):
+        raise UserError(f"allowed are runs of all folds, not there are those of (by seed): {missing}")
+    rows = [row for point in runs for row in values(point, runs, papers, on_validation(TEST) if folds else TEST)]
+    data = list(dict.fromkeys(folder.run["data_fingerprint"] for folder in folders))
+    if len(data) > len(set(map(sample, folders))):
         raise UserError(f"allowed are runs on the same images, these have {len(data)} fingerprints")
-    text = as_json(source(folders), next(iter(seeds.values())), data.pop(), rows)
+    seeds = sorted({folder.run["seed"] for folder in folders})
+    text = as_json(source(folders), seeds, data[0] if len(data) == 1 else data, rows)
     write_atomic(results_file(file), text.encode())
     print(f"{results_file(file)}: {len(rows)} values of {len(folders)} runs")
     return 0

@@ -3,7 +3,8 @@
     python scripts/update_experiments.py
 
 Nothing is measured here: `scripts/state_results.py` has put the values of runs into JSON files beside the experiments,
-and `effdl reproduce` checks them. One row per accuracy; a difference in points where the file reports one.
+and `effdl reproduce` checks them. One row per accuracy; a difference in points where the file reports one. In brackets
+is the 95 % interval of a mean over several seeds or folds. Of a cross-validation it is the accuracy on the folds.
 "To paper" says whether ours agrees with the paper's within our tolerance, or is above or below it.
 """
 
@@ -12,12 +13,13 @@ import sys
 from pages import markdown, replace_part
 
 from effdl.config.experiments import experiments, stated
-from effdl.measure.metrics import COSTS, metric
+from effdl.measure.metrics import COSTS, metric, on_validation
 from effdl.measure.units import UNKNOWN
 from effdl.report.reproduction.claims import TOTAL, Claim, beside_paper, stated_claims
-from effdl.report.reproduction.table import shown
+from effdl.report.reproduction.table import shown, subtracted
 
 ACCURACY, SIZE = "top1", "size_bytes"
+HELD_OUT = on_validation(ACCURACY)
 COLUMNS = (
     *("effdl reproduce ...", "stage", f"test {metric(ACCURACY).label}", "paper", "to paper", metric(SIZE).label),
     *(metric(key).label for key in COSTS),
@@ -25,28 +27,32 @@ COLUMNS = (
 
 
 def accuracy(claim: Claim) -> str:
-    """An accuracy, or a difference of two."""
-    return f"{shown(claim.value, ACCURACY, signed=True)} points" if claim.relative_to else shown(claim.value, ACCURACY)
+    """An accuracy, or a difference of two, with its interval if there is one."""
+    text, *ends = [shown(value, ACCURACY, claim.is_difference) for value in (claim.value, *(claim.interval or ()))]
+    parts = [text, "points" if claim.is_difference else "", f"({' to '.join(ends)})" if ends else ""]
+    return " ".join(part for part in [*parts, "on the folds" if claim.metric == HELD_OUT else ""] if part)
 
 
 def rows(name: str, found: list[Claim]) -> list[list[str]]:
     """The rows of one experiment; what a run cost stands in the row of its last stage."""
     own = {claim.subject: claim for claim in found if not claim.paper}
     papers = {claim.subject: claim for claim in found if claim.paper}
-    tops = [claim for claim in own.values() if claim.metric == ACCURACY]
+    tops = [claim for claim in own.values() if claim.metric in (ACCURACY, HELD_OUT)]
     lines = []
     for number, claim in enumerate(tops):
         last = number + 1 == len(tops) or tops[number + 1].overrides != claim.overrides
 
         def cell(stage: str, key: str, claim: Claim = claim) -> str:
-            value = own.get((claim.overrides, stage, key, None))
+            value = own.get((claim.overrides, stage, key, None, None))
             return metric(key).cell(value.value) if value else ""
 
         paper = papers.get(claim.subject)
         lines.append(
             [
                 " ".join(["`" + name, *claim.overrides]) + "`",
-                claim.stage + (f" - {claim.relative_to}" if claim.relative_to else ""),
+                f"{claim.stage} - {other}"
+                if (other := subtracted(claim.relative_to, claim.compared_with))
+                else claim.stage,
                 accuracy(claim),
                 accuracy(paper) if paper else UNKNOWN,
                 beside_paper(claim.value, paper, claim.tolerance),

@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 from effdl.cli.terminal import UNLIMITED, Terminal, terminal
+from effdl.config.folds import FOLDS
 from effdl.measure.units import TEXT
 from effdl.report.compare import SCORE_COLUMNS, VIEWS, cells, column, known_columns, table
-from effdl.report.folds import FOLDS, NOTE, CrossValidated, folds_table
+from effdl.report.folds import NOTE, CrossValidated, folds_table
 from effdl.report.formats import to_csv, to_json, to_latex, to_markdown
 from effdl.report.gather import Gathered
 from effdl.report.naming import SPLITTING, common

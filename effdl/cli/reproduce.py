@@ -2,13 +2,13 @@
 
 from argparse import Namespace
 from contextlib import suppress
-from pathlib import Path
 
 from rich.console import Console
 
 from effdl.cli.arguments import command_parser, location, named, parsed
+from effdl.cli.experiment_runs import carried_out, existing
 from effdl.cli.terminal import terminal
-from effdl.config.identity import flatten
+from effdl.config.folds import FOLD
 from effdl.measure.metrics import stage_numbers, total_numbers
 from effdl.report.reproduction.claims import (
     SHOWN,
@@ -22,7 +22,7 @@ from effdl.report.reproduction.claims import (
     seeds_of,
     stated_claims,
 )
-from effdl.runs.folder import DONE, RunFolder
+from effdl.runs.folder import RunFolder
 from effdl.utils.errors import RunError, UserError
 from effdl.utils.files import write_json
 
@@ -33,7 +33,8 @@ Examples:
   effdl reproduce --all                              the data in ./data
   effdl reproduce mnist_convnet --from outputs       check the runs there, train nothing
 
-The runs go to outputs/reproduce/NAME/seed-N; one that was cut off is continued, one that is done is not repeated.
+The runs go to outputs/reproduce/NAME/seed-N, those of a cross-validation to NAME/fold-K/seed-N. One that was cut off is
+continued, one that is done is not repeated.
 Exit code 0: every value that has a tolerance holds; 1: not all; 2: a mistake in what was asked for.
 """
 
@@ -108,14 +109,14 @@ def _check_overrides(name: str, found: list[Claim], args: Namespace) -> None:
     Raises:
         UserError: there is one, or the file does not compose.
     """
-    from effdl.config.experiments import config_of
+    from effdl.config.experiments import config_of, folds_of
     from effdl.config.overrides import key_of
 
     for point in points(found):
-        plain = config_of(name, list(point), args.config_dir)
+        plain, folds = config_of(name, list(point), args.config_dir), folds_of(name, list(point), args.config_dir)
         for override in args.overrides:
             key = key_of(override)
-            if key == "seed" or key.startswith(("hydra.", "resume")):
+            if key == "seed" or (key == FOLD and folds) or key.startswith(("hydra.", "resume")):
                 raise UserError(f"{override}: reproduce sets {key} itself (seeds: --seeds 0,1,2)")
             if changed := differing(plain, config_of(name, [*point, override], args.config_dir)):
                 raise UserError(f"{override} makes {name} another experiment: it changes {', '.join(changed[:5])}")
@@ -136,7 +137,7 @@ def _check_subjects(name: str, found: list[Claim], args: Namespace) -> None:
         numbers = dict.fromkeys(stage_numbers(config["topk"], config["metric"]))
         nothing = {"stages": [{"stage": stage, **numbers} for stage in stages], "total": dict.fromkeys(total_numbers())}
         for claim in found:
-            if claim.overrides == point:
+            if point in claim.points:
                 measured(claim, nothing)
 
 
@@ -146,10 +147,10 @@ def _reproduce(name: str, found: list[Claim], args: Namespace, console: Console)
     from effdl.report.reproduction.table import reproduction_table
 
     if args.folders:
-        runs = _existing(name, found, args, console)
+        runs = existing(name, found, args, console)
     else:
         chosen = args.seeds or seeds_of(found)
-        runs = {point: [_carried_out(name, point, seed, args, console) for seed in chosen] for point in points(found)}
+        runs = {point: carried_out(name, point, chosen, args, console) for point in points(found)}
     rows = compare(found, {point: [folder.result for folder in folders] for point, folders in runs.items()})
     for point, folders in runs.items():
         own = [row for row in rows if row["with"] == list(point)]
@@ -158,6 +159,7 @@ def _reproduce(name: str, found: list[Claim], args: Namespace, console: Console)
             with suppress(RunError):  # with --from, the folder may be somebody else's
                 write_json(folder.path / "reproduction.json", comparison)
     console.print(reproduction_table(rows, name))
+    _show_folds(name, runs, args, console)
     for source in dict.fromkeys(row["source"] for row in rows if row["source"] != row["paper_source"]):
         console.print(f"reported: {source}", highlight=False, soft_wrap=True)
     for source in dict.fromkeys(row["paper_source"] for row in rows if row["paper_source"]):
@@ -186,63 +188,19 @@ def _conclusion(name: str, rows: list[dict], other_images: bool) -> str:
     return f"{name}: {small or 'no value has a tolerance'}"
 
 
-def _carried_out(name: str, point: tuple[str, ...], seed: int, args: Namespace, console: Console) -> RunFolder:
-    """The finished run of an experiment, after those whose models it starts or learns from.
+def _show_folds(name: str, runs: dict[tuple[str, ...], list[RunFolder]], args: Namespace, console: Console) -> None:
+    """Show what the folds of a cross-validation gave in the last stage, if it is one."""
+    from effdl.config.experiments import folds_of
+    from effdl.report.folds import NOTE, CrossValidated, folds_table
+    from effdl.report.reproduction.match import fold_of
 
-    Raises:
-        RunError: the run failed.
-    """
-    from effdl.cli.train import main as train
-    from effdl.config.experiments import config_of
-    from effdl.config.overrides import quote
-    from effdl.report.reproduction.match import RUNS, changes, experiment_of
-
-    overrides = [*point, *args.overrides, f"seed={seed}"]
-    for value in flatten(config_of(name, overrides, args.config_dir)).values():
-        if first := experiment_of(value):
-            if first[0] == name:
-                raise UserError(f"{name} needs its own result: {value}")
-            if not RunFolder(value).result:
-                _carried_out(first[0], (), first[1], args, console)
-            elif others := changes(first[0], (), RunFolder(value).run, args.config_dir):
-                raise UserError(f"{name} starts from {value}, which is not a run of {first[0]}: other {others[0]}")
-    folder = RunFolder(
-        Path(RUNS).joinpath(name, *([",".join(point).replace("/", "_")] if point else []), f"seed-{seed}")
+    table = folds_table(
+        [
+            CrossValidated(" ".join(point) or name, [(fold_of(f.run), f.result["stages"][-1]) for f in folders])
+            for point, folders in runs.items()
+            if folds_of(name, list(point), args.config_dir)
+        ]
     )
-    if folder.run.get("status") != DONE:
-        console.print(f"{name}: {' '.join(overrides)}", highlight=False, soft_wrap=True)
-    flags = ["--config-dir", args.config_dir] if args.config_dir else []
-    code = train([f"experiment={name}", *overrides, f"hydra.run.dir={quote(folder.path)}", "resume=true", *flags])
-    if code or not folder.result:
-        raise RunError(f"{name}: the run in {folder.path} failed")
-    return folder
-
-
-def _existing(
-    name: str, found: list[Claim], args: Namespace, console: Console
-) -> dict[tuple[str, ...], list[RunFolder]]:
-    """The finished runs below `--from`, by the overrides of the point that they are of.
-
-    Raises:
-        UserError: no run there, or none of this experiment; names the keys that differ.
-    """
-    from effdl.report.reproduction.match import changes
-
-    folders = [RunFolder(file.parent) for path in args.folders for file in sorted(path.rglob("run.json"))]
-    if not folders:
-        raise UserError(f"--from {' '.join(map(str, args.folders))}: no run there")
-    runs, others, unfinished = {}, [], []
-    for folder in folders:
-        changed = {point: changes(name, point, folder.run, args.config_dir) for point in points(found)}
-        point = min(changed, key=lambda point: len(changed[point]))
-        if changed[point]:
-            others.append(f"{folder.path} is not a run of {name}: other {', '.join(changed[point][:5])}")
-        elif not folder.result:
-            unfinished.append(f"{folder.path} is not complete (status {folder.run['status']})")
-        else:
-            runs.setdefault(point, []).append(folder)
-    if not runs:
-        raise UserError("; ".join([*unfinished, *others][:3]))
-    for text in unfinished:
-        console.print(text, highlight=False, soft_wrap=True)
-    return runs
+    if table:
+        console.print(table)
+        console.print(NOTE, highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from effdl.config.compose import composed, settings
+from effdl.config.folds import FOLD, all_folds
 from effdl.config.options import config_folder, option_files, own_folder
 from effdl.utils.errors import UserError, first_line, nearest
 
@@ -68,5 +69,20 @@ def stated(file: Path) -> dict[Path, Any]:
 
 
 def config_of(name: str, overrides: list[str], config_dir: str | None) -> dict:
-    """The checked config of an experiment with overrides, as plain values."""
-    return settings(composed([f"experiment={name}", *overrides], config_dir))
+    """The checked config of an experiment with overrides, as plain values; of a cross-validation that of a fold.
+
+    It is the first fold, if the overrides name none.
+    """
+    config = composed([f"experiment={name}", *overrides], config_dir)
+    if folds := all_folds(config["dataset"]):
+        return config_of(name, [*overrides, f"{FOLD}={folds[0]}"], config_dir)
+    return settings(config)
+
+
+def folds_of(name: str, overrides: list[str], config_dir: str | None) -> range:
+    """The folds of an experiment that is a cross-validation (``dataset.fold=all``); empty if it is none.
+
+    Raises:
+        UserError: it does not say how many there are.
+    """
+    return all_folds(composed([f"experiment={name}", *overrides], config_dir)["dataset"])

@@ -13,7 +13,6 @@ NOTE = (
     "95 % interval of the mean: Student's t over the folds. It is rather too narrow: folds share training images, and"
     " no unbiased estimate of the variance of their mean exists (Bengio & Grandvalet 2004)"
 )
-FOLD, FOLDS = "dataset.fold", "dataset.folds"
 
 
 @dataclass(frozen=True)

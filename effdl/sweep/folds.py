@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 
-from effdl.config.annotations import show
+from effdl.config.folds import ALL, FOLD, FOLDS, all_folds
 from effdl.config.overrides import swept, without
-from effdl.report.folds import FOLD, FOLDS, CrossValidated
+from effdl.report.folds import CrossValidated
 from effdl.report.naming import SAMPLING, SPLITTING
 from effdl.sweep.table import label
 from effdl.utils.errors import UserError
-
-ALL = f"{FOLD}=all"
 
 
 def with_all_folds(overrides: list[str], dataset: Mapping, *, grid: bool) -> list[str]:
@@ -22,16 +20,14 @@ def with_all_folds(overrides: list[str], dataset: Mapping, *, grid: bool) -> lis
     Raises:
         UserError: that number is missing or is itself swept, or the sweep is no grid.
     """
-    folds = dataset.get("folds")
     if dataset.get("fold") != "all":
         return overrides
     if any(override.get_key_element() == FOLDS for override in swept(overrides)):
         raise UserError(f"{ALL}: {FOLDS} has several values (allowed: one number of folds)")
-    if type(folds) is not int or folds < 2:
-        raise UserError(f"{ALL} needs the number of folds: {FOLDS}={show(folds)} (allowed: a whole number >= 2)")
+    folds = all_folds(dataset)
     if not grid:
         raise UserError(f"{ALL}: all folds are run by a grid (allowed: hydra/sweeper=grid)")
-    return [*without(overrides, FOLD), f"{FOLD}=range({folds})"]
+    return [*without(overrides, FOLD), f"{FOLD}=range({len(folds)})"]
 
 
 def cross_validated(jobs: list[dict], keys: list[str]) -> list[CrossValidated]:

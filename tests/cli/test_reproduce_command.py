@@ -5,11 +5,13 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import yaml
 
 from effdl.config.experiments import config_of, experiments, results_file, stated
+from effdl.measure.student_t import mean_interval
 from effdl.report.reproduction import match
 from effdl.report.reproduction.claims import points, stated_claims
 from effdl.utils.errors import UserError
@@ -261,6 +263,92 @@ def test_mistakes_are_named_before_anything_runs(effdl):
     assert not Path("outputs").exists()
 
 
+FOLDS = HEAD.replace("prune: 0.5\n", "dataset:\n  subset: 300\n  folds: 3\n  fold: all\n")
+HELD_OUT = {"stage": "dense", "metric": "val_top1", "value": 0.5, "tolerance": 0.45}
+
+
+def test_a_cross_validation_is_run_stated_and_checked(effdl, script):
+    file = write("cv", [HELD_OUT], head=FOLDS)
+    reproduce = ("reproduce", "cv", "--config-dir", "mine")
+    done = "outputs/reproduce/cv/fold-1/seed-0"  # a command that was cut off left it
+    train = ("train", "experiment=cv", "--config-dir", "mine", "device.threads=1")
+    assert effdl(*train, "dataset.fold=1", f"hydra.run.dir={done}")[0] == 0
+    stamp = Path(done, "run.json").read_bytes()
+    code, output, _ = effdl(*reproduce, "device.threads=1")
+    assert (code, "cv holds (1 with a tolerance)" in output) == (0, True)
+    assert Path(done, "run.json").read_bytes() == stamp
+    folders = [Path(f"outputs/reproduce/cv/fold-{fold}/seed-0") for fold in range(3)]
+    assert sorted(path.parent for path in Path("outputs").rglob("result.json")) == folders
+    results = [json.loads((folder / "result.json").read_text()) for folder in folders]
+    top1 = [result["stages"][0]["val_top1"] for result in results]
+    low, high = mean_interval(top1)
+    assert "Cross-validation: validation top-1 over the folds" in output
+    assert f"{100 * low:.2f} % to {100 * high:.2f} %" in output
+
+    assert script.main(["--config-dir", "mine", "cv", "outputs"]) == 0
+    text = json.loads(file.with_suffix(".json").read_text())
+    assert len(set(text["data"])) == 3
+    value = text["values"][0]
+    assert (value["stage"], value["metric"], value["value"]) == ("dense", "val_top1", round(fmean(top1), 4))
+    assert value["interval"] == [round(low, 4), round(high, 4)]
+    assert value["tolerance"] == script.accuracy_tolerance(fmean(top1), 300)  # every image is held out once
+    assert [row["metric"] for row in text["values"]].count("val_top1") == 1
+    assert "top1" not in [row["metric"] for row in text["values"]]
+    match._data_of.cache_clear()
+    code, output, _ = effdl(*reproduce, "--from", "outputs")
+    assert (code, "cv holds (3 with a tolerance)" in output) == (0, True)
+
+
+def test_folds_that_are_missing_are_not_made_up(effdl, script):
+    write("cv", [HELD_OUT], head=FOLDS)
+    sweep = ("train", "-m", "experiment=cv", "--config-dir", "mine", "energy.enabled=false", "hydra.sweep.dir=sweep")
+    assert effdl(*sweep)[0] == 0
+    code, output, _ = effdl("reproduce", "cv", "--config-dir", "mine", "--from", "sweep")
+    assert (code, "cv holds" in output) == (0, True)
+    folds = {
+        json.loads(f.read_bytes())["config"]["dataset"]["fold"]: f.parent for f in Path("sweep").glob("*/run.json")
+    }
+    shutil.rmtree(folds[1])
+    code, _, error = effdl("reproduce", "cv", "--config-dir", "mine", "--from", "sweep")
+    assert (code, "cv seed=0: there is no run of fold 1; the others do not count" in error) == (2, True)
+    with pytest.raises(UserError, match="allowed are runs of all folds"):
+        script.main(["--config-dir", "mine", "cv", "sweep"])
+    code, _, error = effdl("reproduce", "cv", "--config-dir", "mine", "dataset.fold=1")
+    assert (code, "reproduce sets dataset.fold itself" in error) == (2, True)
+    write("cv", [HELD_OUT], head=FOLDS.replace("  folds: 3\n", ""))
+    code, _, error = effdl("reproduce", "cv", "--config-dir", "mine")
+    assert (code, "dataset.fold=all needs the number of folds: dataset.folds=null" in error) == (2, True)
+
+
+def test_two_arms_of_an_experiment_are_compared(effdl, script):
+    papers = [{**DENSE, "value": 0.9}, {**DENSE, "value": 0.2, "compared_with": ["optimizer.lr=1e-6"]}]
+    for paper in papers:
+        del paper["tolerance"]
+    file = write(
+        "arms", papers=[{"source": "a paper", "paper": True, "values": papers}], head=HEAD.replace("prune: 0.5", "")
+    )
+    reproduce = ("reproduce", "arms", "--config-dir", "mine")
+    assert effdl(*reproduce, "--seeds", "0,1", "energy.enabled=false")[0] == 0
+    arms = ["", "optimizer.lr=1e-6/"]
+    top1 = [
+        [json.loads(Path(f"outputs/reproduce/arms/{arm}seed-{seed}/result.json").read_text())["stages"][0]["top1"]
+         for seed in range(2)]
+        for arm in arms
+    ]  # fmt: skip
+    assert script.main(["--config-dir", "mine", "arms", "outputs"]) == 0
+    rows = json.loads(file.with_suffix(".json").read_text())["values"]
+    (difference,) = [row for row in rows if "compared_with" in row]
+    differences = [mine - its for mine, its in zip(*top1, strict=True)]
+    assert difference["value"] == round(fmean(differences), 4)
+    assert difference["interval"] == [round(end, 4) for end in mean_interval(differences)]
+    code, output, _ = effdl(*reproduce, "--from", "outputs")
+    assert (code, "top1 - (optimizer.lr=1e-6)" in " ".join(output.split())) == (0, True)
+    shutil.rmtree("outputs/reproduce/arms/optimizer.lr=1e-6")
+    with pytest.raises(UserError, match=r"compares with optimizer\.lr=1e-6, of which there is no run"):
+        script.main(["--config-dir", "mine", "arms", "outputs"])
+    assert effdl(*reproduce, "--from", "outputs")[0] == 1  # NO RUN
+
+
 @pytest.mark.parametrize("name", list(experiments(None)))
 def test_what_the_shipped_experiments_report_is_well_formed(name):
     file = experiments(None)[name]
@@ -273,14 +361,15 @@ def test_what_the_shipped_experiments_report_is_well_formed(name):
         config = config_of(name, list(point), None)
         stages |= {node["stage"] for node in config["compression"].values()}
         assert {claim.stage for claim in found if claim.overrides == point} <= stages
-    assert all(0 < claim.value < 1 for claim in found if claim.metric == "top1" and not claim.relative_to)
+    assert all(0 < c.value < 1 for c in found if c.metric in ("top1", "val_top1") and not c.is_difference)
 
 
 @pytest.mark.parametrize("name", list(experiments(None)))
 def test_the_values_of_the_shipped_runs_are_rounded(script, name):
     for claim in stated_claims(stated(experiments(None)[name])):
         if not claim.paper:
-            assert claim.value == script.rounded(claim.metric, float(claim.value))
+            for value in (claim.value, *(claim.interval or ())):
+                assert value == script.rounded(claim.metric, float(value))
             assert claim.tolerance is None or claim.tolerance == script.rounded_up(claim.tolerance)
 
 

@@ -16,16 +16,20 @@ The JSON file beside it is one more source, our own runs::
       "data": "0a7f...",
       "values": [
         {"stage": "prune", "metric": "top1", "value": 0.9852, "tolerance": 0.0036},
-        {"with": ["prune=0.5"], "stage": "prune", "metric": "top1", "relative_to": "dense", "value": -0.001}
+        {"with": ["prune=0.5"], "stage": "prune", "metric": "top1", "relative_to": "dense", "value": -0.001},
+        {"stage": "prune", "metric": "top1", "compared_with": ["prune=0.5"], "value": -0.02, "interval": [-0.03, -0.01]}
       ]
     }
 
-A value is of a stage of the run (or of its ``total``), as a difference if it is `relative_to` another stage, with the
-overrides `with` on top of the file. One with a `tolerance` is held against the mean over the `seeds`; one without is
-only shown. A difference that is no larger than its tolerance cannot hold: its sign could not be told.
+A value is of a stage of the run (or of its ``total``), with the overrides `with` on top of the file; as a difference if
+it is `relative_to` another stage, or `compared_with` the same stage under other overrides. One with a `tolerance` is
+held against the mean over the `seeds`, and over the folds of a cross-validation; one without is only shown. A
+difference that is no larger than its tolerance cannot hold: its sign could not be told. `interval` is the 95 % interval
+of a mean over several of our runs.
 
 What a paper says stands beside ours with a verdict of its own, which does not decide: whether what was measured agrees
-with the paper is another question than whether our runs are reproduced. `data` is the fingerprint of the images.
+with the paper is another question than whether our runs are reproduced. `data` is the fingerprint of the images, or a
+list of them where runs are of different images.
 """
 
 from collections.abc import Callable
@@ -50,6 +54,8 @@ class _Value(Shape):
     value: FiniteFloat
     tolerance: NonNegative | None = None
     relative_to: str | None = None
+    compared_with: list[str] | None = None
+    interval: list[FiniteFloat] | None = Field(None, min_length=2, max_length=2)
     overrides: list[str] = Field(default_factory=list, alias="with")
 
 
@@ -60,7 +66,7 @@ class _Source(Shape):
     values: list[_Value]
     paper: bool = False
     seeds: list[Natural] = Field(default_factory=list)
-    data: str | None = None
+    data: str | list[str] | None = None
 
 
 TOTAL = "total"
@@ -96,12 +102,24 @@ class Claim:
     relative_to: str | None
     value: float
     tolerance: float | None
-    data: str | None = None
+    data: frozenset[str] = frozenset()
+    compared_with: tuple[str, ...] | None = None
+    interval: tuple[float, float] | None = None
 
     @property
     def subject(self) -> tuple:
         """What it is about: equal for two claims that can be compared."""
-        return self.overrides, self.stage, self.metric, self.relative_to
+        return self.overrides, self.stage, self.metric, self.relative_to, self.compared_with
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether the value is a difference, to another stage or to other overrides."""
+        return self.relative_to is not None or self.compared_with is not None
+
+    @property
+    def points(self) -> list[tuple[str, ...]]:
+        """The overrides of the runs that it is about."""
+        return [self.overrides, *([] if self.compared_with is None else [self.compared_with])]
 
 
 def stated_claims(stated: dict[Path, Any]) -> list[Claim]:
@@ -138,7 +156,9 @@ def claims(reported: Any, where: str) -> list[Claim]:
             relative_to=row.get("relative_to"),
             value=row["value"],
             tolerance=row.get("tolerance"),
-            data=group.get("data"),
+            data=frozenset([data] if isinstance(data := group.get("data") or [], str) else data),
+            compared_with=None if (other := row.get("compared_with")) is None else tuple(other),
+            interval=None if (ends := row.get("interval")) is None else tuple(ends),
         )
         for group in reported
         for row in group["values"]
@@ -147,7 +167,7 @@ def claims(reported: Any, where: str) -> list[Claim]:
 
 def points(found: list[Claim]) -> list[tuple[str, ...]]:
     """The overrides under which values are reported, each once: one run, per seed, for each."""
-    return list(dict.fromkeys(claim.overrides for claim in found))
+    return list(dict.fromkeys(point for claim in found for point in claim.points))
 
 
 def seeds_of(found: list[Claim]) -> list[int]:
@@ -157,7 +177,7 @@ def seeds_of(found: list[Claim]) -> list[int]:
 
 def data_of(found: list[Claim]) -> set[str]:
     """The fingerprints of the images on which values were measured; empty if none says."""
-    return {claim.data for claim in found if claim.data}
+    return {data for claim in found for data in claim.data}
 
 
 def differing(config: dict, other: dict, same: Callable[[Any, Any], bool] = lambda mine, theirs: False) -> list[str]:
@@ -218,30 +238,41 @@ def compare(found: list[Claim], results: dict[tuple[str, ...], list[dict]]) -> l
     papers = {claim.subject: claim for claim in found if claim.paper}
     own = {claim.subject for claim in found if not claim.paper}
     shown = [c for c in found if not (c.paper and c.tolerance is None and c.subject in own)]
-    return [_row(claim, papers.get(claim.subject), results.get(claim.overrides, [])) for claim in shown]
+    return [
+        _row(claim, papers.get(claim.subject), [results.get(point, []) for point in claim.points]) for claim in shown
+    ]
 
 
-def _row(claim: Claim, paper: Claim | None, results: list[dict]) -> dict:
-    """One claim held against the results of its runs."""
-    values = [measured(claim, result) for result in results]
-    value = None if not values or None in values else fmean(values)
+def _row(claim: Claim, paper: Claim | None, results: list[list[dict]]) -> dict:
+    """One claim held against the results of its runs, which are those of each of its points."""
+    values, *others = [[measured(claim, result) for result in found] for found in results]
+    value = _mean([values, *others])
     return {
         "with": list(claim.overrides),
         "stage": claim.stage,
         "metric": claim.metric,
         "relative_to": claim.relative_to,
+        "compared_with": None if claim.compared_with is None else list(claim.compared_with),
         "reported": claim.value,
         "measured": value,
-        "std": stdev(values) if value is not None and len(values) > 1 else None,
+        "std": stdev(values) if value is not None and len(values) > 1 and not others else None,
         "runs": len(values),
         "difference": None if value is None else value - claim.value,
         "tolerance": claim.tolerance,
-        "verdict": _verdict(claim, value, bool(values)),
+        "verdict": _verdict(claim, value, all(results)),
         "source": claim.source,
         "paper": paper and paper.value,
         "paper_source": paper and paper.source,
         "paper_verdict": beside_paper(value, paper, claim.tolerance),
     }
+
+
+def _mean(measured: list[list[float | None]]) -> float | None:
+    """The mean of the first values, less that of the second if there are any; None if one is missing."""
+    if any(not values or None in values for values in measured):
+        return None
+    first, *second = map(fmean, measured)
+    return first - sum(second)
 
 
 def _verdict(claim: Claim, value: float | None, was_run: bool) -> str:
@@ -271,7 +302,7 @@ def beside_paper(value: float | None, paper: Claim | None, tolerance: float | No
 
 def _too_small(claim: Claim, tolerance: float) -> bool:
     """Whether a difference is no larger than the tolerance, so that not even its sign can be told."""
-    return claim.relative_to is not None and abs(claim.value) <= tolerance
+    return claim.is_difference and abs(claim.value) <= tolerance
 
 
 def holds(rows: list[dict]) -> bool:

@@ -3,7 +3,8 @@
 import re
 from functools import cache, partial
 
-from effdl.config.experiments import config_of, experiment_file, stated
+from effdl.config.experiments import config_of, experiment_file, folds_of, stated
+from effdl.config.folds import FOLD
 from effdl.report.reproduction.claims import data_of, differing, stated_claims
 
 IMAGES = "images"
@@ -19,16 +20,45 @@ def experiment_of(value: object) -> tuple[str, int] | None:
 def changes(name: str, point: tuple[str, ...], run: dict, config_dir: str | None) -> list[str]:
     """What makes a run another experiment than this one with the overrides `point`; empty if it is one of it.
 
+    Of a cross-validation it may be any fold.
+
     Keys of the config, and `IMAGES` if the file says on which the values were measured, and the run saw others.
 
     Args:
         run: what its ``run.json`` says.
     """
     config = run.get("config", {})
-    wanted = _config_of(name, (*point, f"seed={config.get('seed', 0)}"), config_dir)
+    sample = [f"seed={config.get('seed', 0)}"]
+    if _folds_of(name, point, config_dir):
+        sample.append(f"{FOLD}={fold_of(run)}")
+    wanted = _config_of(name, (*point, *sample), config_dir)
     found = differing(wanted, config, partial(_same_model, run.get("models"), config_dir))
     data = _data_of(name, config_dir)
     return [*found, IMAGES] if data and run.get("data_fingerprint") not in data else found
+
+
+def fold_of(run: dict) -> int:
+    """The fold on which a run was validated.
+
+    Args:
+        run: what its ``run.json`` says.
+    """
+    return run.get("config", {}).get("dataset", {}).get("fold", 0)
+
+
+def lacking(runs: list[dict], folds: range) -> dict[int, list[int]]:
+    """The folds of which there is no run, by seed; without seeds that have all, so empty if there are no folds."""
+    there: dict[int, set[int]] = {}
+    for run in runs:
+        there.setdefault(run["config"].get("seed", 0), set()).add(fold_of(run))
+    missing = {seed: [fold for fold in folds if fold not in found] for seed, found in there.items()}
+    return {seed: absent for seed, absent in missing.items() if absent}
+
+
+@cache
+def _folds_of(name: str, point: tuple[str, ...], config_dir: str | None) -> range:
+    """The folds of an experiment; composing its config takes a while."""
+    return folds_of(name, list(point), config_dir)
 
 
 @cache

@@ -1,5 +1,7 @@
 """The table of a reproduction: reported, measured, difference, verdict."""
 
+from collections.abc import Sequence
+
 from rich.text import Text
 
 from effdl.measure.metrics import metric
@@ -17,6 +19,12 @@ def shown(value: float | None, key: str, signed: bool = False) -> str:
     return ("-" if value < 0 else "") + metric(key).text(abs(value))
 
 
+def subtracted(relative_to: str | None, compared_with: Sequence[str] | None) -> str:
+    """What a difference is to, such as ``dense`` or ``(prune=0.5)``; empty if it is none."""
+    other = None if compared_with is None else f"({' '.join(compared_with) or 'no override'})"
+    return " of ".join(part for part in (relative_to, other) if part)
+
+
 def reproduction_table(rows: list[dict], title: str) -> Table:
     """One row per reported value; those that do not hold are red."""
     names = ("with", "stage", "value") if any(row["with"] for row in rows) else ("stage", "value")
@@ -28,12 +36,13 @@ def reproduction_table(rows: list[dict], title: str) -> Table:
 
 def _cells(row: dict) -> list[str | Text]:
     """The cells of a reported value."""
-    key, relative, tolerance = row["metric"], row["relative_to"] is not None, row["tolerance"]
+    key, other, tolerance = row["metric"], subtracted(row["relative_to"], row["compared_with"]), row["tolerance"]
+    relative = bool(other)
     by_paper = row["reported"] == row["paper"] and row["source"] == row["paper_source"]
     cells = [
         " ".join(row["with"]),
         row["stage"],
-        f"{key} - {row['relative_to']}" if relative else key,
+        f"{key} - {other}" if relative else key,
         UNKNOWN if by_paper and tolerance is None else shown(row["reported"], key, relative),
         shown(row["measured"], key, relative),
         shown(row["difference"], key, True),

@@ -15,6 +15,7 @@ from effdl.report.reproduction.claims import (
     UNCLEAR,
     claims,
     compare,
+    data_of,
     differing,
     holds,
     measured,
@@ -65,6 +66,29 @@ def test_a_difference_to_another_stage():
     (row,) = compared(group(value(relative_to="dense", value=-0.05, tolerance=0.001)))
     assert row["measured"] == pytest.approx(-0.05)
     assert row["verdict"] == HOLDS
+
+
+def test_a_difference_to_other_overrides_is_that_of_the_means():
+    claim = value(compared_with=["lr=1"], value=0.05, tolerance=0.01, interval=[0.04, 0.06])
+    (own,) = claims([group(claim)], "file")
+    assert (own.points, own.interval) == ([(), ("lr=1",)], (0.04, 0.06))
+    assert points([own]) == [(), ("lr=1",)]
+    runs = {(): [result(prune=0.91), result(prune=0.93)], ("lr=1",): [result(prune=0.87)]}
+    (row,) = compared(group(claim), runs=runs)
+    assert (row["measured"], row["verdict"], row["std"]) == (pytest.approx(0.05), HOLDS, None)
+    (cells,) = reproduction_table([row], "t").rows
+    assert (cells[1], cells[3]) == ("top1 - (lr=1)", "+5.00")
+    for there in ((), ("lr=1",)):
+        (row,) = compared(group(claim), runs={there: runs[there]})
+        assert (row["measured"], row["verdict"]) == (None, NO_RUN)
+    (row,) = compared(group({**claim, "tolerance": 0.06}), runs=runs)
+    assert row["verdict"] == UNCLEAR
+
+
+def test_the_images_are_one_fingerprint_or_several():
+    assert data_of(claims([group(value(), data="a"), group(value(), data=["b", "c"]), group(value())], "file")) == {
+        *"abc"
+    }
 
 
 def test_a_value_without_a_tolerance_decides_nothing():
