@@ -12,6 +12,7 @@ from effdl.measure.metrics import COSTS, compared, deciding, images_key, metric,
 from effdl.measure.units import percent, si
 from effdl.report.counts import counted
 from effdl.report.gather import Gathered, Run
+from effdl.report.inherited import inherited
 from effdl.report.naming import SAMPLING, SPLITTING, differing_keys, experiment_of
 from effdl.runs.folder import DONE
 
@@ -32,6 +33,8 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
     ``duration_h``, ``energy_kwh``, ``co2eq_g``             of all stages; ``evaluate_...``: of measuring them
     ``sources``                                             finished runs by component of the energy and how it is known
     ``runs_without_energy``, ``runs_resumed``               whose energy, or what was cut off of them, is not in it
+    ``inherited``                                           the same costs of other runs, whose ``models`` these used,
+                                                            without the ``unknown`` ones
     ``winner``                                              see `winner`
     ======================================================  ===========================================================
 
@@ -61,6 +64,7 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
         "sources": _sources(runs),
         "runs_without_energy": sum(item["energy_kwh"] is None for item in costs),
         "runs_resumed": sum(bool(run.run.get("resumed")) for run in runs),
+        "inherited": _inherited(runs),
         "winner": winner(
             last, {str(run.path): item["energy_kwh"] for run, item in zip(runs, costs, strict=True)}, best
         ),
@@ -120,6 +124,14 @@ def _spent(costs: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
         is_time = key.endswith("duration_s")
         found[key.replace("duration_s", "duration_h")] = total / 3600 if is_time and total is not None else total
     return found
+
+
+def _inherited(runs: Sequence[Run]) -> dict | None:
+    """What the models cost that runs began with or learned from, and that are of no run here; None without any."""
+    costs = inherited(runs)
+    known = [cost for cost in costs if cost]
+    sums = _spent([{**dict.fromkeys(map(on_measuring, COSTS)), **cost} for cost in known])
+    return {"models": len(costs), "unknown": len(costs) - len(known), **sums} if costs else None
 
 
 def _sources(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
@@ -202,6 +214,13 @@ def lines(sums: dict) -> list[str]:
         found.append(f"training compute: {si(sums['training_flops'], 'FLOP')} = {days} ({how}{unknown})")
     resumed = f"; {sums['runs_resumed']} resumed runs, without what was cut off" if sums["runs_resumed"] else ""
     found.append(f"cost: {_cost_of(sums) or 'not recorded'} ({_how_known(sums)}{resumed})")
+    if earlier := sums["inherited"]:
+        silent = f", without {earlier['unknown']} that does not tell" if earlier["unknown"] else ""
+        plural = "" if earlier["models"] == 1 else "s"
+        found.append(
+            f"began with, or learned from, {earlier['models']} model{plural} of other runs, not in the cost:"
+            f" {_cost_of(earlier) or 'not recorded'}{silent}"
+        )
     if measuring := _cost_of({key: sums[on_measuring(key)] for key in ("duration_h", *COSTS[1:])}):
         found.append(f"measuring them, not in the cost: {measuring}")
     if best := sums["winner"]:

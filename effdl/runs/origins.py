@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from effdl.compression.pipeline import steps_on
+from effdl.measure.metrics import COSTS
 from effdl.runs.folder import RunFolder
 from effdl.utils.files import sha256_of
 
@@ -15,7 +16,7 @@ def origins(config: dict, typed_in: Path) -> dict[str, dict]:
 
     Returns:
         For each path ``sha256`` of the model's file, and ``config``, ``data_fingerprint`` and ``models`` of the run
-        that made it; these are None for a file of another origin.
+        that made it, and ``total``, what it cost; these are None for a file of another origin.
     """
     named = [config["model"].get("weights"), (config["teacher"] or {}).get("weights")]
     named += [node["level"] for _, node in steps_on(config)]
@@ -26,5 +27,7 @@ def origins(config: dict, typed_in: Path) -> dict[str, dict]:
         if file.is_file():
             run = folder.run if folder.path.is_dir() else {}
             made = {key: run.get(key) for key in ("config", "data_fingerprint", "models")}
+            total = folder.result.get("total") if folder.path.is_dir() else None
+            made["total"] = total and {key: total.get(key) for key in COSTS}
             found[path] = {"sha256": sha256_of(file), **made}
     return found

@@ -25,14 +25,31 @@ def test_models_are_known_by_their_digest_and_by_the_run_that_made_them(tmp_path
             "config": None,
             "data_fingerprint": None,
             "models": None,
+            "total": None,
         },
         str(run): {
             "sha256": hashlib.sha256(b"stored").hexdigest(),
             "config": {"epochs": 3},
             "data_fingerprint": "abc",
             "models": None,
+            "total": None,
         },
     }
+
+
+def test_the_cost_of_the_run_that_made_a_model_is_kept(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model.safetensors").write_bytes(b"stored")
+    made = {"status": "done", "layout": 2, "config": {"epochs": 3}, "data_fingerprint": "abc"}
+    (run / "run.json").write_text(json.dumps(made))
+    (run / "result.json").write_text(
+        json.dumps(
+            {"stages": [{"stage": "dense", "method": "train"}], "total": {"duration_s": 5, "energy_kwh": 0.1, "n": 1}}
+        )
+    )
+    [found] = origins(config(f"model.weights={run}"), tmp_path).values()
+    assert found["total"] == {"duration_s": 5, "energy_kwh": 0.1, "co2eq_g": None}
 
 
 def test_relative_paths_mean_the_folder_where_they_were_typed(tmp_path):
