@@ -87,9 +87,11 @@ def check_targets(config: dict) -> None:
 
 
 def active(config: dict) -> dict:
-    """The config without the compression steps that are off."""
+    """The config without the compression steps that are off, and without what an experiment says of no pretraining."""
     steps = {name: _with_layers(node) for name, node in config["compression"].items() if node.get("level")}
-    return {**config, "compression": steps}
+    keys = config.get("pretraining") or {}  # with pretraining=none those that an experiment has for its method
+    method = keys if {"_target_", "option"} & {*keys} else {}
+    return {**config, "compression": steps} | ({"pretraining": method} if keys else {})
 
 
 def _with_layers(node: dict) -> dict:

@@ -314,6 +314,13 @@ def test_instantiate_calls_or_binds():
     assert bound(6, 10, []) == 0.5
 
 
+def test_an_experiment_without_its_pretraining_has_none():
+    on = {"_target_": "effdl.pretraining.simclr.simclr", "epochs": 3}
+    assert active({"compression": {}, "pretraining": on})["pretraining"] == on
+    assert active({"compression": {}, "pretraining": {"epochs": 3}})["pretraining"] == {}
+    assert active({"compression": {}}) == {"compression": {}}
+
+
 def test_layers_that_numbers_name_are_texts():
     steps = {
         "magnitude": {"level": 0.5, "exclude": [0, "9", "fc*"]},
