@@ -5,6 +5,7 @@
 uses     every key, flag and option with values that it cannot take
 damages  every file of run folders damaged, then every command that reads them
 forged   stored models whose statements are false, hostile or huge
+weights  .pth files that would run code, claim more than they hold, or are damaged
 kills    runs killed before every file operation, then resumed
 races    two processes at one run or one sweep
 
@@ -24,7 +25,7 @@ from random import Random
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
 
-from attacks import damaged_runs, forged, kills, races, wrong_uses  # noqa: E402
+from attacks import damaged_runs, forged, hostile_weights, kills, races, wrong_uses  # noqa: E402
 from attacks.commands import warm  # noqa: E402
 from attacks.lanes import play  # noqa: E402
 from attacks.outcome import CLEAN, KINDS, Case, Verdict, failures, rows_of  # noqa: E402
@@ -33,10 +34,17 @@ from rich.console import Console  # noqa: E402
 from rich.progress import Progress  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-ATTACKS = {"uses": wrong_uses, "damages": damaged_runs, "forged": forged, "kills": kills, "races": races}
+ATTACKS = {
+    "uses": wrong_uses,
+    "damages": damaged_runs,
+    "forged": forged,
+    "weights": hostile_weights,
+    "kills": kills,
+    "races": races,
+}
 # How many cases of each kind are tried; None: all.
-SHORT = {"uses": 8, "damages": 1, "forged": 8, "kills": 2, "races": 1}
-LONG = {"uses": 700, "damages": 60, "forged": 250, "kills": None, "races": 50}
+SHORT = {"uses": 6, "damages": 1, "forged": 6, "weights": 2, "kills": 2, "races": 1}
+LONG = {"uses": 700, "damages": 60, "forged": 250, "weights": None, "kills": None, "races": 50}
 COLUMNS = ("attack", "tried", *KINDS)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from effdl.utils.errors import UserError, first_line
+from effdl.utils.text import abridged
 
 TORCH_SUFFIXES = (".pth", ".pt", ".th", ".ckpt", ".pth.tar")  # of usual names; what a file is its first bytes say
 # Where checkpoints have their state dict, in the order in which it is looked for.
@@ -113,7 +114,7 @@ def _state_dict(content: object) -> tuple[dict[str, Tensor], list[str]]:
         found = {name: value for name, value in content.items() if isinstance(value, Tensor)}
         if found and all(isinstance(name, str) for name in found):
             return found, notes
-        has = ", ".join(map(str, list(content)[:5])) or "nothing"
+        has = ", ".join(abridged(str(key)) for key in list(content)[:5]) or "nothing"
         raise ValueError(f"no state dict in it, nor under {', '.join(_STATE_KEYS[:4])}, ...: it has {has}")
     raise ValueError(f"it holds no state dict, but a {type(content).__name__}")
 
@@ -124,7 +125,7 @@ def _check_plain(tensors: dict[str, Tensor]) -> None:
         plain = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_complex()
         if not plain or tensor.is_meta:
             kind = "a tensor without values" if tensor.is_meta else f"{tensor.dtype} ({tensor.layout})"
-            raise ValueError(f"{name} is {kind}, no plain numbers")
+            raise ValueError(f"{abridged(str(name))} is {kind}, no plain numbers")
 
 
 def _why(path: Path, error: UnpicklingError) -> str:
@@ -137,7 +138,7 @@ def _why(path: Path, error: UnpicklingError) -> str:
     text = str(error)
     if not code and "GLOBAL" not in text:
         return f"{path} is damaged or not a file of torch.save (a state dict is saved by {_SAVE})"
-    named = ", ".join(code[:3]) or text.partition("GLOBAL ")[2].split()[0]
+    named = ", ".join(map(abridged, code[:3])) or text.partition("GLOBAL ")[2].split()[0]
     return (
         f"{path} names code ({named}), and none of a file is run: only tensors are read;"
         f" if you trust it, load it where it was made and save its weights: {_SAVE}"

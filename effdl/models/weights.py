@@ -12,6 +12,7 @@ from effdl.models.padded import pads, reordered
 from effdl.models.surgery import adapt_filters, first_convolution, last_layer
 from effdl.nn.state import load_state
 from effdl.utils.errors import UserError
+from effdl.utils.text import abridged
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,8 @@ def _require_fit(matching: Matching, head: str, named: str) -> None:
 
 
 def _some(names: list[str], separator: str = ", ") -> str:
-    """The first of a list."""
-    return separator.join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    """The first of a list; names in files may have any characters and any length."""
+    return separator.join(map(abridged, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _per_channel(values: list[float], channels: int) -> tuple[float, ...]:

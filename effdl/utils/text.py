@@ -15,3 +15,11 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """A visible text on one line: lines become parts of it, and blanks in a row one."""
     return visible(" ".join(text.split()))
+
+
+def abridged(text: str, longest: int = 200) -> str:
+    """A text on one line, and if it is longer than so many characters only its beginning and end."""
+    half = longest // 2
+    if len(text) > longest:
+        text = f"{text[:half]} ... {text[-half:]}"
+    return one_line(text)

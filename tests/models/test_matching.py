@@ -208,3 +208,23 @@ def test_a_file_of_something_else_says_what_it_has(tmp_path):
     torch.save({"a.weight": torch.zeros(1), "b.weight": torch.zeros(1)}, tmp_path / "w.pth")
     with pytest.raises(UserError, match=r"1\.weight is missing;.* \(the file has a\.weight, b\.weight\)"):
         load_weights(mlp(1, 8, 10), str(tmp_path / "w.pth"), TEN)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("a\nb\x1b[2J", r"other.a b\x1b[2J"), ("n" * 10_000_000, f"other.{'n' * 94} ... {'n' * 100}")],
+)
+def test_names_are_said_on_one_line_without_control_characters_and_short(model, tmp_path, name, said):
+    path = str(tmp_path / "w.pth")
+    torch.save({**model.state_dict(), f"other.{name}": torch.zeros(2)}, path)
+    assert load_weights(model, path, TEN).lines()[1] == f"left out of the file: {said}"
+    torch.save({f"other.{name}": torch.zeros(2)}, path)
+    with pytest.raises(UserError) as caught:
+        load_weights(model, path, TEN)
+    assert str(caught.value).endswith(f"(the file has {said})")
+    torch.save({**model.state_dict(), f"1.{name}": torch.zeros(2)}, path)
+    with pytest.raises(UserError) as caught:
+        load_weights(model, path, TEN)
+    assert str(caught.value).isprintable()
+    assert str(caught.value).endswith("is not in the model")
+    assert len(str(caught.value)) < 400

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from attacks import damaged_runs, forge, forged, lanes, operations, races, wrong_uses  # noqa: E402
+from attacks import damaged_runs, forge, forged, hostile_weights, lanes, operations, races, wrong_uses  # noqa: E402
 from attacks.outcome import KINDS, Case, Verdict, broken, failures, rows_of  # noqa: E402
 from attacks.sandbox import Observed, observe, workplace  # noqa: E402
 from attacks.uses import Key  # noqa: E402
@@ -184,6 +184,31 @@ def test_forgeries_are_judged():
     assert forged.judge(seen(0), made, "x.safetensors", 100).kind == "clean"
     made.must_be_refused = True
     assert forged.judge(seen(0), made, "x.safetensors", 100).kind == "silent"
+
+
+REFUSED = "effdl: model.weights: hostile.pth names code\n"
+TAKEN = "model.weights=hostile.pth: 4 of 4 tensors loaded\n"
+
+
+@pytest.mark.parametrize(
+    ("ended", "new", "accepted", "kind"),
+    [
+        (seen(2, error=REFUSED), [], False, "clean"),
+        (seen(2, error=REFUSED), ["code was run"], False, "silent"),
+        (seen(2, error=REFUSED), ["run"], False, "left"),
+        (seen(2, error=REFUSED, peak_bytes=1 << 30), [], False, "memory"),
+        (seen(2, error="effdl: damaged\n"), [], False, "unnamed"),
+        (seen(2, error=REFUSED + "more\n"), [], False, "unnamed"),
+        (seen(0, TAKEN), ["run"], False, "silent"),
+        (seen(0, TAKEN), ["run"], True, "clean"),
+        (seen(0, TAKEN + "\x1b[2J\n"), ["run"], True, "unnamed"),
+        (seen(0, TAKEN + "effdl: all is well\n"), ["run"], True, "unnamed"),
+        (seen(0, TAKEN + "n" * 10_000), ["run"], True, "unnamed"),
+        (seen(2, error=REFUSED), [], True, "silent"),
+    ],
+)
+def test_hostile_weights_are_judged(ended, new, accepted, kind):
+    assert hostile_weights.judge(ended, new, accepted).kind == kind
 
 
 def test_an_honest_file_is_one(place):

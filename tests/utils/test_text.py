@@ -2,7 +2,7 @@
 
 import pytest
 
-from effdl.utils.text import one_line, visible
+from effdl.utils.text import abridged, one_line, visible
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,9 @@ def test_control_characters_are_shown(text, shown):
 
 def test_one_line():
     assert one_line(" a\n\n  b\x1b[0m\tc ") == r"a b\x1b[0m c"
+
+
+def test_a_long_text_keeps_its_ends():
+    assert abridged("a\nb", longest=4) == "a b"
+    assert abridged("1234\x1b6789", longest=4) == "12 ... 89"
+    assert len(abridged("x" * 10_000_000)) == 205
