@@ -371,6 +371,10 @@ def stage_numbers(topk: Iterable[int], own_metrics: Iterable[str] = ()) -> list[
     ]
 
 
+# Those that only the stage of a pretraining measures, which is never a run's last.
+OF_PRETRAINING = ("val_knn_top1", "embedding_std", "embedding_rank")
+
+
 def total_numbers() -> list[str]:
     """The keys of a run's total that hold numbers."""
     return [key for key, entry in METRICS.items() if {*TOTAL} <= {*entry.at} and entry.unit is not u.TEXT]

@@ -23,7 +23,7 @@ from effdl.config.overrides import without
 from effdl.config.types import Count, Natural
 from effdl.config.validation import check_values
 from effdl.measure.costs import SPENT
-from effdl.measure.metrics import on_test, on_validation, stage_numbers
+from effdl.measure.metrics import OF_PRETRAINING, on_test, on_validation, stage_numbers
 from effdl.sweep.front import FOUND, PICTURE
 from effdl.sweep.loader import sharing
 from effdl.utils.errors import RunError, UserError, nearest
@@ -175,8 +175,13 @@ def _check_measured(sweeper: DictConfig, config: dict) -> None:
     tested = [key for key in stage_numbers(config["topk"], config["metric"]) if on_test(key, config["metric"])]
     hidden = tested if validated else list(map(on_validation, tested))
     known = [*stage_numbers(config["topk"], config["metric"]), *(f"total_{key}" for key in SPENT)]
-    known = [key for key in known if key not in hidden]
+    known = [key for key in known if key not in hidden and key not in OF_PRETRAINING]
     for name in sweeper.objectives:
+        if name in OF_PRETRAINING:
+            raise UserError(
+                f"hydra.sweeper.objectives: {name} is of the stage pretraining, but trials are compared by the "
+                f"last stage of their runs (allowed: {', '.join(known)})"
+            )
         if name in tested and validated:
             raise UserError(
                 f"hydra.sweeper.objectives: {name} is of the test split, which no choice may see "

@@ -55,8 +55,26 @@ def recipe(model, **options):
     return Recipe(batch_size=64, optimizer=partial(sgd, lr=0.1), **options)
 
 
-def train(model, data, recipe, folder, flops_before=0.0):
-    folder.mkdir()
+class Killed(BaseException):
+    """Stands for a kill between two epochs."""
+
+
+class KilledAfter:
+    """A callback that ends the training after an epoch, if one is given, and notes down how many were done before."""
+
+    def __init__(self, last: int | None = None):
+        self.last, self.done = last, None
+
+    def training_begin(self, epochs: int, done: int) -> None:
+        self.done = done
+
+    def epoch_end(self, row: dict) -> None:
+        if row["epoch"] == self.last:
+            raise Killed
+
+
+def train(model, data, recipe, folder, flops_before=0.0, callbacks=()):
+    folder.mkdir(exist_ok=True)
     rows = Rows(folder / "epochs.jsonl")
     fit(
         model,
@@ -66,7 +84,7 @@ def train(model, data, recipe, folder, flops_before=0.0):
         seed=7,
         checkpoint=Checkpoint(folder, 0, "run"),
         meter=EnergyMeter(enabled=False, country=None, pue=1.0),
-        callbacks=Callbacks(),
+        callbacks=Callbacks(callbacks),
         log=EpochLog(rows, "dense", 0),
         flops_before=flops_before,
     )
@@ -146,6 +164,26 @@ def test_views_are_computed_once_and_one_of_them_is_trained_on(data, tmp_path):
     same = train(again.head, again.data, again.recipe, tmp_path / "b")
     assert [row["loss"] for row in same] == [row["loss"] for row in rows]
     assert "20 features of each of 3 views, which were computed once" in str(found)
+
+
+@pytest.mark.parametrize("forgotten", [False, True], ids=["features kept", "features lost"])
+def test_a_head_on_views_resumes_bit_identical(data, tmp_path, monkeypatch, forgotten):
+    def trained(folder, *callbacks):
+        found = head_training(network(), data, options, CPU, seed=5)
+        rows = train(found.head, found.data, found.recipe, tmp_path / folder, found.flops, callbacks)
+        return found.head.state_dict(), [row["loss"] for row in rows]
+
+    options = recipe(network(), augment=(CROP,), cached_views=2)
+    whole, losses = trained("whole")
+    with pytest.raises(Killed):
+        trained("cut", KilledAfter(1))
+    if forgotten:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    rest = KilledAfter()
+    resumed, again = trained("cut", rest)
+    assert rest.done == 1
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
+    assert again == losses
 
 
 def test_a_view_is_picked_for_each_image():
