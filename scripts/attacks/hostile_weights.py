@@ -1,5 +1,6 @@
 """Hostile files of weights: a `.pth` that would run code, claims more than it holds, or is damaged."""
 
+import os
 import pickle
 import shlex
 import zipfile
@@ -42,9 +43,9 @@ def _touch() -> _Call:
 
 def _state() -> dict:
     """An honest state dict of the model that is asked for."""
-    from torch import nn
+    from effdl.models.mlp import mlp
 
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 10)).state_dict()
+    return mlp(1, 8, 10, hidden=[8]).state_dict()
 
 
 def _saved(file: Path, content: object, zipped: bool = True) -> None:
@@ -105,7 +106,7 @@ HOSTILE: dict[str, Callable[[Path], None]] = {
     "code instead of a state dict": lambda file: _saved(file, _touch()),
     "code beside a state dict": lambda file: _saved(file, {"state_dict": _state(), "extra": [_touch()]}),
     "code, before PyTorch 1.6": lambda file: _saved(file, _touch(), zipped=False),
-    "code by a system call": lambda file: _saved(file, _Call(__import__("os").system, f"touch '{_MARK}'")),
+    "code by a system call": lambda file: _saved(file, _Call(os.system, f"touch '{_MARK}'")),
     "code by eval": lambda file: _saved(file, {"a": _Call(eval, f"open({_MARK!r}, 'w')")}),
     "code in a plain pickle": lambda file: file.write_bytes(pickle.dumps(_touch())),
     "code of a name with escapes": lambda file: _edited(
