@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from effdl.measure.eval_mode import eval_mode, example_input
+from effdl.models.build import dry_run
+from effdl.models.surgery import last_layer
 from effdl.pretraining.library import from_lightly
 from effdl.utils.errors import UserError
 
@@ -60,9 +61,8 @@ def compares_views(model: nn.Module, views: Mapping, input_shape: tuple[int, int
     from_lightly("loss", "NTXentLoss")
     if size := views.get("size"):
         try:
-            with eval_mode(model):
-                model(example_input(model, (2, input_shape[0], size, size)))
-        except (RuntimeError, ValueError, AssertionError) as error:
+            dry_run(model, "", input_shape[0], size, len(last_layer(model)[1].weight))
+        except UserError as error:
             raise UserError(
                 f"pretraining.views.size={size}: this model takes no images of that size (allowed: null,"
                 f" for {input_shape[1]}, or another model)"
