@@ -13,9 +13,18 @@ def inherited(runs: Sequence[Run]) -> list[dict | None]:
 
     None for a file of another origin, or of a run that does not tell.
     """
-    used = dict(_used(runs))
-    own = {sha256_of(run.files.model_file) for run in runs if run.files.model_file.is_file()} if used else ()
+    used: dict[str, dict | None] = {}
+    for digest, total in _used(runs):
+        used[digest] = used.get(digest) or total
+    own = {digest for run in runs for digest in _made(run)} if used else set()
     return [total for digest, total in used.items() if digest not in own]
+
+
+def _made(run: Run) -> list[str]:
+    """The digests of a run's models, as its stages say; of runs that are older than this, that of its file."""
+    recorded = [row["model_sha256"] for row in run.stages if row.get("model_sha256")]
+    file = run.files.model_file
+    return recorded or ([sha256_of(file)] if file.is_file() else [])
 
 
 def _used(runs: Iterable[Run]) -> Iterable[tuple[str, dict | None]]:

@@ -41,6 +41,15 @@ def test_a_model_is_counted_once_at_any_remove_and_not_if_its_run_is_there(tmp_p
     assert totals(Gathered(runs[2:], []), [])["inherited"] is None
 
 
+def test_models_are_known_by_what_the_stages_of_their_run_say_without_their_files():
+    first = {"sha256": digest("first"), "total": COST}
+    silent = {"sha256": digest("first"), "total": None}
+    run = Run(Path("nowhere"), {"models": {"a": first, "b": silent}}, [{"model_sha256": digest("own")}], {})
+    made = Run(Path("nowhere"), {}, [{"model_sha256": digest("first")}, {"model_sha256": digest("pruned")}], {})
+    assert inherited([run]) == [COST]  # another run does not tell, but this one does
+    assert inherited([run, made]) == []
+
+
 def test_runs_of_earlier_versions_do_not_tell():
     run = Run(Path("nowhere"), {"models": {"x": {"sha256": "0", "config": {}}}}, [], {})
     assert inherited([run]) == [None]
