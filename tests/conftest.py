@@ -28,14 +28,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
-def hurried(monkeypatch):
+def hurried():
     """Inferences are timed as few times as a measurement allows: most tests of runs are not about their speed.
 
-    What measures time is tested with its own budgets (tests/measure, tests/deploy).
+    What measures time is tested with its own budgets (tests/measure, tests/deploy). The fixture `monkeypatch` is not
+    asked for: in every test it would be made before, so undone after, all that the test asks for.
     """
     from effdl.measure import timing
 
-    monkeypatch.setattr(timing, "repeat", lambda run, at_least, at_most, budget_s: [run() for _ in range(at_least)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "repeat", lambda run, at_least, at_most, budget_s: [run() for _ in range(at_least)])
+        yield
 
 
 @pytest.fixture(scope="session")
