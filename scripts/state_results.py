@@ -3,10 +3,12 @@
     effdl reproduce pruned_lenet300 dataset.root=DIR
     python scripts/state_results.py pruned_lenet300 outputs/reproduce/pruned_lenet300
     python scripts/state_results.py --config-dir DIR NAME FOLDER [FOLDER ...]
+    python scripts/state_results.py NAME FOLDER --less 'model.weights=null' --less 'model.weights=null optimizer.lr=0.1'
 
 Takes all finished runs in the folders: those with equal overrides are one point, and its values their means over the
 seeds. Of a cross-validation the accuracy is that on the validation split, its mean over folds and seeds. A difference
-to other overrides is stated where a paper states one (`compared_with`). Means of accuracies over several seeds or folds
+to other overrides is stated where a paper states one (`compared_with`), and, with `--less OVERRIDES`, of each point of
+which there are also runs with these overrides besides its own. Means of accuracies over several seeds or folds
 have their 95 % interval by Student's t; seeds of a fold are averaged first. A run of another experiment is refused, so
 is one on other images than ``NAME.json`` says (take that file away to state new ones). ``NAME.json`` is replaced; the
 recipe with the papers' values, ``NAME.yaml``, stays as it is.
@@ -26,12 +28,14 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
 from effdl.config.experiments import config_of, experiment_file, folds_of, results_file, stated
 from effdl.config.folds import FOLD
 from effdl.config.identity import by_target
+from effdl.config.overrides import key_of
 from effdl.measure.metrics import COSTS, accuracies, on_validation
 from effdl.measure.student_t import mean_interval
 from effdl.report.reproduction.claims import FREE, TOTAL, Claim, differing, points, stated_claims
@@ -82,13 +86,18 @@ def images(folders: list[RunFolder], accuracy: str) -> int:
 
 
 def values(
-    point: tuple[str, ...], runs: dict[tuple[str, ...], list[RunFolder]], papers: list[Claim], accuracy: str
+    point: tuple[str, ...],
+    runs: dict[tuple[str, ...], list[RunFolder]],
+    papers: list[Claim],
+    accuracy: str,
+    less: Sequence[tuple[str, ...]] = (),
 ) -> list[dict]:
     """What is reported of one point: of every stage, and in total; differences where a paper's values are.
 
     Args:
         runs: those of each point, in the same order of seeds and folds.
         accuracy: the key of what is stated of a stage.
+        less: overrides that make another point of this one, to which the difference is stated if there are runs of it.
     """
     folders = runs[point]
     results, count = [folder.result for folder in folders], images(folders, accuracy)
@@ -103,7 +112,8 @@ def values(
             subtracted.append(({"relative_to": base}, of_stage(folders, base, accuracy)))
         else:
             rows.append(accuracy_row(stage, accuracy, own, folders, accuracy_tolerance(fmean(own), count)))
-        for other in dict.fromkeys(claim.compared_with for claim in claims if claim.compared_with is not None):
+        compared = [claim.compared_with for claim in claims if claim.compared_with is not None]
+        for other in dict.fromkeys([*compared, *others_of(point, runs, less)]):
             if other not in runs:
                 raise UserError(f"a paper compares with {' '.join(other)}, of which there is no run")
             subtracted.append(({"compared_with": list(other)}, of_stage(runs[other], stage, accuracy)))
@@ -122,6 +132,35 @@ def values(
         if None not in numbers
     ]
     return [{**({"with": list(point)} if point else {}), **rounded_row(row)} for row in rows]
+
+
+def others_of(
+    point: tuple[str, ...], known: Iterable[tuple[str, ...]], less: Sequence[tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """The points that one becomes with more overrides, whose order does not matter."""
+    made = [by_key(point) | by_key(more) for more in less]
+    return [other for other in known if other != point and by_key(other) in made]
+
+
+def by_key(overrides: Iterable[str]) -> dict[str, str]:
+    """What overrides set."""
+    return {key_of(override): override.partition("=")[2] for override in overrides}
+
+
+def same_images(folders: list[RunFolder]) -> list[str]:
+    """The fingerprints of the images of runs.
+
+    Raises:
+        UserError: runs whose seed, fold and data set are the same saw different ones.
+    """
+    found: dict[str, set[str]] = {}
+    for folder in folders:
+        saw = json.dumps([sample(folder), {**folder.run["config"]["dataset"], "root": None}])
+        found.setdefault(saw, set()).add(folder.run["data_fingerprint"])
+    data = list(dict.fromkeys(folder.run["data_fingerprint"] for folder in folders))
+    if any(len(fingerprints) > 1 for fingerprints in found.values()):
+        raise UserError(f"allowed are runs on the same images, these have {len(data)} fingerprints")
+    return data
 
 
 def of_stage(folders: list[RunFolder], stage: str, key: str) -> list[float | None]:
@@ -214,6 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name")
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--config-dir")
+    parser.add_argument("--less", action="append", default=[], metavar="OVERRIDES", help="state differences to these")
     args = parser.parse_args(arguments)
     file = experiment_file(args.name, args.config_dir)
     found = stated(file)
@@ -238,10 +278,10 @@ def main(arguments: list[str] | None = None) -> int:
     folders = [folder for found in runs.values() for folder in found]
     if missing := lacking([folder.run for folder in folders], folds):
         raise UserError(f"allowed are runs of all folds, not there are those of (by seed): {missing}")
-    rows = [row for point in runs for row in values(point, runs, papers, on_validation(TEST) if folds else TEST)]
-    data = list(dict.fromkeys(folder.run["data_fingerprint"] for folder in folders))
-    if len(data) > len(set(map(sample, folders))):
-        raise UserError(f"allowed are runs on the same images, these have {len(data)} fingerprints")
+    less = [tuple(overrides.split()) for overrides in args.less]
+    accuracy = on_validation(TEST) if folds else TEST
+    rows = [row for point in runs for row in values(point, runs, papers, accuracy, less)]
+    data = same_images(folders)
     seeds = sorted({folder.run["seed"] for folder in folders})
     text = as_json(source(folders), seeds, data[0] if len(data) == 1 else data, rows)
     write_atomic(results_file(file), text.encode())

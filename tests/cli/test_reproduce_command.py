@@ -349,6 +349,23 @@ def test_two_arms_of_an_experiment_are_compared(effdl, script):
     assert effdl(*reproduce, "--from", "outputs")[0] == 1  # NO RUN
 
 
+def test_points_of_other_labels_are_each_compared_with_their_own_arm(effdl, script):
+    file = write("few", head=HEAD.replace("prune: 0.5", ""))
+    arm = "optimizer.lr=1e-6"
+    for number, point in enumerate(([], [arm], ["dataset.labelled=100"], [arm, "dataset.labelled=100"])):
+        train = ("train", "experiment=few", "--config-dir", "mine", "energy.enabled=false", "device.threads=1")
+        assert effdl(*train, *point, f"hydra.run.dir=outputs/{number}")[0] == 0
+    assert script.main(["--config-dir", "mine", "few", "outputs", "--less", arm]) == 0
+    stored = json.loads(file.with_suffix(".json").read_text())
+    top1 = [json.loads(Path(f"outputs/{number}/result.json").read_text())["stages"][0]["top1"] for number in range(4)]
+    differences = [row for row in stored["values"] if "compared_with" in row]
+    assert [row["value"] for row in differences] == [round(top1[0] - top1[1], 4), round(top1[2] - top1[3], 4)]
+    assert [row.get("with") for row in differences] == [None, ["dataset.labelled=100"]]
+    assert [sorted(row["compared_with"]) for row in differences] == [[arm], ["dataset.labelled=100", arm]]
+    assert len(stored["data"]) == 2  # other labels are other data
+    assert effdl("reproduce", "few", "--config-dir", "mine", "--from", "outputs")[0] == 0
+
+
 @pytest.mark.parametrize("name", list(experiments(None)))
 def test_what_the_shipped_experiments_report_is_well_formed(name):
     file = experiments(None)[name]
