@@ -41,6 +41,16 @@ def hurried():
         yield
 
 
+@pytest.fixture
+def cuda():
+    """The GPU, for tests with the marker of its name; they are skipped where there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA GPU")
+    return torch.device("cuda")
+
+
 @pytest.fixture(scope="session")
 def digits_config():
     """The config of the digits, all of them and a fifth to validate on, and what is given besides."""

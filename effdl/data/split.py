@@ -2,7 +2,7 @@
 
 All functions choose from one list: the images, shuffled and then sorted by class. A class is a contiguous part of
 that list, so an evenly spaced choice takes the same share of each class, rounded down or up. The result depends only on
-the seed; torch's global generator is not used.
+the seed; torch's global generator is not used. Labels may be on any device; indices are on the CPU.
 """
 
 import torch
@@ -21,6 +21,7 @@ def stratified_labelled(labels: Tensor, size: int, seed: int) -> Tensor:
 
     ``size`` is from the number of these classes to N.
     """
+    labels = labels.cpu()
     order = _shuffled_by_class(labels, seed)
     first = torch.ones(len(order), dtype=torch.bool)
     first[1:] = labels[order[1:]] != labels[order[:-1]]
@@ -43,7 +44,7 @@ def stratified_folds(labels: Tensor, folds: int, seed: int) -> list[Tensor]:
 
 
 def _shuffled_by_class(labels: Tensor, seed: int) -> Tensor:
-    shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    labels, shuffled = labels.cpu(), torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     return shuffled[labels[shuffled].argsort(stable=True)]
 
 

@@ -16,7 +16,7 @@ def examples(images: Images, count: int, seed: int) -> Images:
 
     Which images, and with more classes than images which classes, is drawn with ``seed``.
     """
-    labels, generator = images.labels, torch.Generator().manual_seed(seed)
+    labels, generator = images.labels.cpu(), torch.Generator().manual_seed(seed)
     shuffled = torch.randperm(len(labels), generator=generator)
     by_class = shuffled[labels[shuffled].argsort(stable=True)]
     ordered = labels[by_class]

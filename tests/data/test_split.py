@@ -66,3 +66,10 @@ def test_the_seed_alone_decides():
     torch.manual_seed(1)
     assert torch.equal(first, stratified_subset(LABELS, 100, seed=4))
     assert not torch.equal(first, stratified_subset(LABELS, 100, seed=5))
+
+
+@pytest.mark.cuda
+def test_labels_on_a_gpu_are_split_as_those_on_the_cpu(cuda):
+    labels = LABELS.to(cuda)
+    assert torch.equal(stratified_subset(labels, 100, seed=0), stratified_subset(LABELS, 100, seed=0))
+    assert torch.equal(stratified_labelled(labels, 100, seed=0), stratified_labelled(LABELS, 100, seed=0))
