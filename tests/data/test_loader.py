@@ -98,3 +98,20 @@ def test_normalize_is_the_formula(dtype):
 def test_images_can_be_moved():
     images = in_memory(3).to(torch.device("meta"))
     assert images.images.device.type == images.labels.device.type == "meta"
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("held_on", ["cpu", "cuda"])
+def test_batches_on_a_gpu_are_those_of_the_cpu(cuda, held_on):
+    images, order = in_memory(), torch.randperm(50)
+    common = {"batch_size": 16, "order": order, "drop_last": False, "train": True}
+    expected = list(batches(images, device=CPU, **common))
+    found = list(batches(images.to(torch.device(held_on)), device=cuda, **common))
+    assert len(found) == len(expected) == 4
+    for (pixels, labels), (expected_pixels, expected_labels) in zip(found, expected, strict=True):
+        assert pixels.is_cuda
+        assert labels.is_cuda
+        assert torch.equal(pixels.cpu(), expected_pixels)
+        assert torch.equal(labels.cpu(), expected_labels)
+    normalized = normalize(found[0][0], (1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
+    torch.testing.assert_close(normalized.cpu(), normalize(expected[0][0], (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)))

@@ -98,3 +98,22 @@ def test_cuda_waits_for_the_result():
     (rounds,) = eager_rounds([Products().cuda()], (1, 1, 1), device="cuda")
     # 20 x 2 x 4096^3 = 2.7e12 operations: no GPU does them in a millisecond, launching them takes less than one.
     assert min(chain(*rounds)) > 1e-3
+
+
+@pytest.mark.cuda
+def test_a_gpu_is_waited_for(cuda):
+    """Ten products in a row take about ten times one, though their calls return at once."""
+
+    class Products(nn.Module):
+        def __init__(self, count):
+            super().__init__()
+            self.count, self.weight = count, nn.Parameter(torch.randn(4096, 4096))
+
+        def forward(self, x):
+            for _ in range(self.count):
+                x = torch.tanh(x @ self.weight)
+            return x
+
+    models = [Products(count).to(cuda) for count in (1, 10)]
+    one, ten = (sorted(chain.from_iterable(rounds)) for rounds in eager_rounds(models, (4096, 4096), device=cuda))
+    assert 0 < 5 * one[len(one) // 2] < ten[len(ten) // 2]

@@ -68,3 +68,14 @@ def test_cuda_peak():
         del block
     assert peak.source == "cuda-allocator"
     assert peak.bytes >= 100 * MIB
+
+
+@pytest.mark.cuda
+def test_gpu_peak_is_that_of_its_tensors(cuda):
+    held = torch.ones(16 * MIB, dtype=torch.uint8, device=cuda)
+    before = torch.cuda.memory_allocated()
+    with peak_memory(cuda) as peak:
+        torch.ones(64 * MIB, dtype=torch.uint8, device=cuda)
+    assert peak.source == "cuda-allocator"
+    assert before >= held.nbytes
+    assert peak.bytes - before == 64 * MIB

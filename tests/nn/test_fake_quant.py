@@ -115,3 +115,12 @@ def test_signs_keep_the_type(dtype):
 
 def test_no_sign_hides_what_is_no_number():
     assert sign_through(torch.tensor([math.nan])).isnan().all()
+
+
+@pytest.mark.cuda
+def test_a_gpu_rounds_to_the_same_codes(cuda):
+    x = torch.randn(10_000, generator=torch.Generator().manual_seed(0))
+    x = torch.cat([x, torch.arange(-20, 20) * 0.125])  # halves between two codes
+    scale, low, high = torch.tensor(0.25), *bounds(4, signed=True)
+    expected = fake_quantize(x, scale, 0.0, low, high)
+    assert torch.equal(fake_quantize(x.to(cuda), scale.to(cuda), 0.0, low, high).cpu(), expected)

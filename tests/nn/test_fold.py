@@ -1,5 +1,7 @@
 """Folded batch norms change nothing, and are found by what happens in the forward pass."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -136,3 +138,14 @@ def test_masked_weights_stay_zero_in_later_training():
         optimizer.step()
     assert (model[0].weight[~keep].view(torch.int32) == 0).all()
     assert (model[0].weight[keep] != 0).all()
+
+
+@pytest.mark.cuda
+def test_norms_fold_to_the_same_on_a_gpu(cuda):
+    model = trained(resnet(3, 8, 10, depth=8))
+    on_gpu = copy.deepcopy(model).to(cuda)
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    fold_all(model, images)
+    fold_all(on_gpu, images.to(cuda))
+    for (name, expected), found in zip(model.state_dict().items(), on_gpu.state_dict().values(), strict=True):
+        torch.testing.assert_close(found.cpu(), expected, rtol=1e-6, atol=1e-6, msg=name)

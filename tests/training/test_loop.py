@@ -342,3 +342,22 @@ def test_compiled_training_reaches_about_the_same(data, tmp_path):
     recipe = Recipe(**{**RECIPE.__dict__, "epochs": 5})
     train(network(), data, recipe, tmp_path, Device(CPU.torch_device, compile=True))
     assert Rows(tmp_path / "epochs.jsonl").read()[-1]["val_top1"] > 0.6
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gpu_trains_float32_weights_in_any_arithmetic(data, tmp_path, cuda, precision):
+    model = network()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    train(model, data.to(cuda), RECIPE, tmp_path, device=Device(cuda, precision, channels_last=True))
+    assert all(parameter.is_cuda and parameter.dtype == torch.float32 for parameter in model.parameters())
+    assert all(not torch.equal(parameter.cpu(), before[name]) for name, parameter in model.named_parameters())
+
+
+@pytest.mark.cuda
+def test_data_and_model_are_moved_to_the_gpu(data, cuda):
+    moved = data.to(cuda)
+    assert moved.train.images.is_cuda
+    assert moved.test.labels.is_cuda
+    assert torch.equal(moved.train.images.cpu(), data.train.images)
+    assert all(parameter.is_cuda for parameter in Device(cuda, channels_last=True).move(network()).parameters())

@@ -106,3 +106,14 @@ def test_the_sum_is_exact_and_within_bounds(seed):
 def test_extreme_amounts_end(amount):
     assert allocate([10, 10], [0, 0], [amount, amount], 20) == [10, 10]
     assert sum(allocate([10, 10], [0, 0], [amount, 0.5], 7)) == 7
+
+
+@pytest.mark.cuda
+def test_a_gpu_chooses_the_same_weights(cuda):
+    generator = torch.Generator().manual_seed(0)
+    scores = [torch.randint(9, shape, generator=generator).float() for shape in [(50,), (30, 50), (4, 3, 3, 3)]]
+    for count in (0, 1, 700, 1658):
+        found = topk_mask([score.to(cuda) for score in scores], count)
+        assert all(torch.equal(a.cpu(), b) for a, b in zip(found, topk_mask(scores, count), strict=True))
+    pairs = topk_mask_in_groups(scores[1].to(cuda), 1, 2, dim=1)
+    assert torch.equal(pairs.cpu(), topk_mask_in_groups(scores[1], 1, 2, dim=1))
