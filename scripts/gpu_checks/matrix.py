@@ -84,11 +84,11 @@ def _whole_runs() -> list[Check]:
 
 
 def compressions() -> dict[str, tuple[str, ...]]:
-    """Of every method what turns it on; teachers are the runs' own first trainings."""
-    typed = {name: shlex.split(text.format(teacher="self")) for name, text in METHODS.items() if name != TEACHER}
-    return {name: (*SMALL, *words) for name, words in typed.items()} | {
-        "heads": (*VIT, "prune=0.5", "compression=[heads]")
-    }
+    """Of every method what turns it on; a teacher is trained first."""
+    taught = {name: ("+model@teacher=resnet",) for name, text in METHODS.items() if "{teacher}" in text}
+    typed = {name: shlex.split(text.format(teacher="teacher")) for name, text in METHODS.items() if name != TEACHER}
+    found = {name: (*SMALL, *words, *taught.get(name, ())) for name, words in typed.items()}
+    return found | {"heads": (*VIT, "prune=0.5", "compression=[heads]")}
 
 
 def pretrainings() -> dict[str, tuple[str, ...]]:
