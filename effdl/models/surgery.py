@@ -1,5 +1,7 @@
 """Find and replace the first and the last layer of a classifier from any library."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
@@ -26,6 +28,24 @@ def set_classes(model: nn.Module, classes: int) -> None:
         model.set_submodule(name, nn.Linear(layer.in_features, classes, bias=bias))
     elif isinstance(layer, nn.Conv2d) and layer.out_channels != classes:
         model.set_submodule(name, nn.Conv2d(layer.in_channels, classes, layer.kernel_size, bias=bias))
+
+
+def start_small(model: nn.Module, names: Iterable[str]) -> None:
+    """Draw new weights of a last layer that learns on trained features: deviation 0.01, and biases of zero.
+
+    Libraries draw them for layers that learn with the rest: timm's EfficientNets uniformly to 1/sqrt(classes). With few
+    labels most of that is never unlearned, since it is orthogonal to the features of all training images. Not zero
+    (Kolesnikov et al. 2020, "Big Transfer"), as nothing would come through a ReLU behind it, as in SqueezeNet.
+
+    Args:
+        names: of its parameters.
+    """
+    for name in names:
+        parameter = model.get_parameter(name)
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=0.01)
+        else:
+            nn.init.zeros_(parameter)
 
 
 def adapt_filters(weight: torch.Tensor, channels: int) -> torch.Tensor:

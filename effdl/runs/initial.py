@@ -8,6 +8,7 @@ from effdl.config.annotations import show
 from effdl.data.build import Data
 from effdl.data.inputs import Inputs
 from effdl.models.build import build, family_name, trained_on
+from effdl.models.surgery import start_small
 from effdl.models.weights import Loaded, load_weights, normalized, pretrained
 from effdl.utils.errors import UserError
 
@@ -23,13 +24,15 @@ def initialized(node: dict, data: Data) -> tuple[nn.Module, Data, list[str]]:
     """The model of a run, the data as it knows them, and what its weights came from, in words.
 
     Weights of another run keep the normalization that they were trained with, and their order of classes. Those of
-    other classes lose their last layer.
+    other classes lose their last layer; the new one begins small.
 
     Raises:
         UserError: the model does not fit the data, or the weights do not fit the model.
     """
     model = build(node, data.channels, data.image_size, len(data.classes))
     loaded, notes = load_named(model, node, data.inputs, "model")
+    if loaded:
+        start_small(model, loaded.anew)
     if loaded and (inputs := loaded.inputs):
         if inputs.image_size != data.image_size:
             notes.append(f"trained on images of {inputs.image_size} pixels, here {data.image_size}")

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from effdl.models.surgery import adapt_filters, last_layer, set_channels, set_classes
+from effdl.models.surgery import adapt_filters, last_layer, set_channels, set_classes, start_small
 
 
 def test_filters_for_grey_images_answer_as_to_the_same_image_in_three_channels():
@@ -36,3 +36,13 @@ def test_set_classes_replaces_a_last_convolution():
     model = nn.Sequential(nn.Linear(3, 4), nn.Conv2d(4, 5, 1))
     set_classes(model, 7)
     assert model[1].weight.shape == (7, 4, 1, 1)
+
+
+def test_a_new_last_layer_starts_small():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(1000, 100))
+    before = model[0].weight.clone()
+    start_small(model, ["1.weight", "1.bias"])
+    assert abs(float(model[1].weight.detach().std()) - 0.01) < 1e-4  # of 100,000 numbers
+    assert not model[1].bias.any()
+    assert torch.equal(model[0].weight, before)

@@ -74,6 +74,17 @@ def test_a_model_of_another_library_has_the_normalization_of_its_pretrained_weig
     ]
 
 
+def test_a_last_layer_for_other_classes_begins_without_an_opinion(run):
+    """timm draws that of its EfficientNets so large that a few labels never unlearn it."""
+    timm = pytest.importorskip("timm")
+    state = timm.create_model("tf_efficientnet_lite0", num_classes=5, in_chans=1).state_dict()
+    prepared = run(state, "model=timm", "model.name=tf_efficientnet_lite0")
+    assert prepared.model.classifier.weight.std() < 0.0105
+    whole = run(timm.create_model("tf_efficientnet_lite0", num_classes=10, in_chans=1).state_dict(), "model=timm",
+                "model.name=tf_efficientnet_lite0")  # fmt: skip
+    assert whole.model.classifier.weight.std() > 0.1  # those of the file
+
+
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
