@@ -11,6 +11,7 @@ from effdl.config.instantiate import allow_code_of
 from effdl.config.validation import active, check_targets
 from effdl.measure.costs import spent
 from effdl.measure.energy import energy_meter
+from effdl.measure.metrics import OF_PRETRAINING
 from effdl.report.outcome import CurvesPicture
 from effdl.runs.folder import DONE, FAILED, INTERRUPTED, RunFolder
 from effdl.runs.verify import verify
@@ -22,7 +23,8 @@ from effdl.utils.files import write_atomic
 def job(config: DictConfig) -> dict:
     """Execute a run and return ``{"status", "reason", "folder", "row"}``; a run that fails does not raise.
 
-    ``row`` holds the measures of the last stage and the totals of the run, or is None.
+    ``row`` holds the measures of the last stage, what only a pretraining measures, and the totals of the run, or is
+    None.
     """
     hydra = HydraConfig.get()
     folder = RunFolder(hydra.runtime.output_dir)
@@ -44,7 +46,9 @@ def _result(folder: RunFolder, status: str, reason: str | None) -> dict:
     """What a job returns."""
     found = folder.result if status in (DONE, SKIPPED) else {}
     total = {f"total_{key}": value for key, value in spent(found["stages"]).items()} if found else {}
-    row = {**found["stages"][-1], **total} if found else None
+    first = found["stages"][0] if found else {}
+    pretraining = {key: first[key] for key in OF_PRETRAINING if first.get(key) is not None}
+    row = {**found["stages"][-1], **pretraining, **total} if found else None
     return {"status": status, "reason": reason, "folder": str(folder.path), "row": row}
 
 

@@ -21,7 +21,7 @@ from effdl.config.hydra_app import register
 from effdl.config.instantiate import keywords
 from effdl.config.overrides import without
 from effdl.config.types import Count, Natural
-from effdl.config.validation import check_values
+from effdl.config.validation import active, check_values
 from effdl.measure.costs import SPENT
 from effdl.measure.metrics import OF_PRETRAINING, on_test, on_validation, stage_numbers
 from effdl.sweep.front import FOUND, PICTURE
@@ -172,15 +172,19 @@ def _check_measured(sweeper: DictConfig, config: dict) -> None:
         UserError: names the key, its value and what is allowed.
     """
     validated = bool(config["dataset"].get("val") or config["dataset"].get("folds"))
+    pretrains = bool(active(config)["pretraining"])
     tested = [key for key in stage_numbers(config["topk"], config["metric"]) if on_test(key, config["metric"])]
     hidden = tested if validated else list(map(on_validation, tested))
     known = [*stage_numbers(config["topk"], config["metric"]), *(f"total_{key}" for key in SPENT)]
-    known = [key for key in known if key not in hidden and key not in OF_PRETRAINING]
+    known = [key for key in known if key not in hidden and (pretrains or key not in OF_PRETRAINING)]
+    untrained = list(map(on_validation, tested)) if _only_pretrains(config) else []
     for name in sweeper.objectives:
-        if name in OF_PRETRAINING:
+        if name in OF_PRETRAINING and not pretrains:
+            raise UserError(f"hydra.sweeper.objectives: {name} is of a pretraining (allowed: {', '.join(known)})")
+        if name in untrained:
             raise UserError(
-                f"hydra.sweeper.objectives: {name} is of the stage pretraining, but trials are compared by the "
-                f"last stage of their runs (allowed: {', '.join(known)})"
+                f"hydra.sweeper.objectives: {name} is of a last layer that learns nothing with epochs=0 "
+                f"(allowed: {', '.join(OF_PRETRAINING)})"
             )
         if name in tested and validated:
             raise UserError(
@@ -199,6 +203,12 @@ def _check_measured(sweeper: DictConfig, config: dict) -> None:
             )
     if sweeper.pruner != "none" and not validated:
         raise UserError(f"hydra.sweeper.pruner={sweeper.pruner} needs a validation split: set dataset.val above 0")
+
+
+def _only_pretrains(config: dict) -> bool:
+    """Whether a run ends with its pretraining."""
+    found = active(config)
+    return bool(found["pretraining"]) and not (config["epochs"] or found["compression"])
 
 
 def _check_options(node: DictConfig) -> None:

@@ -42,8 +42,11 @@ REFUSED = {
     "hydra/sweeper=optuna hydra.sweeper.objectives=[size_bytes,loss] -m prune=interval(0.1,0.9)": (
         "hydra.sweeper.objectives: loss is of the test split, which no choice may see (allowed: val_loss)"
     ),
-    "hydra/sweeper=optuna pretraining=simclr hydra.sweeper.objectives=[val_knn_top1] -m prune=interval(0.1,0.9)": (
-        "hydra.sweeper.objectives: val_knn_top1 is of the stage pretraining, but trials are compared by the last stage"
+    "hydra/sweeper=optuna hydra.sweeper.objectives=[val_knn_top1] -m prune=interval(0.1,0.9)": (
+        "hydra.sweeper.objectives: val_knn_top1 is of a pretraining (allowed: val_top1, "
+    ),
+    "hydra/sweeper=optuna pretraining=rotation epochs=0 -m optimizer.lr=interval(0.1,0.9)": (
+        "hydra.sweeper.objectives: val_top1 is of a last layer that learns nothing with epochs=0 (allowed: val_knn_top1"
     ),
     "hydra/sweeper=optuna dataset.val=0 -m prune=interval(0.1,0.9)": (
         "hydra.sweeper.objectives: val_top1 needs a validation split: set dataset.val above 0"

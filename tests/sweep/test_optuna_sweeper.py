@@ -278,3 +278,17 @@ def test_a_real_sweep(effdl):
         }
     assert found["choices"] == {"compared": 2, "split": "validation"}
     show_front(Path("sweep"), pytest.importorskip("rich.console").Console())
+
+
+def test_pretrainings_are_compared_by_their_neighbours(effdl):
+    register(OptunaSweeper)
+    fixed = ("model=mlp", "epochs=0", "device.threads=1", "energy.enabled=false", "hydra.sweep.dir=sweep")
+    pretraining = ("pretraining=rotation", "pretraining.epochs=1", "optimizer.lr=interval(0.01,0.1)")
+    options = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.objectives=[val_knn_top1]")
+    assert effdl("train", "-m", *options, *pretraining, *fixed)[0] == 0
+    found = json.loads(Path("sweep/optimization.json").read_text())
+    values = [json.loads((Path(row["folder"]) / "result.json").read_text())["stages"][0]["val_knn_top1"]
+              for row in found["trials"]]  # fmt: skip
+    assert [row["values"]["val_knn_top1"] for row in found["trials"]] == values
+    assert len(set(values)) == 2
+    assert found["choices"] == {"compared": 2, "split": "validation"}
