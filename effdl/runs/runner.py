@@ -26,6 +26,7 @@ from effdl.runs.stage import (
     pretrained,
     recorded,
     stage_cost,
+    warn_of_guessing,
     warn_of_others,
 )
 from effdl.runs.verify import run_mark
@@ -125,6 +126,7 @@ class Runner:
             costs = stage_cost(self.folder, stage.name, used + stored) | {"energy_source": energy_source(self.meter)}
             warn_of_others(stage.name, costs)
             row = {"stage": stage.name, "method": stage.method, **self.evaluate(stage), **costs}
+            warn_of_guessing(stage.name, row, self.prepared.data.train.labels)
             row["params_pruned"] = pruned(model)
             row["model_sha256"] = sha256_of(self.folder.model_file)
             self.folder.stages.append(row)

@@ -4,6 +4,8 @@ import logging
 import math
 import os
 
+from torch import Tensor
+
 from effdl.compression.method import Kind
 from effdl.measure.costs import sum_or_none
 from effdl.measure.energy import Energy, EnergyMeter
@@ -15,6 +17,7 @@ from effdl.utils.errors import RunError
 
 log = logging.getLogger(__name__)
 _OTHERS_LIMIT = 0.1  # part of all processors
+_LEARNED = 0.02  # part of what guessing gets wrong
 
 
 def recorded(folder: RunFolder, stage: str) -> dict | None:
@@ -98,4 +101,23 @@ def warn_of_others(stage: str, row: dict) -> None:
             "%s: other programs used %.0f %% of the processors: it took longer, and more energy, than it would alone",
             stage,
             100 * part,
+        )
+
+
+def warn_of_guessing(stage: str, row: dict, labels: Tensor) -> None:
+    """Warn if a trained model tells its own training images apart no better than guessing the commonest class does.
+
+    Args:
+        labels: of the training images, int64 (N,).
+    """
+    if not row["epochs"] or row["train_top1"] is None:
+        return
+    guessing = float(labels.bincount().max()) / len(labels)
+    if row["train_top1"] <= guessing + _LEARNED * (1 - guessing):
+        log.warning(
+            "%s: top-1 on its training images is %.1f %%, guessing gives %.1f %%: it learned nothing, or forgot it; %s",
+            stage,
+            100 * row["train_top1"],
+            100 * guessing,
+            SLOWER,
         )

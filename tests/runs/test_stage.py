@@ -4,11 +4,20 @@ import logging
 import os
 
 import pytest
+import torch
 
 from effdl.measure.energy import Energy
 from effdl.measure.metrics import METERED
 from effdl.runs.folder import RunFolder
-from effdl.runs.stage import check_loss, keep_layers, measuring_cost, recorded, stage_cost, warn_of_others
+from effdl.runs.stage import (
+    check_loss,
+    keep_layers,
+    measuring_cost,
+    recorded,
+    stage_cost,
+    warn_of_guessing,
+    warn_of_others,
+)
 from effdl.utils.errors import RunError
 from effdl.utils.rows import Rows
 
@@ -60,6 +69,19 @@ def test_the_load_of_others_is_warned_of(busy, warned, caplog, monkeypatch):
     with caplog.at_level(logging.WARNING):
         warn_of_others("dense", {"duration_s": 5.0, "others_cpu_s": busy})
     said = "dense: other programs used 57 % of the processors: it took longer, and more energy, than it would alone"
+    assert [record.getMessage() for record in caplog.records] == [said] * warned
+
+
+@pytest.mark.parametrize(
+    ("epochs", "top1", "warned"), [(3, 0.5, True), (3, 0.51, True), (3, 0.52, False), (0, 0.5, False), (3, None, False)]
+)
+def test_a_training_that_taught_nothing_is_warned_of(epochs, top1, warned, caplog):
+    with caplog.at_level(logging.WARNING):
+        warn_of_guessing("dense", {"epochs": epochs, "train_top1": top1}, torch.tensor([0, 2, 2, 1]))
+    said = (
+        f"dense: top-1 on its training images is {100 * (top1 or 0):.1f} %, guessing gives 50.0 %: it learned nothing, "
+        "or forgot it; lower optimizer.lr, or set clip_norm or warm-up"
+    )
     assert [record.getMessage() for record in caplog.records] == [said] * warned
 
 
