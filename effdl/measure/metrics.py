@@ -371,7 +371,7 @@ def stage_numbers(topk: Iterable[int], own_metrics: Iterable[str] = ()) -> list[
     ]
 
 
-# Those that only the stage of a pretraining measures, which is never the last of a run.
+# Those that only the stage of a pretraining measures, which is never a run's last.
 OF_PRETRAINING = ("val_knn_top1", "embedding_std", "embedding_rank")
 
 

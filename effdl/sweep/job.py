@@ -46,9 +46,9 @@ def _result(folder: RunFolder, status: str, reason: str | None) -> dict:
     """What a job returns."""
     found = folder.result if status in (DONE, SKIPPED) else {}
     total = {f"total_{key}": value for key, value in spent(found["stages"]).items()} if found else {}
-    first = found["stages"][0] if found else {}
-    pretraining = {key: first[key] for key in OF_PRETRAINING if first.get(key) is not None}
-    row = {**found["stages"][-1], **pretraining, **total} if found else None
+    pretrained = next((row for row in found.get("stages", ()) if row["stage"] == "pretraining"), None)
+    embedded = {key: pretrained[key] for key in OF_PRETRAINING} if pretrained else {}
+    row = {**found["stages"][-1], **embedded, **total} if found else None
     return {"status": status, "reason": reason, "folder": str(folder.path), "row": row}
 
 

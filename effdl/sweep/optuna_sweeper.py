@@ -172,16 +172,18 @@ def _check_measured(sweeper: DictConfig, config: dict) -> None:
         UserError: names the key, its value and what is allowed.
     """
     validated = bool(config["dataset"].get("val") or config["dataset"].get("folds"))
-    pretrains = bool(active(config)["pretraining"])
+    asked = active(config)
+    pretrains = bool(asked["pretraining"])
+    learns = config["epochs"] or asked["compression"] or not pretrains
     tested = [key for key in stage_numbers(config["topk"], config["metric"]) if on_test(key, config["metric"])]
-    hidden = tested if validated else list(map(on_validation, tested))
+    held_out = list(map(on_validation, tested))
+    hidden = tested if validated else held_out
     known = [*stage_numbers(config["topk"], config["metric"]), *(f"total_{key}" for key in SPENT)]
     known = [key for key in known if key not in hidden and (pretrains or key not in OF_PRETRAINING)]
-    untrained = list(map(on_validation, tested)) if _only_pretrains(config) else []
     for name in sweeper.objectives:
         if name in OF_PRETRAINING and not pretrains:
             raise UserError(f"hydra.sweeper.objectives: {name} is of a pretraining (allowed: {', '.join(known)})")
-        if name in untrained:
+        if name in held_out and not learns:
             raise UserError(
                 f"hydra.sweeper.objectives: {name} is of a last layer that learns nothing with epochs=0 "
                 f"(allowed: {', '.join(OF_PRETRAINING)})"
@@ -203,12 +205,6 @@ def _check_measured(sweeper: DictConfig, config: dict) -> None:
             )
     if sweeper.pruner != "none" and not validated:
         raise UserError(f"hydra.sweeper.pruner={sweeper.pruner} needs a validation split: set dataset.val above 0")
-
-
-def _only_pretrains(config: dict) -> bool:
-    """Whether a run ends with its pretraining."""
-    found = active(config)
-    return bool(found["pretraining"]) and not (config["epochs"] or found["compression"])
 
 
 def _check_options(node: DictConfig) -> None:

@@ -280,15 +280,17 @@ def test_a_real_sweep(effdl):
     show_front(Path("sweep"), pytest.importorskip("rich.console").Console())
 
 
-def test_pretrainings_are_compared_by_their_neighbours(effdl):
+@pytest.mark.parametrize("taught", [(), ("distill=teacher", "+model@teacher=mlp")])
+def test_pretrainings_are_compared_by_their_neighbours(effdl, taught):
     register(OptunaSweeper)
-    fixed = ("model=mlp", "epochs=0", "device.threads=1", "energy.enabled=false", "hydra.sweep.dir=sweep")
+    fixed = ("model=mlp", f"epochs={len(taught)}", "device.threads=1", "energy.enabled=false", "hydra.sweep.dir=sweep")
     pretraining = ("pretraining=rotation", "pretraining.epochs=1", "optimizer.lr=interval(0.01,0.1)")
     options = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.objectives=[val_knn_top1]")
-    assert effdl("train", "-m", *options, *pretraining, *fixed)[0] == 0
+    assert effdl("train", "-m", *options, *pretraining, *fixed, *taught)[0] == 0
     found = json.loads(Path("sweep/optimization.json").read_text())
-    values = [json.loads((Path(row["folder"]) / "result.json").read_text())["stages"][0]["val_knn_top1"]
-              for row in found["trials"]]  # fmt: skip
+    results = [json.loads((Path(row["folder"]) / "result.json").read_text()) for row in found["trials"]]
+    stages = [{stage["stage"]: stage for stage in result["stages"]} for result in results]
+    values = [of["pretraining"]["val_knn_top1"] for of in stages]
     assert [row["values"]["val_knn_top1"] for row in found["trials"]] == values
     assert len(set(values)) == 2
     assert found["choices"] == {"compared": 2, "split": "validation"}
