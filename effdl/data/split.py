@@ -13,7 +13,7 @@ def stratified_subset(labels: Tensor, size: int, seed: int) -> Tensor:
     """Sorted indices (``size``,) of a stratified random subset of ``labels`` (N,), size <= N."""
     position = torch.arange(len(labels) + 1) * size // max(len(labels), 1)
     chosen = position[1:] > position[:-1]  # evenly spaced, exactly ``size`` times true
-    return _shuffled_by_class(labels, seed)[chosen].sort().values
+    return shuffled_by_class(labels, _drawn_with(seed))[chosen].sort().values
 
 
 def stratified_labelled(labels: Tensor, size: int, seed: int) -> Tensor:
@@ -22,7 +22,7 @@ def stratified_labelled(labels: Tensor, size: int, seed: int) -> Tensor:
     ``size`` is from the number of these classes to N.
     """
     labels = labels.cpu()
-    order = _shuffled_by_class(labels, seed)
+    order = shuffled_by_class(labels, _drawn_with(seed))
     first = torch.ones(len(order), dtype=torch.bool)
     first[1:] = labels[order[1:]] != labels[order[:-1]]
     others = order[~first]
@@ -39,13 +39,18 @@ def stratified_holdout(labels: Tensor, fraction: float, seed: int) -> tuple[Tens
 
 def stratified_folds(labels: Tensor, folds: int, seed: int) -> list[Tensor]:
     """Sorted indices of ``folds`` disjoint parts that cover all labels; their sizes differ by at most one."""
-    order = _shuffled_by_class(labels, seed)
+    order = shuffled_by_class(labels, _drawn_with(seed))
     return [order[fold::folds].sort().values for fold in range(folds)]
 
 
-def _shuffled_by_class(labels: Tensor, seed: int) -> Tensor:
-    labels, shuffled = labels.cpu(), torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+def shuffled_by_class(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Indices of all labels (N,), shuffled by a generator and then sorted by class: the list that all choose from."""
+    labels, shuffled = labels.cpu(), torch.randperm(len(labels), generator=generator)
     return shuffled[labels[shuffled].argsort(stable=True)]
+
+
+def _drawn_with(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def without(indices: Tensor, length: int) -> Tensor:

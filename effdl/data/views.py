@@ -7,6 +7,7 @@ from torch import Tensor
 
 from effdl.data.loader import batches
 from effdl.data.source import Images
+from effdl.data.split import shuffled_by_class
 
 _CPU = torch.device("cpu")
 
@@ -17,8 +18,7 @@ def examples(images: Images, count: int, seed: int) -> Images:
     Which images, and with more classes than images which classes, is drawn with ``seed``.
     """
     labels, generator = images.labels.cpu(), torch.Generator().manual_seed(seed)
-    shuffled = torch.randperm(len(labels), generator=generator)
-    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    by_class = shuffled_by_class(labels, generator)
     ordered = labels[by_class]
     place_in_class = torch.arange(len(labels)) - torch.searchsorted(ordered, ordered)
     turn_of_class = torch.randperm(int(labels.max()) + 1, generator=generator)
