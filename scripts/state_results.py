@@ -28,14 +28,13 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
 from effdl.config.experiments import config_of, experiment_file, folds_of, results_file, stated
 from effdl.config.folds import FOLD
 from effdl.config.identity import by_target
-from effdl.config.overrides import key_of
 from effdl.measure.metrics import COSTS, accuracies, on_validation
 from effdl.measure.student_t import mean_interval
 from effdl.report.reproduction.claims import FREE, TOTAL, Claim, differing, points, stated_claims
@@ -90,14 +89,14 @@ def values(
     runs: dict[tuple[str, ...], list[RunFolder]],
     papers: list[Claim],
     accuracy: str,
-    less: Sequence[tuple[str, ...]] = (),
+    others: Sequence[tuple[str, ...]] = (),
 ) -> list[dict]:
     """What is reported of one point: of every stage, and in total; differences where a paper's values are.
 
     Args:
         runs: those of each point, in the same order of seeds and folds.
         accuracy: the key of what is stated of a stage.
-        less: overrides that make another point of this one, to which the difference is stated if there are runs of it.
+        others: points to which the difference is stated besides those of papers.
     """
     folders = runs[point]
     results, count = [folder.result for folder in folders], images(folders, accuracy)
@@ -113,7 +112,7 @@ def values(
         else:
             rows.append(accuracy_row(stage, accuracy, own, folders, accuracy_tolerance(fmean(own), count)))
         compared = [claim.compared_with for claim in claims if claim.compared_with is not None]
-        for other in dict.fromkeys([*compared, *others_of(point, runs, less)]):
+        for other in dict.fromkeys([*compared, *others]):
             if other not in runs:
                 raise UserError(f"a paper compares with {' '.join(other)}, of which there is no run")
             subtracted.append(({"compared_with": list(other)}, of_stage(runs[other], stage, accuracy)))
@@ -134,17 +133,24 @@ def values(
     return [{**({"with": list(point)} if point else {}), **rounded_row(row)} for row in rows]
 
 
-def others_of(
-    point: tuple[str, ...], known: Iterable[tuple[str, ...]], less: Sequence[tuple[str, ...]]
-) -> list[tuple[str, ...]]:
-    """The points that one becomes with more overrides, whose order does not matter."""
-    made = [by_key(point) | by_key(more) for more in less]
-    return [other for other in known if other != point and by_key(other) in made]
+def without_advantage(
+    known: Collection[tuple[str, ...]], less: list[str], name: str, config_dir: str | None
+) -> dict[tuple[str, ...], list[tuple[str, ...]]]:
+    """For each point the other ones that it becomes with more overrides, such as ``model.weights=null``.
 
-
-def by_key(overrides: Iterable[str]) -> dict[str, str]:
-    """What overrides set."""
-    return {key_of(override): override.partition("=")[2] for override in overrides}
+    Raises:
+        UserError: no point becomes another one with them.
+    """
+    configs = {point: config_of(name, list(point), config_dir) for point in known}
+    found: dict[tuple[str, ...], list[tuple[str, ...]]] = {point: [] for point in known}
+    for overrides in less:
+        before = sum(map(len, found.values()))
+        for point in known:
+            made = config_of(name, [*point, *overrides.split()], config_dir)
+            found[point] += [other for other in known if other != point and not differing(made, configs[other])]
+        if sum(map(len, found.values())) == before:
+            raise UserError(f"--less '{overrides}' makes none of these points another one: {list(map(list, known))}")
+    return found
 
 
 def same_images(folders: list[RunFolder]) -> list[str]:
@@ -278,9 +284,9 @@ def main(arguments: list[str] | None = None) -> int:
     folders = [folder for found in runs.values() for folder in found]
     if missing := lacking([folder.run for folder in folders], folds):
         raise UserError(f"allowed are runs of all folds, not there are those of (by seed): {missing}")
-    less = [tuple(overrides.split()) for overrides in args.less]
     accuracy = on_validation(TEST) if folds else TEST
-    rows = [row for point in runs for row in values(point, runs, papers, accuracy, less)]
+    others = without_advantage(runs, args.less, args.name, args.config_dir)
+    rows = [row for point in runs for row in values(point, runs, papers, accuracy, others[point])]
     data = same_images(folders)
     seeds = sorted({folder.run["seed"] for folder in folders})
     text = as_json(source(folders), seeds, data[0] if len(data) == 1 else data, rows)

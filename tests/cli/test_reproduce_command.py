@@ -364,6 +364,13 @@ def test_points_of_other_labels_are_each_compared_with_their_own_arm(effdl, scri
     assert [sorted(row["compared_with"]) for row in differences] == [[arm], ["dataset.labelled=100", arm]]
     assert len(stored["data"]) == 2  # other labels are other data
     assert effdl("reproduce", "few", "--config-dir", "mine", "--from", "outputs")[0] == 0
+    written = file.with_suffix(".json").read_text()
+    assert (
+        script.main(["--config-dir", "mine", "few", "outputs", "--less", "optimizer.lr=0.000001"]) == 0
+    )  # as a number
+    assert file.with_suffix(".json").read_text() == written
+    with pytest.raises(UserError, match="--less 'epochs=7' makes none of these points another one"):
+        script.main(["--config-dir", "mine", "few", "outputs", "--less", "epochs=7"])
 
 
 @pytest.mark.parametrize("name", list(experiments(None)))
