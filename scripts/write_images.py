@@ -23,6 +23,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("root", help="where its files are")
     parser.add_argument("dest", type=Path, help="the new folder")
     args = parser.parse_args(arguments)
+    if args.dest.exists():
+        parser.error(f"{args.dest} exists")
     root = [] if args.dataset == "digits" else [f"dataset.root={args.root}"]  # those are shipped with effdl
     data = load(plain_values(composed([f"dataset={args.dataset}", *root, "dataset.val=0"], None))["dataset"])
     for split in ("train", "test"):

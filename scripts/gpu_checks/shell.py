@@ -105,7 +105,7 @@ class Shell:
         """Keep how a command ended."""
         shown = shlex.join("python" if word == sys.executable else word for word in command)
         lines = [line for line in text.splitlines() if line.strip()]
-        found = {"command": shown.replace(f"{self.folder}/", ""), "code": process.returncode}
+        found = {"command": shown.replace(f"{self.folder}/", "").replace(f"{ROOT}/", ""), "code": process.returncode}
         warned = [line.strip() for line in lines if "Warning" in line or "deterministic" in line]
         found |= {"seconds": round(time.monotonic() - began, 1), "last": lines[-_LINES:], "warnings": warned[:3]}
         self.commands.append(found)
