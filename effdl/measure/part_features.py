@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
-import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -13,22 +12,26 @@ from effdl.nn.flops import counting
 from effdl.nn.hooks import forward_hooks
 from effdl.nn.layers import weights
 from effdl.nn.pooled import pooled
+from effdl.nn.rows import Rows
 
 
-def part_features(model: nn.Module, parts: list[Part], batches: Iterable[tuple[Tensor, Tensor]]) -> list[Tensor]:
+def part_features(
+    model: nn.Module, parts: list[Part], batches: Iterable[tuple[Tensor, Tensor]], images: int
+) -> list[Tensor]:
     """What leaves each part, averaged over positions: float32 (N, D) on the CPU.
 
     Args:
         parts: some of those that `effdl.models.parts` gives.
         batches: normalized images (n, C, H, W) and labels.
+        images: how many there are in all batches.
     """
-    found: list[list[Tensor]] = [[] for _ in parts]
+    found = [Rows(images) for _ in parts]
     with eval_mode(model), ExitStack() as hooks:
         for part, kept in zip(parts, found, strict=True):
-            hooks.enter_context(_at_the_end(model, part, lambda x, kept=kept: kept.append(x.float().cpu())))
-        for images, _ in batches:
-            model(images)
-    return [torch.cat(kept) for kept in found]
+            hooks.enter_context(_at_the_end(model, part, lambda x, kept=kept: kept.add(x.float().cpu())))
+        for batch, _ in batches:
+            model(batch)
+    return [kept.all() for kept in found]
 
 
 def costs(model: nn.Module, parts: list[Part], input_shape: tuple[int, int, int]) -> list[tuple[int, int]]:

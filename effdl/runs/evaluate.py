@@ -26,6 +26,7 @@ from effdl.measure.size import count, file_bytes
 from effdl.models import storage
 from effdl.models.features import features
 from effdl.models.stored import load_model
+from effdl.nn.rows import joined
 from effdl.utils.errors import RunError
 
 _Batches = Iterable[tuple[Tensor, Tensor]]  # normalized float images (n, C, H, W) and labels (n,)
@@ -98,7 +99,8 @@ def _neighbours(model: nn.Module, data: Data, batch_size: int, device: torch.dev
     """Accuracy of the nearest of all training images on the validation split."""
 
     def found(images: Images) -> Tensor:
-        return torch.cat([features(model, batch) for batch, _ in normalized_batches(images, data, batch_size, device)])
+        batches = normalized_batches(images, data, batch_size, device)
+        return joined((features(model, batch) for batch, _ in batches), len(images))
 
     with eval_mode(model):
         return knn_accuracy(found(data.train), data.train.labels, found(data.val), data.val.labels)

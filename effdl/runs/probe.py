@@ -15,7 +15,6 @@ from effdl.models.parts import Part, parts
 from effdl.utils.errors import UserError
 
 _MOST_BYTES = 1 << 30  # of features in memory at once, but those of one part
-_SPLITS = ("train", "val", "test")
 
 
 def probe(model: nn.Module, data: Data, batch_size: int, device: torch.device) -> Iterator[dict]:
@@ -39,11 +38,12 @@ def probe(model: nn.Module, data: Data, batch_size: int, device: torch.device) -
 def _rows(model: nn.Module, trunk: list[Part], data: Data, batch_size: int, device: torch.device) -> Iterator[dict]:
     """The rows of `probe`."""
     spent = dict(zip([part.name for part in trunk], costs(model, trunk, data.input_shape), strict=True))
-    labels = [getattr(data, split).labels.cpu() for split in _SPLITS]
+    splits = [data.train, data.val, data.test]
+    labels = [images.labels.cpu() for images in splits]
     for group in _groups(trunk, {name: width for name, (_, width) in spent.items()}, sum(map(len, labels))):
         found = [
-            part_features(model, group, normalized_batches(getattr(data, split), data, batch_size, device))
-            for split in _SPLITS
+            part_features(model, group, normalized_batches(images, data, batch_size, device), len(images))
+            for images in splits
         ]
         for number, part in enumerate(group):
             macs, width = spent[part.name]

@@ -12,6 +12,7 @@ from effdl.data.source import Images
 from effdl.measure.collapse import effective_rank, embedding_std, has_collapsed
 from effdl.measure.eval_mode import eval_mode
 from effdl.measure.knn import knn_accuracy
+from effdl.nn.rows import joined
 from effdl.training.device import Device
 from effdl.training.remedy import SLOWER
 from effdl.utils.errors import RunError
@@ -99,4 +100,4 @@ def _features(trunk: nn.Module, images: Images, data: Data, batch_size: int, dev
     """Features (N, D) of the images of a split, in their order."""
     with eval_mode(trunk):
         batches = normalized_batches(images, data, batch_size, device.torch_device)
-        return torch.cat([trunk(batch) for batch, _ in batches])
+        return joined((trunk(batch) for batch, _ in batches), len(images))

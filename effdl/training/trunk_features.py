@@ -16,6 +16,7 @@ from effdl.data.source import Images
 from effdl.measure.eval_mode import eval_mode, example_input
 from effdl.nn.flops import counting
 from effdl.nn.hooks import forward_hooks
+from effdl.nn.rows import joined
 from effdl.training.device import Device
 from effdl.utils.distributed import main_first
 from effdl.utils.errors import RunError
@@ -75,10 +76,10 @@ class FrozenTrunk:
             if (stored := feature_cache.read(key)) is None or not self._fits(stored, images, views):
                 if views:
                     torch.manual_seed(views.seed)
-                    every = [torch.cat(list(self._computed(images, views))) for _ in range(views.number)]
+                    every = [joined(self._computed(images, views), len(images)) for _ in range(views.number)]
                     stored = torch.stack(every, 1).cpu()
                 else:
-                    stored = torch.cat(list(self._computed(images))).cpu()
+                    stored = joined(self._computed(images), len(images)).cpu()
                 passes = len(images) * (views.number if views else 1)
                 self.flops += passes * self._flops_per_image() if split == "train" else 0.0
                 feature_cache.write(key, stored)

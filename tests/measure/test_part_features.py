@@ -21,7 +21,7 @@ def test_those_of_a_residual_network():
     torch.manual_seed(0)
     model = resnet(3, 8, 10, depth=8)
     of = parts(model, IMAGES)
-    found = part_features(model, of, BATCHES)
+    found = part_features(model, of, BATCHES, len(IMAGES))
     with eval_mode(model):
         expected = [model[:3], model[:4], model[:5], model[:6], model]
         expected = [part(IMAGES).flatten(2).mean(2) if part is not model else part(IMAGES) for part in expected]
@@ -39,7 +39,7 @@ def test_tokens_are_averaged():
     torch.manual_seed(0)
     model = vit(3, 8, 10, patch=4, dim=16, heads=2, depth=2)
     of = parts(model, IMAGES)
-    found = part_features(model, of[:-1], BATCHES)
+    found = part_features(model, of[:-1], BATCHES, len(IMAGES))
     with eval_mode(model):
         for mine, end in zip(found, (2, 3, 6), strict=True):
             x = model[:end](IMAGES)
@@ -67,7 +67,7 @@ def test_maps_with_channels_in_front_or_behind(channels_last):
             return self.head(self.body(x).mean((1, 2) if channels_last else (2, 3)))
 
     model = Head()
-    [features] = part_features(model, parts(model, IMAGES)[:1], BATCHES)
+    [features] = part_features(model, parts(model, IMAGES)[:1], BATCHES, len(IMAGES))
     with torch.no_grad():
         torch.testing.assert_close(features, model.body(IMAGES).mean((1, 2) if channels_last else (2, 3)))
 
@@ -78,7 +78,7 @@ def test_those_of_torchvision_s_transformers_of_windows():
     model = torchvision.models.SwinTransformer(**sizes, num_classes=10)
     images = torch.randn(2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
     of = parts(model, images)
-    found = part_features(model, of[:-1], [(images, None)])
+    found = part_features(model, of[:-1], [(images, None)], len(images))
     assert [tensor.shape[1] for tensor in found] == [8, 8, 16, 16]
     with eval_mode(model):
         torch.testing.assert_close(found[1], model.features[:2](images).mean((1, 2)))
