@@ -98,7 +98,7 @@ def _with_all_folds(
 ) -> tuple[dict[tuple[str, ...], list[RunFolder]], list[str]]:
     """The runs without those whose seed lacks a fold of a cross-validation, and a text about each such seed."""
     from effdl.config.experiments import folds_of
-    from effdl.report.reproduction.match import lacking
+    from effdl.report.reproduction.match import lacking, seed_of
 
     kept, texts = {}, []
     for point, folders in runs.items():
@@ -106,6 +106,6 @@ def _with_all_folds(
         for seed, folds in missing.items():
             which = " ".join([name, *point, f"seed={seed}"])
             texts.append(f"{which}: there is no run of fold {', '.join(map(str, folds))}; the others do not count")
-        if complete := [folder for folder in folders if folder.run["config"].get("seed", 0) not in missing]:
+        if complete := [folder for folder in folders if seed_of(folder.run) not in missing]:
             kept[point] = complete
     return kept, texts

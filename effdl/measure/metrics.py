@@ -12,8 +12,9 @@ from effdl.measure import units as u
 from effdl.measure.pareto import MAX, MIN
 
 # Where a metric is measured: the rows of epochs.jsonl and stages.jsonl, the total of result.json, the rows of
-# layers.jsonl, export.json, what `effdl report` computes from all of them, and the rows of `effdl probe`.
-EPOCH, STAGE, TOTAL, LAYER, EXPORT, REPORT, PROBE = (
+# layers.jsonl, export.json, what `effdl report` computes from all of them, and the rows of `effdl probe`. With
+# PRETRAINING only the epochs and the stage of a pretraining, which is never a run's last, have it.
+EPOCH, STAGE, TOTAL, LAYER, EXPORT, REPORT, PROBE, PRETRAINING = (
     ("epoch",),
     ("stage",),
     ("total",),
@@ -21,6 +22,7 @@ EPOCH, STAGE, TOTAL, LAYER, EXPORT, REPORT, PROBE = (
     ("export",),
     ("report",),
     ("probe",),
+    ("pretraining",),
 )
 
 
@@ -99,14 +101,14 @@ _ENTRIES = (
     _top(1),
     _top(5),
     Metric("loss", "loss", u.NATS, MIN, EPOCH + STAGE, "mean cross entropy over the images", alias="loss"),
-    Metric("val_knn_top1", "validation top-1 of neighbors", u.PERCENT, MAX, EPOCH + STAGE,
+    Metric("val_knn_top1", "validation top-1 of neighbors", u.PERCENT, MAX, EPOCH + STAGE + PRETRAINING,
            "in pretraining, part of the validation images that their 20 nearest training images classify rightly, by"
            " features; in an epoch those of 200, or of a tenth of all", short="val k-NN top-1",
            long="validation accuracy of neighbors", alias="knn"),
-    Metric("embedding_std", "deviation of embeddings", u.NUMBER, MAX, EPOCH + STAGE,
+    Metric("embedding_std", "deviation of embeddings", u.NUMBER, MAX, EPOCH + STAGE + PRETRAINING,
            "in pretraining, standard deviation of normalized embeddings, mean over dimensions: 0 if they have collapsed"
            " to one direction, 1/sqrt(dimensions) if they are spread evenly", detail=True),
-    Metric("embedding_rank", "rank of embeddings", u.NUMBER, MAX, EPOCH + STAGE,
+    Metric("embedding_rank", "rank of embeddings", u.NUMBER, MAX, EPOCH + STAGE + PRETRAINING,
            "in pretraining, effective rank of embeddings: how many dimensions they use", detail=True),
     Metric("images", "images", u.PLAIN, None, EPOCH + STAGE, "number of images measured or trained on", detail=True),
     Metric("params", "parameters", u.COUNT, MIN, STAGE + LAYER, "number of parameters", short="params", alias="params"),
@@ -371,8 +373,7 @@ def stage_numbers(topk: Iterable[int], own_metrics: Iterable[str] = ()) -> list[
     ]
 
 
-# Those that only the stage of a pretraining measures, which is never a run's last.
-OF_PRETRAINING = ("val_knn_top1", "embedding_std", "embedding_rank")
+OF_PRETRAINING = [key for key, entry in METRICS.items() if {*PRETRAINING} <= {*entry.at}]
 
 
 def total_numbers() -> list[str]:

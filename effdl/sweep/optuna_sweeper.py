@@ -183,7 +183,7 @@ def _check_measured(sweeper: DictConfig, config: dict) -> None:
     for name in sweeper.objectives:
         if name in OF_PRETRAINING and not pretrains:
             raise UserError(f"hydra.sweeper.objectives: {name} is of a pretraining (allowed: {', '.join(known)})")
-        if name in held_out and not learns:
+        if name in (*held_out, "train_top1") and not learns:
             raise UserError(
                 f"hydra.sweeper.objectives: {name} is of a last layer that learns nothing with epochs=0 "
                 f"(allowed: {', '.join(OF_PRETRAINING)})"

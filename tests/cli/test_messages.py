@@ -48,6 +48,10 @@ REFUSED = {
     "hydra/sweeper=optuna pretraining=rotation epochs=0 -m optimizer.lr=interval(0.1,0.9)": (
         "hydra.sweeper.objectives: val_top1 is of a last layer that learns nothing with epochs=0 (allowed: val_knn_top1"
     ),
+    "hydra/sweeper=optuna hydra.sweeper.objectives=[train_top1] pretraining=rotation epochs=0 "
+    "-m optimizer.lr=interval(0.1,0.9)": (
+        "hydra.sweeper.objectives: train_top1 is of a last layer that learns nothing with epochs=0 (allowed: val_knn"
+    ),
     "hydra/sweeper=optuna dataset.val=0 -m prune=interval(0.1,0.9)": (
         "hydra.sweeper.objectives: val_top1 needs a validation split: set dataset.val above 0"
     ),

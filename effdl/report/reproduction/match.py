@@ -28,7 +28,7 @@ def changes(name: str, point: tuple[str, ...], run: dict, config_dir: str | None
         run: what its ``run.json`` says.
     """
     config = run.get("config", {})
-    sample = [f"seed={config.get('seed', 0)}"]
+    sample = [f"seed={seed_of(run)}"]
     if _folds_of(name, point, config_dir):
         sample.append(f"{FOLD}={fold_of(run)}")
     wanted = _config_of(name, (*point, *sample), config_dir)
@@ -46,11 +46,16 @@ def fold_of(run: dict) -> int:
     return run.get("config", {}).get("dataset", {}).get("fold", 0)
 
 
+def seed_of(run: dict) -> int:
+    """The seed of a run, of what its ``run.json`` says."""
+    return run.get("config", {}).get("seed", 0)
+
+
 def lacking(runs: list[dict], folds: range) -> dict[int, list[int]]:
     """The folds of which there is no run, by seed; without seeds that have all, so empty if there are no folds."""
     there: dict[int, set[int]] = {}
     for run in runs:
-        there.setdefault(run["config"].get("seed", 0), set()).add(fold_of(run))
+        there.setdefault(seed_of(run), set()).add(fold_of(run))
     missing = {seed: [fold for fold in folds if fold not in found] for seed, found in there.items()}
     return {seed: absent for seed, absent in missing.items() if absent}
 
