@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from effdl.pretraining.contrast import Loss
+from effdl.pretraining.momentum_copy import follow
 
 
 class Predict(nn.Module):
@@ -18,8 +19,7 @@ class Predict(nn.Module):
     Args:
         trunk: the model without its last layer.
         shape: (views, C, H, W).
-        momentum: part of the copy's weights that a step keeps, at first; it grows to 1 as half a cosine (Grill et al.
-            2020, section 3.3). None: the projector itself makes the targets.
+        momentum: of the copy, see `follow`. None: the projector itself makes the targets.
         stop_gradient: False shows what it is good for.
     """
 
@@ -58,8 +58,5 @@ class Predict(nn.Module):
 
     def after_update(self, model: nn.Module, progress: float) -> None:
         """Move the copy's weights towards those of model and projector."""
-        if self.target is None:
-            return
-        keep = 1 - (1 - self.momentum) * (torch.cos(torch.tensor(torch.pi * progress)).item() + 1) / 2
-        own = [*model.parameters(), *self.projector.parameters()]
-        torch._foreach_lerp_(list(self.target.parameters()), [p.detach() for p in own], 1 - keep)
+        if self.target is not None:
+            follow(self.target, [*model.parameters(), *self.projector.parameters()], self.momentum, progress)

@@ -1,7 +1,8 @@
 """The floating-point operations of a training step, counted on the operations that are executed."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -49,6 +50,7 @@ def step_flops(
     try:
         with (
             eval_mode(whole),
+            _buffers_kept(whole),
             torch.enable_grad(),
             torch.random.fork_rng(devices=[images.device] if images.is_cuda else []),
             counting(whole) as counter,
@@ -62,3 +64,15 @@ def step_flops(
         log.warning("the FLOPs of the training are not counted: %r", error)
         return None
     return counter.total / count
+
+
+@contextmanager
+def _buffers_kept(module: nn.Module) -> Iterator[None]:
+    """Give buffers their values back, such as the running center of an objective, which knows no evaluation mode."""
+    before = [buffer.clone() for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in zip(module.buffers(), before, strict=True):
+                buffer.copy_(value)

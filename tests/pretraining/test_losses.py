@@ -9,6 +9,7 @@ from torch import nn
 
 from effdl.pretraining.contrast import Contrast
 from effdl.pretraining.predict import Predict
+from effdl.pretraining.self_distillation import SelfDistillation
 
 loss = pytest.importorskip("lightly.loss")
 SHAPE = (2, 1, 4, 4)
@@ -121,6 +122,33 @@ def test_byol_is_equation_2_of_grill_2020():
     p, t = (unit(x.detach().double().numpy()) for x in (made.predictor(made.projector(features)), made.target(images)))
     distance = [((p[i : i + 7] - t[7 - i : 14 - i]) ** 2).sum(1).mean() for i in (0, 7)]  # of unit vectors
     assert 2 + 2 * made(images, None, features).item() == pytest.approx(np.mean(distance), rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_dino_is_equations_2_and_4_of_caron_2021():
+    from lightly.models.modules.heads import DINOProjectionHead
+
+    torch.manual_seed(0)
+    trunk, images = nn.Sequential(nn.Flatten(), nn.Linear(16, 6)), torch.randn(14, *SHAPE[1:])
+    dino = loss.DINOLoss(8, teacher_temp=0.05, student_temp=0.2, center_momentum=0.7)
+    made = SelfDistillation(trunk, SHAPE, lambda: DINOProjectionHead(6, 5, 4, 8), dino, 0.9)
+    with torch.no_grad():
+        for parameter in made.target[0].parameters():
+            parameter.mul_(1.3)  # the copy is another network
+    features = trunk(images)
+    own, aims = (x.detach().double().numpy() for x in (made.projector(features), made.target(images)))
+    center = np.zeros(8)
+    for _ in range(2):  # the second time with the center of the first
+        t, s = softmax((aims - center) / 0.05), softmax(own / 0.2)
+        entropy = [-(t[i : i + 7] * np.log(s[7 - i : 14 - i])).sum(1).mean() for i in (0, 7)]
+        assert made(images, None, features).item() == pytest.approx(np.mean(entropy), rel=1e-4)
+        center = 0.7 * center + 0.3 * aims.mean(0)
+    made(images, None, features).backward()
+    assert all(parameter.grad is None for parameter in made.target.parameters())
+
+
+def softmax(z):
+    return np.exp(z) / np.exp(z).sum(1, keepdims=True)
 
 
 def test_the_copy_follows_by_a_momentum_that_grows_to_1():

@@ -85,7 +85,7 @@ def test_all_views_of_an_image_are_counted(run):
     assert first["training_flops"] == first["images"] * (2 * macs + similarities)
 
 
-@pytest.mark.parametrize("method", ["byol"])
+@pytest.mark.parametrize("method", ["byol", "dino"])
 def test_a_pretraining_that_was_cut_off_ends_as_if_it_was_not(run, method):
     cut = run("cut", f"pretraining={method}", callbacks=[Stop()])
     assert cut.run["status"] == "stopped"

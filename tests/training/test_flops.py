@@ -89,6 +89,21 @@ def test_nothing_is_changed():
     assert torch.is_grad_enabled()
 
 
+def test_what_an_objective_keeps_is_not_changed():
+    class Centered(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shape, self.center = (2, 1, 8, 8), nn.Buffer(torch.zeros(10))
+
+        def forward(self, images, targets, features):
+            self.center.data = features.detach().mean(0)  # as lightly's DINOLoss does, in evaluation mode too
+            return features.square().mean()
+
+    objective = Centered()
+    assert step_flops(mlp(), [], (1, 8, 8), objective) > 0
+    assert torch.equal(objective.center, torch.zeros(10))
+
+
 def test_a_model_that_cannot_be_counted_is_trained_all_the_same(caplog):
     class OnlyInTraining(nn.Module):
         def forward(self, x):
