@@ -20,8 +20,10 @@ Examples:
   effdl sensitivity outputs/2026-01-31/12-00-00 prune=0.5,0.8,0.9 quantize=
   effdl sensitivity my_run tolerance=0.005
   effdl train model=resnet prune=0.9 compression.magnitude.amounts=my_run/amounts.json
+  effdl train model=resnet quantize=4 compression.lsq.bits_file=my_run/bits.json
 
-It leaves sensitivity.jsonl, sensitivity.png and amounts.json in the folder; what was measured is not measured again.
+It leaves sensitivity.jsonl, sensitivity.png, amounts.json and bits.json in the folder; what was measured is not
+measured again.
 """
 _LEVELS = {"prune": [0.3, 0.5, 0.7, 0.8, 0.9, 0.95], "quantize": [8, 6, 5, 4, 3, 2]}
 
@@ -66,7 +68,7 @@ def _sensitivity(args: argparse.Namespace, levels: dict[str, list[float]], toler
     """Measure what is missing, then show and store the table, the picture and the amounts."""
     console = terminal()
     run = opened(args, console)
-    from effdl.compression.sensitivity import analyse, tolerated
+    from effdl.compression.sensitivity import analyse, tolerated, tolerated_bits
     from effdl.data.loader import normalized_batches
     from effdl.measure.accuracy import accuracy
     from effdl.models.stored import load_model
@@ -93,21 +95,25 @@ def _sensitivity(args: argparse.Namespace, levels: dict[str, list[float]], toler
         rows.append({**mark, **row})
         if rows[-1] not in known:
             file.append(rows[-1])
-    amounts = tolerated(rows, baseline, tolerance)
+    amounts, bits = tolerated(rows, baseline, tolerance), tolerated_bits(rows, baseline, tolerance)
     console.print(
         sensitivity_table(
-            rows, baseline, amounts, f"{metric('top1').label} on the {split} split with one layer changed"
+            rows, baseline, amounts, bits, f"{metric('top1').label} on the {split} split with one layer changed"
         )
     )
     picture = run.folder.path / "sensitivity.png"
     write_atomic(picture, heatmap(rows, baseline, str(run.folder.path)))
     console.print(f"picture: {picture}", soft_wrap=True, highlight=False)
-    if amounts:
-        write_json(run.folder.path / "amounts.json", amounts)
-        console.print(
-            f"amounts.json: what each layer alone can lose at {100 * tolerance:g} points; to use it in a later run: "
-            f"effdl train ... prune=FRACTION compression.magnitude.amounts={run.folder.path / 'amounts.json'}",
-            soft_wrap=True,
-            highlight=False,
-        )
+    for name, found, meaning, use in (
+        ("amounts.json", amounts, "what each layer alone can lose", "prune=FRACTION compression.magnitude.amounts"),
+        ("bits.json", bits, "the fewest bits that each layer alone needs", "quantize=BITS compression.lsq.bits_file"),
+    ):
+        if found:
+            write_json(run.folder.path / name, found)
+            console.print(
+                f"{name}: {meaning} at {100 * tolerance:g} points; to use it in a later run: "
+                f"effdl train ... {use}={run.folder.path / name}",
+                soft_wrap=True,
+                highlight=False,
+            )
     return 0

@@ -1,6 +1,7 @@
 """Sensitivity analysis: the accuracy of a model in which only one layer at a time is pruned or quantized."""
 
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,23 @@ def analyse(
                         weight.copy_(original)
                     done[name, change, level] = {"layer": name, "change": change, "level": level, "top1": top1}
                 yield done[name, change, level]
+
+
+MOST_BITS = 8  # that LSQ takes
+
+
+def tolerated_bits(rows: list[dict], baseline: float, tolerance: float) -> dict[str, int]:
+    """For each layer the fewest bits up to 8 whose loss of top-1 is at most `tolerance`; 8 if there are none.
+
+    A number of bits counts only if all larger ones of the layer are within the tolerance too.
+    """
+    measured = [row for row in rows if row["change"] == "quantize" and row["level"] <= MOST_BITS]
+    fewest = dict.fromkeys((row["layer"] for row in measured), MOST_BITS)
+    for layer in fewest:
+        of_layer = sorted((-row["level"], row["top1"]) for row in measured if row["layer"] == layer)
+        within = takewhile(lambda found: baseline - found[1] <= tolerance, of_layer)
+        fewest[layer] = min((int(-level) for level, _ in within), default=MOST_BITS)
+    return fewest
 
 
 def tolerated(rows: list[dict], baseline: float, tolerance: float) -> dict[str, float]:

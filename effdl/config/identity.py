@@ -17,6 +17,7 @@ INCIDENTAL = ("resume", "dataset.root", "dataset.download", "logger", "metric", 
 _WITHIN_INCIDENTAL = tuple(f"{name}." for name in INCIDENTAL)  # a report asks for hundreds of keys of every run
 # Keys that came later, with the value for what effdl did before: with it they are as if they were not there.
 ADDED = {
+    "compression.lsq.bits_file": None,
     "compression.xnor.activations": False,
     "dataset.labelled": None,
     "dataset.unlabelled": False,

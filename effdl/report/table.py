@@ -117,21 +117,26 @@ def probe_table(rows: list[dict], title: str) -> Table:
     return Table([Column("part", wraps=True), *(metric_column(metric(key)) for key in keys)], texts, title)
 
 
-def sensitivity_table(rows: list[dict], baseline: float, amounts: dict[str, float], title: str) -> Table:
+def sensitivity_table(
+    rows: list[dict], baseline: float, amounts: dict[str, float], bits: dict[str, int], title: str
+) -> Table:
     """One row per layer, one column per level: the accuracy with that layer alone changed.
 
     Args:
         rows: as `sensitivity.analyse` yields them.
         baseline: top-1 of the unchanged model.
-        amounts: by layer, what can be pruned of it.
+        amounts: by layer, what can be pruned of it; empty if this was not measured.
+        bits: by layer, the fewest that it needs; empty as well.
     """
     changes = list(dict.fromkeys((row["change"], row["level"]) for row in rows))
     headings = [f"-{100 * level:g}%" if change == "prune" else f"{level:g} bits" for change, level in changes]
-    headings += ["can lose"] if amounts else []
+    headings += [*(["can lose"] if amounts else []), *(["needs"] if bits else [])]
     found = {(row["layer"], row["change"], row["level"]): row["top1"] for row in rows}
     texts = []
     for layer in dict.fromkeys(row["layer"] for row in rows):
         cells = [f"{100 * found[layer, *change]:.1f}" for change in changes]
-        texts.append([layer, *cells, *([f"{100 * amounts[layer]:g} %"] if amounts else [])])
+        cells += [f"{100 * amounts[layer]:g} %"] if amounts else []
+        cells += [f"{bits[layer]} bits"] if bits else []
+        texts.append([layer, *cells])
     columns = [Column("layer", wraps=True), *(Column(heading, right=True) for heading in headings)]
     return Table(columns, texts, f"{title} ({percent(baseline)} unchanged)", constants=False)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from effdl.compression.sensitivity import analyse, pruned, quantized, tolerated
+from effdl.compression.sensitivity import analyse, pruned, quantized, tolerated, tolerated_bits
 from effdl.nn.layers import weights
 
 
@@ -70,3 +70,14 @@ def test_the_amount_is_the_largest_up_to_which_all_levels_hold():
         {"layer": "a", "change": "quantize", "level": 2, "top1": 0.1},
     ]
     assert tolerated(rows, 0.99, 0.015) == {"a": 0.5, "b": 0.0}
+
+
+def test_the_bits_are_the_fewest_down_to_which_all_levels_hold():
+    top1 = {"a": {16: 0.5, 8: 0.99, 4: 0.98, 3: 0.9, 2: 0.985}, "b": {8: 0.97, 4: 0.99}}
+    rows = [
+        {"layer": layer, "change": "quantize", "level": bits, "top1": found}
+        for layer, measured in top1.items()
+        for bits, found in measured.items()
+    ]
+    assert tolerated_bits(rows, 0.99, 0.015) == {"a": 4, "b": 8}
+    assert tolerated_bits([{**row, "change": "prune"} for row in rows], 0.99, 0.015) == {}

@@ -1,13 +1,11 @@
 """Amounts: which layers are pruned, and how much of each relative to the others."""
 
-from pathlib import Path
-
+from effdl.compression.layer_file import read_layer_file
 from effdl.config.types import Fraction
 from effdl.nn.layers import excluded
-from effdl.utils.errors import UserError
-from effdl.utils.shapes import read_shaped
 
 EQUAL = 0.5  # the amount of all layers if none is given; only the relation of amounts matters
+_ALLOWED = "fraction >= 0 and < 1"
 
 
 def layer_amounts(names: list[str], exclude: list[str], path: str | None) -> list[float]:
@@ -23,16 +21,5 @@ def layer_amounts(names: list[str], exclude: list[str], path: str | None) -> lis
         UserError: a pattern or a name matches no layer, or the file cannot be read or has other content.
     """
     out = excluded(names, exclude)
-    found = dict.fromkeys(names, EQUAL) if path is None else _read_amounts(path, names)
+    found = dict.fromkeys(names, EQUAL) if path is None else read_layer_file("amounts", path, names, Fraction, _ALLOWED)
     return [0.0 if name in out else found.get(name, 0.0) for name in names]
-
-
-def _read_amounts(path: str, names: list[str]) -> dict[str, float]:
-    """Read the amounts in a file and check them; UserError if they are wrong."""
-    try:
-        amounts = read_shaped(Path(path).expanduser(), dict[str, Fraction])
-    except UserError as error:
-        raise UserError(f"amounts={error} (allowed: {{layer name: fraction >= 0 and < 1}} in JSON)") from error
-    if unknown := sorted(set(amounts) - set(names)):
-        raise UserError(f"amounts={path}: {unknown[0]} is no layer (layers: {', '.join(names)})")
-    return amounts

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from effdl.compression.layer_file import read_layer_file
 from effdl.compression.method import compression_method
 from effdl.compression.quantize.wrapping import check_wrapping, layer_inputs
 from effdl.config.annotations import show
@@ -27,12 +28,15 @@ _FLOAT = 32  # `activation_bits` of activations that are not quantized
 _IMAGES = 64  # number of images from which the step sizes of activations are initialized
 
 
-def _check(model: nn.Module, activation_bits: int | None, input_shape: tuple[int, int, int]) -> None:
-    """Check that quantizers of activations can be put before the layers.
+def _check(
+    model: nn.Module, activation_bits: int | None, bits_file: str | None, input_shape: tuple[int, int, int]
+) -> None:
+    """Check that a file of bits fits the model, and that quantizers of activations can be put before the layers.
 
     Raises:
-        UserError: see `check_wrapping`.
+        UserError: see `read_layer_file` and `check_wrapping`.
     """
+    _bits_of_layers(model, bits_file)
     if activation_bits == _FLOAT:
         return
     trial = copy.deepcopy(model).eval()
@@ -50,6 +54,7 @@ def lsq(
     *,
     level: _Bits | None,
     activation_bits: _Bits | Literal[32] | None,
+    bits_file: str | None,
     first_last: _Bits | None,
     per_channel: bool,
     epochs: Natural | None,
@@ -60,20 +65,30 @@ def lsq(
     Args:
         level: number of bits of a weight.
         activation_bits: number of bits of the inputs of the layers; None: `level`; 32: they are not quantized.
+        bits_file: path of a JSON file ``{layer name: bits}``: number of bits of these layers' weights and, without
+            `activation_bits`, of their inputs; the layers that it does not name have those of the other keys.
         first_last: number of bits of weights and inputs in the first and the last layer; None: as in the others.
         per_channel: whether every output of a layer has a step size of its own, instead of one for the weight.
         epochs: number of epochs of training; None: half as many as the run has.
         lr_scale: factor on the run's learning rate.
     """
-    layers = list(weights(model))
+    layers, given = list(weights(model)), _bits_of_layers(model, bits_file)
     entering = layer_inputs(model, trainer.calibration_batches(_IMAGES, _IMAGES)[0][0])
     for position, (layer_name, module, name) in enumerate(layers):
-        own = first_last if position in (0, len(layers) - 1) else None
-        _quantize_weight(module, name, own or level, per_channel)
+        edge = first_last if position in (0, len(layers) - 1) else None
+        _quantize_weight(module, name, given.get(layer_name) or edge or level, per_channel)
         if activation_bits != _FLOAT and module in entering:
-            quantizer = activation_quantizer(entering[module], own or activation_bits or level)
+            inputs = (activation_bits, given[layer_name]) if layer_name in given else (edge, activation_bits, level)
+            quantizer = activation_quantizer(entering[module], next(filter(None, inputs)))
             model.set_submodule(layer_name, nn.Sequential(OrderedDict(quantizer=quantizer, layer=module)))
     return trainer.fit(model, epochs=epochs, lr_scale=lr_scale, after_update=keep_scales_positive)
+
+
+def _bits_of_layers(model: nn.Module, path: str | None) -> dict[str, int]:
+    """The bits that a file names; none without one."""
+    names = [name for name, _, _ in weights(model)]
+    key = "compression.lsq.bits_file"
+    return {} if path is None else read_layer_file(key, path, names, _Bits, "whole number from 2 to 8")
 
 
 def first_step_size(values: Tensor, high: int, dims: tuple[int, ...] | None = None) -> Tensor:
