@@ -1,16 +1,19 @@
 """Residual networks for small images: the thin CIFAR family of the paper, and the wide ResNet-18."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import nn
 
-from effdl.config.types import Count, Fraction, Width
+from effdl.config.annotations import show
+from effdl.config.types import Count, Fraction, ReadIf, Width
 from effdl.models.blocks import conv_bn, he_init, pooled_classifier
 from effdl.models.scaling import scaled
 from effdl.models.variants import Convolution, convolutions
+from effdl.utils.errors import UserError
 
 
 class ZeroPadShortcut(nn.Module):
@@ -63,16 +66,16 @@ class BasicBlock(nn.Module):
 def _residual_network(
     channels: int,
     classes: int,
-    widths: list[int],
-    blocks: int,
+    widths: Sequence[int],
+    blocks: Sequence[int],
     make_shortcut: Callable[[int, int, int], nn.Module],
     dropout: float,
 ) -> nn.Module:
-    """A 3x3 stem, one stage of ``blocks`` blocks per width (each but the first halves the map), a classifier."""
+    """A 3x3 stem, a stage of so many blocks for each width (all but the first halve the map), a classifier."""
     inputs = widths[0]
     layers: list[nn.Module] = [*conv_bn(channels, inputs, 3), nn.ReLU()]
-    for stage, outputs in enumerate(widths):
-        for block in range(blocks):
+    for stage, (outputs, count) in enumerate(zip(widths, blocks, strict=True)):
+        for block in range(count):
             stride = 2 if stage > 0 and block == 0 else 1
             same = stride == 1 and inputs == outputs
             shortcut = nn.Identity() if same else make_shortcut(inputs, outputs, stride)
@@ -86,8 +89,10 @@ def resnet(
     image_size: int,
     classes: int,
     *,
-    depth: Literal[8, 20, 32, 44, 56, 110] = 20,
-    width: Width = 1.0,
+    depth: Annotated[Literal[8, 20, 32, 44, 56, 110], ReadIf(blocks=None)] = 20,
+    width: Annotated[Width, ReadIf(widths=None)] = 1.0,
+    blocks: Annotated[list[Count], Field(min_length=1)] | None = None,
+    widths: Annotated[list[Count], Field(min_length=1)] | None = None,
     conv: Convolution = "standard",
     groups: Count = 2,
     dropout: Fraction = 0.0,
@@ -95,11 +100,21 @@ def resnet(
     """ResNet-``depth`` for CIFAR: three stages of 16, 32 and 64 channels (times ``width``), (depth-2)/6 blocks each.
 
     He et al. 2016 (Deep residual learning), section 4.2, shortcuts of option A: ResNet-20 has 269,722 parameters.
+    ``blocks`` and ``widths`` say these numbers for each stage, of which there may be more; all but the first halve the
+    map. ResNet-20 is ``blocks=[3,3,3] widths=[16,32,64]``.
     ``conv`` and ``groups``: see `variants.convolutions`. ``dropout`` acts before the last layer. Takes images of any
     size.
     """
-    widths = [scaled(base, width) for base in (16, 32, 64)]
-    model = _residual_network(channels, classes, widths, (depth - 2) // 6, ZeroPadShortcut, dropout)
+    widths = widths or [scaled(base, width) for base in (16, 32, 64)]
+    blocks = blocks or [(depth - 2) // 6] * len(widths)
+    if len(blocks) != len(widths):
+        raise UserError(
+            f"model.blocks={show(blocks)} are {len(blocks)} stages, model.widths={show(widths)} {len(widths)} "
+            "(allowed: a number of each for every stage)"
+        )
+    if list(widths) != sorted(widths):
+        raise UserError(f"model.widths={show(widths)}: allowed are numbers that do not decrease")
+    model = _residual_network(channels, classes, widths, blocks, ZeroPadShortcut, dropout)
     return convolutions(model, conv, groups)
 
 
@@ -120,5 +135,5 @@ def resnet18(
     size.
     """
     widths = [scaled(base, width) for base in (64, 128, 256, 512)]
-    model = _residual_network(channels, classes, widths, 2, _projection_shortcut, dropout)
+    model = _residual_network(channels, classes, widths, [2] * 4, _projection_shortcut, dropout)
     return convolutions(model, conv, groups)

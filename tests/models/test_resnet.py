@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from effdl.models.resnet import BasicBlock, ZeroPadShortcut, resnet, resnet18
+from effdl.utils.errors import UserError
 
 
 def parameters(model):
@@ -38,6 +39,31 @@ def test_resnet20_has_269722_parameters():
 def test_width_scales_the_channels(width):
     widths = [round(base * width) for base in (16, 32, 64)]
     assert parameters(resnet(3, 32, 10, width=width)) == closed_form(20, widths)
+
+
+def test_blocks_and_widths_of_stages():
+    assert parameters(resnet(3, 32, 10, blocks=[3, 3, 3], widths=[16, 32, 64])) == 269_722
+    assert parameters(resnet(3, 32, 10, widths=[8, 24, 32])) == closed_form(20, (8, 24, 32))
+    model = resnet(3, 32, 10, blocks=[2, 3, 3], widths=[16, 32, 64], conv="separable")
+    weights = sum(p.numel() for p in model.parameters() if p.ndim > 1)
+    pairs = [16] * 4 + [16] + [32] * 5 + [32] + [64] * 5, [16] * 4 + [32] * 6 + [64] * 6
+    assert weights == 3 * 16 * 9 + sum(9 * i + i * o for i, o in zip(*pairs, strict=True)) + 64 * 10
+    four = resnet(1, 8, 10, blocks=[1, 1, 2, 1], widths=[4, 4, 8, 8])
+    assert four(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+    blocks = [module for module in four.modules() if isinstance(module, BasicBlock)]
+    assert [block.conv1.stride[0] for block in blocks] == [1, 2, 2, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"blocks": [2, 3]}, r"model.blocks=\[2, 3\] are 2 stages, model.widths=\[16, 32, 64\] 3"),
+        ({"widths": [16, 8, 64]}, r"model.widths=\[16, 8, 64\]: allowed are numbers that do not decrease"),
+    ],
+)
+def test_stages_that_do_not_fit(keys, message):
+    with pytest.raises(UserError, match=message):
+        resnet(3, 32, 10, **keys)
 
 
 def test_zero_pad_shortcut_subsamples_and_appends_zeros():
