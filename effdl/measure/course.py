@@ -4,7 +4,6 @@ Standard library only.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 from effdl.measure.scores import counted_bits, missing
 
@@ -33,9 +32,19 @@ def course_score(
         structured_macs: p_s of the second term, if the MACs shrank by another fraction than the weights.
     """
     gone = structured if structured_macs is None else structured_macs
-    storage = (1 - (structured + unstructured)) * weight_bits / 32 * weights / _WEIGHTS
-    operations = (1 - gone) * max(weight_bits, activation_bits) / 32 * macs / _MACS
-    return storage + operations
+    return _storage(weights, weight_bits, structured + unstructured) + _operations(
+        macs, max(weight_bits, activation_bits), gone
+    )
+
+
+def _storage(weights: float, bits: float, gone: float) -> float:
+    """The first term."""
+    return (1 - gone) * bits / 32 * weights / _WEIGHTS
+
+
+def _operations(macs: float, bits: float, gone: float) -> float:
+    """The second term."""
+    return (1 - gone) * bits / 32 * macs / _MACS
 
 
 def course_columns(
@@ -49,6 +58,8 @@ def course_columns(
     - Unstructured pruning are the zeros that pruning made, as a fraction of the base's parameters. Other zeros, such as
       those that rounding made, are ``course_zeros``, and count as weights.
     - ``course_weight_bits`` is the mean of the layers' `counted_bits`.
+    - ``course_w`` and ``course_f`` are the weights and MACs of the base, and ``course_storage`` and
+      ``course_operations`` the two terms of ``course_score``.
     - ``course_reached`` says whether top-1 reaches the 90 % that the course asks for on CIFAR-10; None on other data.
 
     Args:
@@ -58,17 +69,18 @@ def course_columns(
     """
     keys = ("params", "params_nonzero", "macs", "weight_bits", "activation_bits")
     top1 = row.get("top1") if dataset == _DATASET else None
-    names = ("p_s", "p_s_macs", "p_u", "zeros", "weight_bits", "score", "score_one_p_s")
+    names = ("w", "f", "p_s", "p_s_macs", "p_u", "zeros", "weight_bits")
+    names += ("storage", "operations", "score", "score_one_p_s")
     values: Sequence[float | None] = [None] * len(names)
     if base and pruned is not None and not missing(row, keys) and base.get("params") and base.get("macs"):
         p_s, p_s_macs = 1 - row["params"] / base["params"], 1 - row["macs"] / base["macs"]
         p_u = pruned / base["params"]
         zeros = (row["params"] - row["params_nonzero"] - pruned) / base["params"]
         bits = _mean_bits(layers) or row["weight_bits"]
-        score = partial(
-            course_score, base["params"], base["macs"], bits, row["activation_bits"], structured=p_s, unstructured=p_u
-        )
-        values = [p_s, p_s_macs, p_u, zeros, bits, score(structured_macs=p_s_macs), score()]
+        w, f, widest = base["params"], base["macs"], max(bits, row["activation_bits"])
+        terms = _storage(w, bits, p_s + p_u), _operations(f, widest, p_s_macs)
+        one_p_s = course_score(w, f, bits, row["activation_bits"], structured=p_s, unstructured=p_u)
+        values = [w, f, p_s, p_s_macs, p_u, zeros, bits, *terms, sum(terms), one_p_s]
     columns = {f"course_{name}": value for name, value in zip(names, values, strict=True)}
     return {**columns, "course_reached": None if top1 is None else top1 >= COURSE_LINE}
 

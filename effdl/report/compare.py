@@ -21,8 +21,9 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "last": (*_HEAD, *_METRICS, "energy", "co2", "time"),
     "all": (*_HEAD, *_METRICS, "stage_energy", "stage_co2", "stage_time"),
     "course": (
-        *(*_HEAD, "top1", "course_reached", "course_p_s", "course_p_s_macs", "course_p_u", "course_zeros"),
-        *("course_weight_bits", "bits", "activation_bits", "course", "course_score_one_p_s"),
+        *(*_HEAD, "top1", "course_reached", "course_w", "course_f", "course_p_s", "course_p_s_macs", "course_p_u"),
+        *("course_zeros", "course_weight_bits", "bits", "activation_bits", "course_storage", "course_operations"),
+        *("course", "course_score_one_p_s"),
     ),
     "micronet": (*_HEAD, "top1", "micronet_storage", "micronet_operations", "micronet", "micronet_reference"),
     "dcase": (

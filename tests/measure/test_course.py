@@ -29,6 +29,9 @@ def test_course_score_of_the_reference_is_two():
     assert course_score(11_173_962, 555_422_720, 16, 16) == pytest.approx(0.997675 + 0.991826, abs=1e-5)
 
 
+_SHARES = ("p_s", "p_s_macs", "p_u")
+
+
 def test_course_score_by_hand():
     """w = 5.6e6, f = 2.8e8: (1 - 0.2 - 0.3) 8/32 + (1 - 0.2) 16/32 = 0.125 + 0.4."""
     assert course_score(5.6e6, 2.8e8, 8, 16, structured=0.2, unstructured=0.3) == pytest.approx(0.525)
@@ -42,6 +45,10 @@ def test_course_columns_come_from_the_dense_row():
     assert columns["course_score"] == pytest.approx(250 * 4 / 32 / 5.6e6 + 10_000 * 8 / 32 / 2.8e8)
     # The formula as it is written has one p_s: half of the parameters is then half of the MACs.
     assert columns["course_score_one_p_s"] == pytest.approx(250 * 4 / 32 / 5.6e6 + 20_000 * 8 / 32 / 2.8e8)
+    w, f, p_s, p_s_macs, p_u, q_w = (columns[f"course_{key}"] for key in ("w", "f", *_SHARES, "weight_bits"))
+    first, second = (1 - (p_s + p_u)) * q_w / 32 * w / 5.6e6, (1 - p_s_macs) * max(q_w, 8) / 32 * f / 2.8e8  # by hand
+    assert (columns["course_storage"], columns["course_operations"]) == (first, second)
+    assert columns["course_score"] == first + second
     assert columns["course_zeros"] == 0
     assert course_columns(DENSE, DENSE, pruned=0)["course_p_u"] == 0
 
