@@ -109,7 +109,8 @@ def _exactly(length: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _deflate(data: bytes, strategy: int) -> bytes:
-    coder = zlib.compressobj(level=9, wbits=-15, memLevel=9, strategy=strategy)
+    level = 9 if len(data) < SAMPLE else 6  # 9 takes 20 times as long where few values repeat, for 5 % less
+    coder = zlib.compressobj(level=level, wbits=-15, memLevel=9, strategy=strategy)
     return coder.compress(data) + coder.flush()
 
 
