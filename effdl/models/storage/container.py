@@ -72,8 +72,11 @@ def quant_grids(path: str | Path) -> dict[str, QuantGrid]:
     Raises:
         UserError: as `read`.
     """
-    with _stored(path) as file, file.reading() as take:
-        found = {name: join(entry, take)[1] for name, entry in file.tensors.items()}
+    with _stored(path) as file:
+        if not any(entry.grid for entry in file.tensors.values()):
+            return {}  # nothing is decoded
+        with file.reading() as take:
+            found = {name: join(entry, take)[1] for name, entry in file.tensors.items()}
     return {name: grid for name, grid in found.items() if grid is not None}
 
 
