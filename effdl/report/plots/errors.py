@@ -17,6 +17,7 @@ from effdl.report.plots.scatter import spread_x
 
 _LABELS = "train_labels"
 _LABEL_KEYS = ("dataset.subset", "dataset.labelled")
+_LENGTH_KEYS = ("epochs", "batch_size", "optimizer.lr")  # few labels want another training than many
 _TRAINED, _VALIDATED = "train_error1", "val_error1"
 _STYLES = {_TRAINED: {"linestyle": "--", "markerfacecolor": "white"}, _VALIDATED: {"linestyle": "-"}}
 _CAPTION = (
@@ -29,7 +30,8 @@ _Line = tuple[str, list[Point]]
 def error_curves(rows: list[dict]) -> dict[str, bytes]:
     """PNGs ``error_capacity`` and ``error_labels``, each if runs that are otherwise alike differ in it.
 
-    Capacity is the one swept number of the model (its width or depth), else the number of parameters. Runs of earlier
+    Capacity is the one swept number of the model (its width or depth), else the number of parameters. A line of labels
+    may have another length of training at each number of them, if there is one training for each. Runs of earlier
     versions, which measured nothing on training images, are left out.
 
     Args:
@@ -42,7 +44,7 @@ def error_curves(rows: list[dict]) -> dict[str, bytes]:
     capacity = swept[0] if len(swept) == 1 and numeric else "params"
     drawn = {
         "error_capacity": _drawn(_lines(found, capacity, swept), capacity),
-        "error_labels": _drawn(_lines(found, _LABELS, _LABEL_KEYS), _LABELS),
+        "error_labels": _drawn(_lines(found, _LABELS, _LABEL_KEYS, _LENGTH_KEYS), _LABELS),
     }
     return {name: picture for name, picture in drawn.items() if picture}
 
@@ -57,19 +59,33 @@ def _x(point: Point, key: str) -> float | None:
     return point.config[key] if key in point.config else point.mean(key)
 
 
-def _lines(found: list[Point], key: str, without: tuple[str, ...] | list[str]) -> list[_Line]:
-    """The points in order, by all settings but these; lines of points that lie at one place are left out."""
-    groups: dict[str, list[Point]] = defaultdict(list)
-    for point in found:
-        if _x(point, key) is not None:
-            rest = {name: value for name, value in point.config.items() if name not in without}
-            groups[json.dumps(rest, sort_keys=True)].append(point)
+def _lines(
+    found: list[Point], key: str, without: tuple[str, ...] | list[str], suited: tuple[str, ...] = ()
+) -> list[_Line]:
+    """The points in order, by all settings but these; lines of points that lie at one place are left out.
+
+    Args:
+        suited: settings that do not part a line either, while no two of its points lie at one place.
+    """
+    groups, found = {}, [point for point in found if _x(point, key) is not None]
+    for rest, group in _by_settings(found, (*without, *suited)).items():
+        apart = len({_x(point, key) for point in group}) == len(group)
+        groups |= {rest: group} if apart else _by_settings(group, without)
     several = {rest: group for rest, group in groups.items() if len({_x(point, key) for point in group}) > 1}
     names = distinctions([flat_settings(json.loads(rest)) for rest in several])
     return [
         (name, sorted(group, key=lambda point: _x(point, key)))
         for name, group in zip(names, several.values(), strict=True)
     ]
+
+
+def _by_settings(found: list[Point], without: tuple[str, ...] | list[str]) -> dict[str, list[Point]]:
+    """The points by all settings but these, as JSON."""
+    groups: dict[str, list[Point]] = defaultdict(list)
+    for point in found:
+        rest = {name: value for name, value in point.config.items() if name not in without}
+        groups[json.dumps(rest, sort_keys=True)].append(point)
+    return groups
 
 
 def _drawn(lines: list[_Line], key: str) -> bytes | None:
@@ -107,7 +123,7 @@ def _legend(figure: Figure, shown: list[_Line], rest: int) -> None:
     texts = {_TRAINED: "training", _VALIDATED: "validation"}
     entries = [Line2D([], [], color="0.3", marker="o", label=texts[error], **style) for error, style in _STYLES.items()]
     named = [(name, colour) for (name, _), colour in zip(shown, COLOURS, strict=False) if len(shown) > 1]
-    entries += [Line2D([], [], color=colour, label="\n".join(wrap(name or "-", 30))) for name, colour in named]
+    entries += [Line2D([], [], color=colour, label="\n".join(wrap(name or "without", 30))) for name, colour in named]
     notes = [f"{rest} more settings\nare not shown"] if rest else []
     if repeated := averaged([point for _, group in shown for point in group], _VALIDATED):
         notes.append(repeated)

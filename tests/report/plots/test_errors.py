@@ -38,6 +38,14 @@ def test_models_of_other_families_or_settings_are_no_line():
     assert drawn(row(1, config={"model.width": 1, "optimizer.lr": 0.1}), other) == []
 
 
+def test_a_line_of_labels_may_have_a_training_of_its_own_at_each_number():
+    few = [row(i, train_labels=50, config={"dataset.labelled": 50, "epochs": i}) for i in (60, 70)]
+    many = row(3, config={"dataset.labelled": 100, "epochs": 30})
+    assert drawn(few[0], many) == ["error_labels"]
+    assert drawn(*few, many) == []  # which of the two would be on the line?
+    assert drawn(*few, many, {**many, "config": {**many["config"], "epochs": 60}, "run": 4}) == ["error_labels"]
+
+
 def test_a_swept_number_is_the_axis_also_where_the_parameters_are_equal():
     rows = [row(i, config={"model.width": width}) for i, width in enumerate((0.5, 1.0, 2.0))]
     assert drawn(*rows) == ["error_capacity"]
