@@ -59,7 +59,7 @@ def analyse(
                 yield done[name, change, level]
 
 
-MOST_BITS = 8  # that LSQ takes
+_MOST_BITS = 8  # that LSQ takes
 
 
 def tolerated_bits(rows: list[dict], baseline: float, tolerance: float) -> dict[str, int]:
@@ -67,12 +67,12 @@ def tolerated_bits(rows: list[dict], baseline: float, tolerance: float) -> dict[
 
     A number of bits counts only if all larger ones of the layer are within the tolerance too.
     """
-    measured = [row for row in rows if row["change"] == "quantize" and row["level"] <= MOST_BITS]
-    fewest = dict.fromkeys((row["layer"] for row in measured), MOST_BITS)
+    measured = [row for row in rows if row["change"] == "quantize" and row["level"] <= _MOST_BITS]
+    fewest = dict.fromkeys((row["layer"] for row in measured), _MOST_BITS)
     for layer in fewest:
         of_layer = sorted((-row["level"], row["top1"]) for row in measured if row["layer"] == layer)
         within = takewhile(lambda found: baseline - found[1] <= tolerance, of_layer)
-        fewest[layer] = min((int(-level) for level, _ in within), default=MOST_BITS)
+        fewest[layer] = min((int(-level) for level, _ in within), default=_MOST_BITS)
     return fewest
 
 

@@ -142,7 +142,7 @@ def test_the_shipped_values_are_accepted():
         (
             "model.dept",
             20,
-            "model.dept is not a key; did you mean 'depth'? (allowed: depth, width, conv, groups, dropout, weights,",
+            "model.dept is not a key; did you mean 'depth'? (allowed: depth, width, blocks, widths, conv, groups,",
         ),
         ("optimizer.lr", 0, "optimizer.lr=0: allowed is a number > 0"),
         ("optimizer.layer_decay", 0, "optimizer.layer_decay=0: allowed is a number > 0 and <= 1, or null"),

@@ -1,7 +1,7 @@
 """Amounts: which layers are pruned, and how much of each relative to the others."""
 
-from effdl.compression.layer_file import read_layer_file
 from effdl.config.types import Fraction
+from effdl.nn.layer_file import read_layer_file
 from effdl.nn.layers import excluded
 
 EQUAL = 0.5  # the amount of all layers if none is given; only the relation of amounts matters

@@ -13,12 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from effdl.compression.layer_file import read_layer_file
 from effdl.compression.method import compression_method
 from effdl.compression.quantize.wrapping import check_wrapping, layer_inputs
 from effdl.config.annotations import show
 from effdl.config.types import Natural, Positive
 from effdl.nn.fake_quant import bounds
+from effdl.nn.layer_file import read_layer_file
 from effdl.nn.layers import weights
 from effdl.nn.quantizers import ActivationQuantizer, WeightQuantizer, keep_scales_positive
 from effdl.training.trainer import Trainer
