@@ -139,7 +139,7 @@ def test_group_and_where(report, outputs):
 @pytest.mark.parametrize(
     ("scores", "headings"),
     [
-        ("course", ("counted bits", "structured", "unstructured", "course score")),
+        ("course", ("q_w", "p_s", "p_u", "course score")),
         ("micronet", ("32-bit params", "operations", "CIFAR-100 (WideResNet-28-10)")),
         ("dcase", ("non-zero", "size, KB", "memory, KB", "complexity management", "magnitude", "weighted rank")),
         ("training_cost", ("hardware", "power, W", "hours", "kWh x PUE", "CO2e, lbs", "training compute")),
