@@ -217,7 +217,14 @@ def test_learned_steps_of_frozen_layers_stay(data, tmp_path):
     trainer = SimpleNamespace(
         fit=fit_once, calibration_batches=lambda *_: batches, device=CPU, recipe=RECIPE, input_shape=SHAPE
     )
-    keys = {"activation_bits": None, "first_last": None, "per_channel": False, "epochs": 1, "lr_scale": 0.1}
+    keys = {
+        "activation_bits": None,
+        "bits_file": None,
+        "first_last": None,
+        "per_channel": False,
+        "epochs": 1,
+        "lr_scale": 0.1,
+    }
     lsq(model, trainer, level=4, **keys)
     changed = {name for name in moved(found["before"], model) if "scale" in name}
     assert changed
