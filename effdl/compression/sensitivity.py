@@ -25,6 +25,7 @@ def quantized(weight: Tensor, bits: float) -> Tensor:
     return fake_quantize(weight, scale, 0.0, max(low, -high) if high else low, high)
 
 
+_MOST_BITS = 8  # that LSQ takes
 _CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {"prune": pruned, "quantize": quantized}
 
 
@@ -59,21 +60,14 @@ def analyse(
                 yield done[name, change, level]
 
 
-_MOST_BITS = 8  # that LSQ takes
-
-
 def tolerated_bits(rows: list[dict], baseline: float, tolerance: float) -> dict[str, int]:
     """For each layer the fewest bits up to 8 whose loss of top-1 is at most `tolerance`; 8 if there are none.
 
     A number of bits counts only if all larger ones of the layer are within the tolerance too.
     """
     measured = [row for row in rows if row["change"] == "quantize" and row["level"] <= _MOST_BITS]
-    fewest = dict.fromkeys((row["layer"] for row in measured), _MOST_BITS)
-    for layer in fewest:
-        of_layer = sorted((-row["level"], row["top1"]) for row in measured if row["layer"] == layer)
-        within = takewhile(lambda found: baseline - found[1] <= tolerance, of_layer)
-        fewest[layer] = min((int(-level) for level, _ in within), default=_MOST_BITS)
-    return fewest
+    found = _harshest(measured, lambda row: -row["level"], baseline, tolerance, _MOST_BITS)
+    return {layer: int(bits) for layer, bits in found.items()}
 
 
 def tolerated(rows: list[dict], baseline: float, tolerance: float) -> dict[str, float]:
@@ -81,14 +75,17 @@ def tolerated(rows: list[dict], baseline: float, tolerance: float) -> dict[str, 
 
     A level counts only if all smaller levels of the layer are within the tolerance too.
     """
-    amounts: dict[str, float] = {}
-    for layer in dict.fromkeys(row["layer"] for row in rows if row["change"] == "prune"):
-        amounts[layer] = 0.0
-        of_layer = sorted(
-            (row["level"], row["top1"]) for row in rows if (row["layer"], row["change"]) == (layer, "prune")
-        )
-        for level, top1 in of_layer:
-            if baseline - top1 > tolerance:
-                break
-            amounts[layer] = level
-    return amounts
+    measured = [row for row in rows if row["change"] == "prune"]
+    return _harshest(measured, lambda row: row["level"], baseline, tolerance, 0.0)
+
+
+def _harshest(
+    rows: list[dict], harshness: Callable[[dict], float], baseline: float, tolerance: float, none: float
+) -> dict[str, float]:
+    """For each layer the level before the mildest that is not tolerated; `none` if that is the layer's first."""
+    found: dict[str, float] = {}
+    for layer in dict.fromkeys(row["layer"] for row in rows):
+        of_layer = sorted((row for row in rows if row["layer"] == layer), key=harshness)
+        within = takewhile(lambda row: baseline - row["top1"] <= tolerance, of_layer)
+        found[layer] = [none, *(row["level"] for row in within)][-1]
+    return found
