@@ -12,7 +12,7 @@ from effdl.nn.flops import counting
 from effdl.nn.hooks import forward_hooks
 from effdl.nn.layers import weights
 from effdl.nn.pooled import pooled
-from effdl.nn.rows import Rows
+from effdl.nn.row_buffer import RowBuffer
 
 
 def part_features(
@@ -25,7 +25,7 @@ def part_features(
         batches: normalized images (n, C, H, W) and labels.
         images: how many there are in all batches.
     """
-    found = [Rows(images) for _ in parts]
+    found = [RowBuffer(images) for _ in parts]
     with eval_mode(model), ExitStack() as hooks:
         for part, kept in zip(parts, found, strict=True):
             hooks.enter_context(_at_the_end(model, part, lambda x, kept=kept: kept.add(x.float().cpu())))

@@ -26,7 +26,7 @@ from effdl.measure.size import count, file_bytes
 from effdl.models import storage
 from effdl.models.features import features
 from effdl.models.stored import load_model
-from effdl.nn.rows import joined
+from effdl.nn.row_buffer import joined
 from effdl.utils.errors import RunError
 
 _Batches = Iterable[tuple[Tensor, Tensor]]  # normalized float images (n, C, H, W) and labels (n,)

@@ -12,7 +12,7 @@ from effdl.data.source import Images
 from effdl.measure.collapse import effective_rank, embedding_std, has_collapsed
 from effdl.measure.eval_mode import eval_mode
 from effdl.measure.knn import knn_accuracy
-from effdl.nn.rows import joined
+from effdl.nn.row_buffer import joined
 from effdl.training.device import Device
 from effdl.training.remedy import SLOWER
 from effdl.utils.errors import RunError

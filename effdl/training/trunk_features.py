@@ -16,7 +16,7 @@ from effdl.data.source import Images
 from effdl.measure.eval_mode import eval_mode, example_input
 from effdl.nn.flops import counting
 from effdl.nn.hooks import forward_hooks
-from effdl.nn.rows import joined
+from effdl.nn.row_buffer import joined
 from effdl.training.device import Device
 from effdl.utils.distributed import main_first
 from effdl.utils.errors import RunError

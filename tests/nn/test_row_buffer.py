@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from effdl.nn.rows import Rows, joined
+from effdl.nn.row_buffer import RowBuffer, joined
 
 
 def test_batches_are_joined_in_their_order():
@@ -13,7 +13,7 @@ def test_batches_are_joined_in_their_order():
 
 
 def test_what_is_missing_is_said():
-    rows = Rows(3)
+    rows = RowBuffer(3)
     rows.add(torch.zeros(2, 4))
     with pytest.raises(ValueError, match="2 rows came instead of 3"):
         rows.all()
