@@ -26,7 +26,7 @@ from effdl.runs.prepare import PreparedRun
 from effdl.runs.runner import Runner
 from effdl.training.device import select_device
 
-METHODS = ("simclr", "byol", "barlow_twins", "vicreg", "simsiam")
+METHODS = ("simclr", "byol", "barlow_twins", "vicreg", "simsiam", "dino")
 LIMIT = 1.15  # of two supervised epochs
 
 

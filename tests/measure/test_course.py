@@ -4,6 +4,7 @@ import pytest
 
 from effdl.measure.course import course_columns, course_score, pruned_params
 
+_SHARES = ("p_s", "p_s_macs", "p_u")
 # A dense row and what became of it: half of the parameters and a quarter of the MACs left, half of those zero.
 DENSE = {
     "top1": 0.95,
@@ -27,9 +28,6 @@ def test_course_score_of_the_reference_is_two():
     """ResNet-18 of the course: 11.17 M weights and 0.56 G MACs, in half precision."""
     assert course_score(2 * 5.6e6, 2 * 2.8e8, 16, 16) == 2
     assert course_score(11_173_962, 555_422_720, 16, 16) == pytest.approx(0.997675 + 0.991826, abs=1e-5)
-
-
-_SHARES = ("p_s", "p_s_macs", "p_u")
 
 
 def test_course_score_by_hand():

@@ -139,7 +139,7 @@ def test_every_step_can_be_undone():
 
 
 def test_long_streams_of_few_values_are_coded_almost_as_short_as_with_all_effort():
-    """The highest bytes of normal weights of which the small ones were pruned: level 9 takes 20 times as long there."""
+    """The highest bytes of normal weights of which the small ones were pruned: level 9 takes long there."""
     weights = np.random.default_rng(0).normal(size=9 << 20).astype(np.float32)
     highest = weights[np.abs(weights) > 1.64].view(np.uint8)[3::4].tobytes()
     assert len(highest) > streams.SAMPLE
