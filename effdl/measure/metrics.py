@@ -306,6 +306,7 @@ METRICS: dict[str, Metric] = {entry.key: entry for entry in _ENTRIES}
 COSTS = ("duration_s", "energy_kwh", "co2eq_g")
 METERED = (*COSTS, "cpu_kwh", "gpu_kwh", "ram_kwh", "others_cpu_s")
 _VALIDATION = "val_"
+_ACCURACY = re.compile(rf"({_VALIDATION})?top(\d+)")
 # What a table keeps that has no room for all columns: the later, the longer; what is not named here leaves first.
 KEPT = (
     *("co2eq_g", "total_co2eq_g", "params_nonzero", "params", "val_loss", "macs_nonzero", "compression_ratio"),
@@ -457,7 +458,7 @@ def accuracies(row: Iterable[str]) -> list[str]:
 
 def errors(row: Mapping) -> dict[str, float | None]:
     """``error1 = 1 - top1`` and so on, for the accuracies in a row, those on the validation split too."""
-    found = {key: match for key in row if (match := re.fullmatch(rf"({_VALIDATION})?top(\d+)", key))}
+    found = {key: match for key in row if (match := _ACCURACY.fullmatch(key))}
     return {
         f"{match[1] or ''}error{match[2]}": None if row[key] is None else 1 - row[key] for key, match in found.items()
     }

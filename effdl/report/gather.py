@@ -15,6 +15,7 @@ from effdl.runs.folder import DONE, RUNNING, RunFolder
 from effdl.runs.verify import verify
 from effdl.utils.errors import UserError
 from effdl.utils.processes import is_alive
+from effdl.utils.rows import Rows
 
 APART = ("teacher", "pretraining")  # stages of another model, and of one that does not classify yet
 _KILLED = "killed"  # run.json says "running", but its process is gone
@@ -37,6 +38,14 @@ class Run:
     def files(self) -> RunFolder:
         """The folder's files."""
         return RunFolder(self.path)
+
+    def epochs(self) -> list[dict]:
+        """One row per training epoch; `gather` has checked the seals."""
+        return Rows(self.files.epochs_file).read()
+
+    def layers(self) -> list[dict]:
+        """One row per stage and layer; `gather` has checked the seals."""
+        return Rows(self.files.layers_file).read()
 
     @cached_property
     def config(self) -> dict[str, object]:
@@ -120,14 +129,13 @@ def _read_run(path: Path) -> Run:
     folder = RunFolder(path)
     if not folder.run_file.stat().st_size:
         raise UserError("run.json is empty: the run is only beginning, or was killed as it began")
-    run = folder.run
+    run, result = verify(folder)
     if any(not isinstance(run["config"].get(group) or {}, dict) for group in LISTS):
         raise UserError("run.json is damaged: compression and augment must be objects")
-    verify(folder)
-    if run["status"] != DONE:
-        return Run(path, run, folder.stages.read(), {})
-    result = folder.result
-    return Run(path, run, result["stages"], result["total"])
+    done = run["status"] == DONE
+    found = Run(path, run, result["stages"] if done else folder.stages.read(), result["total"] if done else {})
+    found.files = folder  # which knows the key of the seals by now
+    return found
 
 
 def rows(runs: list[Run]) -> list[dict]:

@@ -45,7 +45,7 @@ def ranked(rows: list[dict]) -> list[dict]:
 def _layers_of(run: Run) -> dict[str, list[dict]]:
     """The rows of ``layers.jsonl`` by stage; none if the file is missing."""
     found: dict[str, list[dict]] = {}
-    for row in run.files.layers.read():
+    for row in run.layers():
         found.setdefault(row["stage"], []).append(row)
     return found
 

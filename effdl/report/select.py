@@ -118,12 +118,13 @@ def group(rows: list[dict], runs: list[Run]) -> list[dict]:
     folders, and ``run``, ``folder`` and ``config`` are the first one's. Runs of one seed and fold are one sample: the
     last one that is done (else the last that began) counts, and ``repeated`` has the folders of the others.
     """
-    labels = named(runs, without=SAMPLING)
+    experiments = [experiment_of(run.config) for run in runs]
+    one_of_each = dict(zip(experiments, runs, strict=True))
+    names = dict(zip(one_of_each, named(list(one_of_each.values()), without=SAMPLING), strict=True))
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
-        same = experiment_of(runs[row["run"] - 1].config)
-        groups.setdefault((same, row["stage"]), []).append(row)
-    return [{**_averaged(members, runs), "name": labels[members[0]["run"] - 1]} for members in groups.values()]
+        groups.setdefault((experiments[row["run"] - 1], row["stage"]), []).append(row)
+    return [{**_averaged(members, runs), "name": names[same]} for (same, _), members in groups.items()]
 
 
 def _averaged(rows: list[dict], runs: list[Run]) -> dict:

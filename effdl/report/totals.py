@@ -44,7 +44,7 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
         last: rows of the runs' last stages, of which the best by the key `best` is the winner, see `winner`.
     """
     runs = found.runs
-    epochs = [(run, _epochs_of(run)) for run in runs]
+    epochs = [(run, run.epochs()) for run in runs]
     computed = [compute(run, rows) for run, rows in epochs]
     flops = sum_known(flops for flops, _, _ in computed)
     costs = [_cost(run, rows) for run, rows in epochs]
@@ -69,11 +69,6 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
             last, {str(run.path): item["energy_kwh"] for run, item in zip(runs, costs, strict=True)}, best
         ),
     }
-
-
-def _epochs_of(run: Run) -> list[dict]:
-    """The rows of ``epochs.jsonl``."""
-    return run.files.epochs.read()
 
 
 def compute(run: Run, epochs: list[dict]) -> tuple[float | None, float | None, int]:

@@ -22,19 +22,24 @@ def digests(folder: RunFolder) -> dict[str, str]:
     return {file.name: sha256_of(file) for file in files if file.exists()}
 
 
-def verify(folder: RunFolder) -> None:
+def verify(folder: RunFolder) -> tuple[dict, dict]:
     """Check that a run's files are those that it wrote. Runs of earlier layouts are checked for their shape only.
+
+    Returns:
+        What ``run.json`` and ``result.json`` say, the latter empty if the run is not done.
 
     Raises:
         UserError: names the file that is damaged, missing, changed, or of another run.
     """
+    run = folder.run
     stages, layers, epochs = _read_all(folder)
-    if folder.run["status"] == DONE:
-        _verify_result(folder)
-    elif folder.key is not None:
+    if run["status"] == DONE:
+        return run, _verified_result(folder)
+    if folder.key is not None:
         _verify_numbers(stages, epochs, "epochs", folder.epochs_file)
         _verify_order(folder, stages, epochs)
         _verify_numbers(stages, layers, "layers", folder.layers_file)
+    return run, {}
 
 
 def _read_all(folder: RunFolder) -> tuple[list[dict], list[dict], list[dict]]:
@@ -50,8 +55,8 @@ def _read_all(folder: RunFolder) -> tuple[list[dict], list[dict], list[dict]]:
     )
 
 
-def _verify_result(folder: RunFolder) -> None:
-    """Check a finished run's files against what ``result.json`` says of them."""
+def _verified_result(folder: RunFolder) -> dict:
+    """What ``result.json`` says, if a finished run's files are as it says."""
     result = folder.result
     if not result:
         raise UserError(f"{folder.result_file} is missing, though the run is done")
@@ -61,6 +66,7 @@ def _verify_result(folder: RunFolder) -> None:
             raise UserError(f"{file} is missing: the results were measured with it")
         if sha256_of(file) != digest:
             raise UserError(f"{file} was changed, or is of another run: it is not what the results were made from")
+    return result
 
 
 def _verify_numbers(stages: list[dict], rows: list[dict], what: str, file: Path) -> None:

@@ -15,12 +15,12 @@ from effdl.utils.errors import RunError, UserError
 from effdl.utils.files import read_file, write_atomic
 
 _SEAL = "seal"
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)  # once: reports check many rows
 
 
 def seal(value: dict, key: str) -> str:
     """16 hexadecimal digits of the SHA-256 of a key and of a JSON object, whatever the order of its keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(f"{key}\n{text}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{key}\n{_ENCODER.encode(value)}".encode()).hexdigest()[:16]
 
 
 def sealed(value: dict, key: str) -> dict:
@@ -36,8 +36,13 @@ def without_seal(value: dict) -> dict:
 
 def holds(value: dict, key: str) -> bool:
     """Whether the seal of an object is the one that its content and the key make."""
+    return _fits(value.get(_SEAL), without_seal(value), key)
+
+
+def _fits(found: object, plain: dict, key: str) -> bool:
+    """Whether a seal is that of an object without it."""
     try:
-        return value.get(_SEAL) == seal(without_seal(value), key)
+        return found == seal(plain, key)
     except ValueError:  # NaN, which JSON does not have but Python reads
         return False
 
@@ -63,13 +68,14 @@ class Rows:
                 raise UserError(f"{self.path} is damaged: row {number}: {error}") from error
             if not isinstance(row, dict):
                 raise UserError(f"{self.path} is damaged: row {number} is not an object")
+            plain = without_seal(row)
             if key is not None:
-                if not holds(row, key):
+                if not _fits(row.get(_SEAL), plain, key):
                     raise UserError(
                         f"{self.path}: row {number} was changed, a row before it is missing, or it is of another run"
                     )
                 key = row[_SEAL]
-            rows.append(without_seal(row))
+            rows.append(plain)
         return rows
 
     def append(self, row: dict) -> None:

@@ -31,8 +31,8 @@ def test_a_layer_whose_attributes_are_read_cannot_stand_in_a_sequence():
 
 def test_methods_refuse_such_a_model_before_any_training():
     with pytest.raises(UserError, match=r"^compression.lsq.activation_bits=null \(allowed is 32\): the code of"):
-        lsq.check(Reading(), None, (1, 4, 4))
-    lsq.check(Reading(), 32, (1, 4, 4))
+        lsq.check(Reading(), None, None, (1, 4, 4))
+    lsq.check(Reading(), 32, None, (1, 4, 4))
     model = nn.Sequential(nn.Conv2d(1, 1, 1), Reading())
     with pytest.raises(UserError, match=r"^compression.xnor.activations=true \(allowed is false\): the code of"):
         xnor.check(model, True, (1, 4, 4), True)
