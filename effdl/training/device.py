@@ -9,6 +9,7 @@ from torch import nn
 from effdl.config.schema import OPENED_THREADS
 from effdl.utils.distributed import Group, threads, world_size
 from effdl.utils.errors import UserError
+from effdl.utils.heap import keep_freed_memory
 from effdl.utils.seeding import make_deterministic
 
 _AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -43,7 +44,7 @@ class Device:
 
 
 def select_device(settings: dict) -> Device:
-    """The device of a config's ``device`` node, with threads and determinism set for this process.
+    """The device of a config's ``device`` node, with threads, determinism and the heap's limits set for this process.
 
     Raises:
         UserError: the device is not there.
@@ -60,6 +61,7 @@ def select_device(settings: dict) -> Device:
     # An earlier run of a sweep may have set another number.
     number = settings["threads"] or (threads() if world_size() > 1 else DEFAULT_THREADS)
     torch.set_num_threads(min(number, OPENED_THREADS))
+    keep_freed_memory()
     make_deterministic(settings["deterministic"], compiled=settings["compile"])
     # On CPUs no model here trains slower so, most train faster: see scripts/benchmark_layout.py.
     channels_last = name != "mps" if settings["channels_last"] is None else settings["channels_last"]
