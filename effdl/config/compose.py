@@ -18,7 +18,7 @@ from effdl.config import naming
 from effdl.config.hydra_app import check_hydra, search_path
 from effdl.config.identity import add_later_keys, flatten
 from effdl.config.instantiate import allow_code_of
-from effdl.config.options import config_folder
+from effdl.config.options import config_folder, content, option_files
 from effdl.config.overrides import check_code, check_lists, key_of, parse, variations
 from effdl.config.schema import LEVELS, NODES
 from effdl.config.validation import active, check_settings
@@ -201,7 +201,10 @@ def _culprit(overrides: list[str]) -> str:
 
 
 def _meant(wrong: str, overrides: list[str]) -> str:
-    """What could be meant by a key that is none: one on the same level of the config without it, or below a group."""
+    """What is meant by a key that is none: that of another option, or one like it, on its level or below a group."""
+    group, _, key = wrong.partition(".")
+    if having := [option for option, file in option_files(group, config_folder()).items() if key in content(file)]:
+        return f" here; it is one of {group}={', '.join(having)}"
     try:
         config = compose("train", overrides)
     except (HydraException, OmegaConfBaseException):

@@ -48,6 +48,7 @@ def test_a_folder_that_is_not_there():
         ("model=resnt", r"model=resnt is not an option; did you mean 'resnet'\? \(allowed: .*mlp"),
         ("epoch=3", "epoch is not a key; did you mean 'epochs'?"),
         ("optimizer.lrr=3", "optimizer.lrr is not a key; did you mean 'optimizer.lr'?"),
+        ("dataset.root=x", "dataset.root is not a key here; it is one of dataset=.*, image_folder, imagenet"),
         ("epochs", "epochs: not a KEY=VALUE override"),
         ("compression=[magnitude,magnitude]", "an option can be in the list once"),
     ],
