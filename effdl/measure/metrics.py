@@ -155,6 +155,10 @@ _ENTRIES = (
            "4 x parameters of the dense model, or of the teacher for its own stage", detail=True),
     Metric("compression_ratio", "compression", u.RATIO, MAX, STAGE, "`size_fp32_bytes` / `size_bytes`",
            short="ratio", alias="ratio"),
+    Metric("peak_activation_bytes", "activations held at most", u.BYTES, MIN, STAGE,
+           "memory that one inference needs for activations in the best order of its operations, a byte for each if the"
+           " runtime computes with 8-bit integers; without scratch memory of operations",
+           short="act. memory", long="peak memory of activations", alias="activation_memory"),
     Metric("latency_ms", "latency, 1 image", u.MILLISECONDS, MIN, STAGE + EXPORT,
            "median time of one image in the runtime that the model is deployed in", short="latency",
            long="latency of one image", alias="latency"),

@@ -15,7 +15,9 @@ from effdl.data.loader import normalized_batches
 from effdl.data.source import Images
 from effdl.data.split import stratified_subset
 from effdl.deploy.latency import as_deployed
+from effdl.deploy.qdq import fits_int8
 from effdl.measure.accuracy import accuracy
+from effdl.measure.activation_memory import peak_activation_bytes
 from effdl.measure.bits import summary, zero_points
 from effdl.measure.eval_mode import eval_mode
 from effdl.measure.knn import knn_accuracy
@@ -90,6 +92,7 @@ def evaluate(
         **operations,
         **summary(layers, operations["macs_nonzero"], float_bits),
         "size_bytes": file_bytes(path),
+        "peak_activation_bytes": peak_activation_bytes(model, shape, 1 if fits_int8(model, grids) else float_bits // 8),
         **as_deployed(model, dense, stored, grids, shape, device, threads, channels_last=channels_last),
         "layers": layers,
     }
