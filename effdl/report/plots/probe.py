@@ -2,6 +2,7 @@
 
 from effdl.measure.metrics import metric
 from effdl.report.plots.figure import new_figure, png
+from effdl.utils.wrap import wrapped
 
 _LINES = (
     ("linear_top1", "C0", "-"),
@@ -13,7 +14,8 @@ _LINES = (
 
 def probe_curves(rows: list[dict], title: str) -> bytes:
     """PNG of the accuracies of `effdl.runs.probe.probe` by part: where do the features stop being general?"""
-    figure = new_figure(max(6.0, 2.5 + 0.42 * len(rows)), 4.2)
+    width = max(6.0, 2.5 + 0.42 * len(rows))  # inches
+    figure = new_figure(width, 4.2)
     axes = figure.subplots()
     for key, color, style in _LINES:
         accuracies = [100 * row[key] for row in rows]
@@ -25,5 +27,5 @@ def probe_curves(rows: list[dict], title: str) -> bytes:
     axes.set_ylabel(f"{metric('top1').name}, %")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    figure.suptitle(title, fontsize=10, parse_math=False)
+    figure.suptitle("\n".join(wrapped(title, int(12 * width))), fontsize=10, parse_math=False)
     return png(figure)
