@@ -71,7 +71,7 @@ def main() -> int:
         own = {claim.source for claim in found if not claim.paper}
         if own:
             lines += rows(name, found)
-            sources |= own
+            sources |= {part for source in own for part in source.split("; ")}
             papers += [f"{name}: {claim.source}" for claim in found if claim.paper]
     conditions = f"Measured {'; '.join(sorted(sources))}. Papers: {'; '.join(dict.fromkeys(papers))}."
     replace_part("configs/experiment/README.md", "experiments", f"{markdown(COLUMNS, lines)}\n\n{conditions}")

@@ -7,6 +7,7 @@ Code from elsewhere keeps its ``_target_`` beside the ``option``.
 
 import hashlib
 import json
+from functools import cache
 
 from effdl.config.options import code_of, shipped_code
 from effdl.config.schema import HYDRA_KEYS
@@ -144,6 +145,7 @@ def add_later_keys(config: dict) -> None:
             config.setdefault(key, value)
 
 
+@cache
 def _is_incidental(key: str) -> bool:
     return f"{key}.".startswith(_WITHIN_INCIDENTAL)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from effdl.config.identity import essential
 from effdl.measure.costs import spent
 from effdl.measure.metrics import errors
-from effdl.report.naming import LISTS, differing_keys, names, settings
+from effdl.report.naming import LISTS, differing_keys, experiment_of, names, settings
 from effdl.runs.folder import DONE, RUNNING, RunFolder
 from effdl.runs.verify import verify
 from effdl.utils.errors import UserError
@@ -56,6 +56,11 @@ class Run:
     def settings(self) -> dict[str, object]:
         """The config as a name tells it: ``model._target_`` is ``model``, and steps that are off are left out."""
         return settings(self.run["config"])
+
+    @cached_property
+    def experiment(self) -> frozenset:
+        """What it has in common with other seeds and folds, see `effdl.report.naming.experiment_of`."""
+        return experiment_of(self.config)
 
     def model_stages(self, stage: str | None) -> list[dict]:
         """The rows of stages that can be compared, those of the run's own classifier or one apart, up to this one."""

@@ -8,7 +8,7 @@ from statistics import mean, stdev
 
 from effdl.measure.units import typed
 from effdl.report.gather import Run, named
-from effdl.report.naming import SAMPLING, experiment_of, sample_of
+from effdl.report.naming import SAMPLING, sample_of
 from effdl.runs.folder import DONE
 from effdl.utils.errors import UserError, nearest
 
@@ -118,12 +118,11 @@ def group(rows: list[dict], runs: list[Run]) -> list[dict]:
     folders, and ``run``, ``folder`` and ``config`` are the first one's. Runs of one seed and fold are one sample: the
     last one that is done (else the last that began) counts, and ``repeated`` has the folders of the others.
     """
-    experiments = [experiment_of(run.config) for run in runs]
-    one_of_each = dict(zip(experiments, runs, strict=True))
+    one_of_each = {run.experiment: run for run in runs}
     names = dict(zip(one_of_each, named(list(one_of_each.values()), without=SAMPLING), strict=True))
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
-        groups.setdefault((experiments[row["run"] - 1], row["stage"]), []).append(row)
+        groups.setdefault((runs[row["run"] - 1].experiment, row["stage"]), []).append(row)
     return [{**_averaged(members, runs), "name": names[same]} for (same, _), members in groups.items()]
 
 

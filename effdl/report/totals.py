@@ -53,7 +53,7 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
         "damaged": len(found.damaged),
         "epochs": sum(len(rows) for _, rows in epochs),
         "hyperparameters": len([key for key in differing_keys([run.settings for run in runs]) if key not in SAMPLING]),
-        "settings": len({experiment_of(run.config) for run in runs}),
+        "settings": len({run.experiment for run in runs}),
         "images": sum_known(images for _, images, _ in computed),
         "images_recorded": all("images" in row for _, rows in epochs for row in rows),
         "training_flops": flops,

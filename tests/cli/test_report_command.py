@@ -4,8 +4,8 @@ import ast
 import csv
 import io
 import json
-import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -226,8 +226,8 @@ def test_the_page_is_written_beside_the_table_or_as_the_format(report, tmp_path,
     assert report("--format", "html")[1].startswith("5 3 3 runs of")
 
 
-def test_a_thousand_runs_are_read_once_and_without_torch(outputs, tmp_path):
-    """How long that takes is said by ``scripts/benchmark_report.py``: a busy machine takes twice as long."""
+def test_a_thousand_runs_take_less_than_five_seconds(outputs, tmp_path):
+    """Of processor time, since the machine that tests run on may be busy; nothing here waits."""
     names = ("run.json", "result.json", "epochs.jsonl", "stages.jsonl", "layers.jsonl", "model.safetensors")
     for number in range(1000):
         folder = tmp_path / "many" / str(number % 10) / str(number)
@@ -244,11 +244,15 @@ print(dict(opened), file=sys.stderr)
 sys.exit(code or "torch" in sys.modules)
 """
     command = [sys.executable, "-c", opened, "report", str(tmp_path / "many"), "--group", "--scores"]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
     epochs = 1000 * results(outputs)["seed0"]["total"]["epochs"]
     assert f"runs: 1000 done; {epochs:,} epochs; 1 settings" in done.stdout
-    assert any(" 2 " in line for line in done.stdout.splitlines()[2:6])  # one group of two seeds
+    assert " 2 " in done.stdout.splitlines()[3]  # one group, of two seeds
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert spent < 5
     times = ast.literal_eval(done.stderr.splitlines()[-1])
     # Checked, hashed, and for what is summed or scored read once more.
     assert {name: times[name] for name in names} == {
