@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -226,10 +225,10 @@ def test_the_page_is_written_beside_the_table_or_as_the_format(report, tmp_path,
     assert report("--format", "html")[1].startswith("5 3 3 runs of")
 
 
-def test_a_thousand_runs_take_less_than_five_seconds(outputs, tmp_path):
-    """Of processor time, since the machine that tests run on may be busy; nothing here waits."""
+def test_of_many_runs_each_file_is_read_as_often_as_of_one(outputs, tmp_path):
+    """How long that takes is measured by scripts/benchmark_report.py: a thousand runs in 5 s on an idle machine."""
     names = ("run.json", "result.json", "epochs.jsonl", "stages.jsonl", "layers.jsonl", "model.safetensors")
-    for number in range(1000):
+    for number in range(100):
         folder = tmp_path / "many" / str(number % 10) / str(number)
         folder.mkdir(parents=True)
         for name in names:
@@ -244,24 +243,20 @@ print(dict(opened), file=sys.stderr)
 sys.exit(code or "torch" in sys.modules)
 """
     command = [sys.executable, "-c", opened, "report", str(tmp_path / "many"), "--group", "--scores"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
-    epochs = 1000 * results(outputs)["seed0"]["total"]["epochs"]
-    assert f"runs: 1000 done; {epochs:,} epochs; 1 settings" in done.stdout
-    assert " 2 " in done.stdout.splitlines()[3]  # one group, of two seeds
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert spent < 5
+    epochs = 100 * results(outputs)["seed0"]["total"]["epochs"]
+    assert f"runs: 100 done; {epochs:,} epochs; 1 settings" in done.stdout
+    assert re.search(r"^run .*\n.*\n.* 2  ", done.stdout, re.MULTILINE)  # one group, of two seeds
     times = ast.literal_eval(done.stderr.splitlines()[-1])
     # Checked, hashed, and for what is summed or scored read once more.
     assert {name: times[name] for name in names} == {
-        "run.json": 1000,
-        "result.json": 1000,
-        "epochs.jsonl": 3000,
-        "stages.jsonl": 2000,
-        "layers.jsonl": 3000,
-        "model.safetensors": 1000,
+        "run.json": 100,
+        "result.json": 100,
+        "epochs.jsonl": 300,
+        "stages.jsonl": 200,
+        "layers.jsonl": 300,
+        "model.safetensors": 100,
     }
 
 

@@ -1,5 +1,6 @@
 """The attack counts right, outcome by outcome; its short form is the long one with a few cases of each kind."""
 
+import mmap
 import os
 import re
 import signal
@@ -45,7 +46,10 @@ def crashing(note):
 
 
 def hungry(note):
-    note(len(bytearray(300 << 20)))
+    block = mmap.mmap(-1, 300 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # not of what the process has kept free
+    for page in range(0, len(block), mmap.PAGESIZE):
+        block[page] = 1
+    note(len(block))
     return 0
 
 
