@@ -22,6 +22,7 @@ MODULES = {
 }
 ROOMS = (  # from the roof to the cellar
     "cli",
+    "search",
     "sweep",
     "report",
     "runs",

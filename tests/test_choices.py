@@ -9,12 +9,18 @@ import effdl
 
 PACKAGE = Path(effdl.__file__).parent
 # What compares models or results: the Pareto front, a metric's cost, a study that is told values, the best of epochs.
-CHOOSES = re.compile(r"\bfront\(|metric\(\w+\)\.cost\(|\.report\(|study\.tell\(|\.best = |loss < best")
+CHOOSES = re.compile(
+    r"\bfront\(|metric\(\w+\)\.cost\(|\.report\(|study\.tell\(|\.best = |loss < best|\.excess\(|goal\.cost\("
+)
 READS = {  # what these files read, as a word of theirs; None: they are given the keys, or rank what is told of entries
     "measure/pareto.py": None,
     "report/plots/scatter.py": "deciding",
     "report/scoring.py": None,  # the ranks of DCASE's own rules, which are of the evaluation split
     "report/totals.py": "deciding",
+    "search/answer.py": "column(",
+    "search/goal.py": "on_validation(",
+    "search/strategy.py": "trial.row",  # without what the test split says, see `readable`
+    "search/trials.py": "not on_test(",
     "sweep/optuna_study.py": "val_top1",  # the objectives are checked by the sweeper
     "training/schedules.py": "validation",  # it is given validation losses
     "training/state.py": "val_loss",

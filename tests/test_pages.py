@@ -188,7 +188,9 @@ def test_the_first_page_is_short_and_begins_with_the_two_commands():
     setup = "python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e"
     assert first == f"{setup} . && .venv/bin/effdl train model=resnet prune=0.5\n"
     assert second == f"{setup} '.[test]' && .venv/bin/pytest -n 2 --dist loadfile\n"
-    assert re.findall(r"^python3 -m venv .*/pytest .*$", text, re.MULTILINE) == [second.strip()]  # `.ci/run` looks for it
+    assert re.findall(r"^python3 -m venv .*/pytest .*$", text, re.MULTILINE) == [
+        second.strip()
+    ]  # `.ci/run` looks for it
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -21,6 +21,7 @@ Commands:
   predict      name the classes of images by a stored or exported model
   export       write a run's model for a runtime, check it there and time it
   sensitivity  prune or quantize one layer of a run's model at a time
+  search       the best compressed model within bounds on accuracy, bytes, MACs or milliseconds
   report       compare runs: a table, pictures, a page to explore, scores, what it all cost
   reproduce    run committed experiments and check what they report
   card         write a model card for a run's stored model
@@ -37,6 +38,7 @@ Examples:
   effdl probe model=resnet model.weights=outputs/2026-01-31/12-00-00 dataset=digits
   effdl predict outputs/2026-01-31/12-00-00 photos
   effdl export outputs/2026-01-31/12-00-00 format=onnx
+  effdl search model=resnet budget.top1=0.97 minimize=size_bytes
   effdl report outputs --html
   effdl reproduce mnist_convnet dataset.root=DIR
   effdl clean --yes
@@ -54,6 +56,7 @@ COMMANDS = (
     "predict",
     "export",
     "sensitivity",
+    "search",
     "report",
     "reproduce",
     "card",

@@ -80,16 +80,16 @@ def _sensitivity(args: argparse.Namespace, levels: dict[str, list[float]], toler
     split = args.split or ("val" if run.data.val is not None else "train")
     images = getattr(run.data, split)
 
-    def top1(model) -> float:
+    def top1(model) -> dict:
         batches = normalized_batches(images, run.data, run.config["eval_batch_size"], run.device)
-        return accuracy(model, batches, (1,))["top1"]
+        return {"top1": accuracy(model, batches, (1,))["top1"]}
 
     mark = {"split": split, "model": sha256_of(run.folder.model_file)}
     file = Rows(run.folder.path / "sensitivity.jsonl")
     known = [row.model_dump() for row in read_shaped_rows(file.path, _Row)]
     known = [row for row in known if {key: row[key] for key in mark} == mark]
     file.write(known)
-    baseline, rows = top1(model), []
+    baseline, rows = top1(model)["top1"], []
     count = sum(map(len, levels.values())) * len(list(weights(model)))
     for row in track(analyse(model, top1, levels, known), "layers", count, console=console, transient=True):
         rows.append({**mark, **row})

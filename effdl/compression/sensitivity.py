@@ -1,6 +1,6 @@
 """Sensitivity analysis: the accuracy of a model in which only one layer at a time is pruned or quantized."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
 import torch
@@ -26,23 +26,26 @@ def quantized(weight: Tensor, bits: float) -> Tensor:
 
 
 _MOST_BITS = 8  # that LSQ takes
-_CHANGES: dict[str, Callable[[Tensor, float], Tensor]] = {"prune": pruned, "quantize": quantized}
+_Change = Callable[[Tensor, float], Tensor]  # a weight, changed to a level
+CHANGES: dict[str, _Change] = {"prune": pruned, "quantize": quantized}
 
 
 def analyse(
     model: nn.Module,
-    accuracy: Callable[[nn.Module], float],
-    levels: dict[str, list[float]],
-    known: list[dict],
+    measure: Callable[[nn.Module], dict],
+    levels: Mapping[str, Sequence[float]],
+    known: Sequence[dict],
+    changes: Mapping[str, _Change] = CHANGES,
 ) -> Iterator[dict]:
-    """Yield a row per layer, change and level: ``layer``, ``change``, ``level``, and ``top1`` of the changed model.
+    """Yield a row per layer, change and level: ``layer``, ``change``, ``level``, and the columns of the changed model.
 
     After each row the model has its original weights again.
 
     Args:
-        accuracy: measures ``top1`` (0 to 1) of a model.
+        measure: gives the columns of a model.
         levels: for "prune" the fractions of weights to set to zero, for "quantize" the numbers of bits.
         known: rows of an earlier analysis; they are yielded again instead of being measured.
+        changes: what is done to a weight.
     """
     done = {(row["layer"], row["change"], row["level"]): row for row in known}
     for name, module, attribute in weights(model):
@@ -52,11 +55,11 @@ def analyse(
             for level in values:
                 if (name, change, level) not in done:
                     with torch.no_grad():
-                        weight.copy_(_CHANGES[change](original, level))
-                    top1 = accuracy(model)
+                        weight.copy_(changes[change](original, level))
+                    columns = measure(model)
                     with torch.no_grad():
                         weight.copy_(original)
-                    done[name, change, level] = {"layer": name, "change": change, "level": level, "top1": top1}
+                    done[name, change, level] = {"layer": name, "change": change, "level": level, **columns}
                 yield done[name, change, level]
 
 

@@ -43,7 +43,8 @@ def front_table(found: dict) -> Table:
 def front_picture(found: dict, title: str) -> bytes:
     """PNG of the first objective of ``optimization.json`` against each of the others, the Pareto front marked.
 
-    With more than two objectives a point on the front may lie behind others in each panel.
+    With more than two objectives a point on the front may lie behind others in each panel. ``bounds``, if there are
+    any, are dashed lines: values by the key of an objective.
     """
     from effdl.report.plots.figure import new_figure, png  # matplotlib takes long to import
     from effdl.report.plots.names import name_points
@@ -67,6 +68,8 @@ def _panel(axes, found: dict, done: list[dict], best: list[dict], other: str) ->
     """Draw the trials and those on the front in two objectives; returns where they are, (N, 2) each."""
     import numpy as np
 
+    from effdl.report.plots.scatter import spread_x
+
     first = next(iter(found["objectives"]))
     scales = [axis(name, [row["values"][name] for row in done]) for name in (other, first)]
 
@@ -80,7 +83,12 @@ def _panel(axes, found: dict, done: list[dict], best: list[dict], other: str) ->
         stairs = "steps-post" if found["objectives"][other] == "minimize" else "steps-pre"
         along = sorted(best, key=lambda row: row["values"][other])
         axes.plot(*at(along).T, drawstyle=stairs, color="C0", linewidth=1)
-    axes.margins(0.08)
+    lines = {other: (axes.axvline, scales[0].scale), first: (axes.axhline, scales[1].scale)}
+    for key, value in found.get("bounds", {}).items():
+        if key in lines:
+            line, scale = lines[key]
+            line(value * scale, color="C3", linestyle="--", linewidth=1)
+    spread_x(axes, at(done)[:, 0].tolist())
     axes.set_xlabel(scales[0].label)
     axes.set_ylabel(scales[1].label)
     axes.grid(alpha=0.3)

@@ -1,0 +1,207 @@
+"""``effdl search``: the best compressed model that keeps to bounds on its accuracy and its costs."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from effdl.cli.arguments import command_parser, named, parsed
+from effdl.cli.terminal import terminal
+from effdl.cli.train import reserved, train
+from effdl.config.compose import composed
+from effdl.config.overrides import key_of, quote, readable, resume_folder, swept, value_of, without
+from effdl.measure.metrics import COSTS, compared, metric
+from effdl.runs.folder import DONE, RunFolder
+from effdl.search.goal import Goal, parse_goal
+from effdl.utils.errors import UserError
+from effdl.utils.files import check_folder, write_atomic
+
+if TYPE_CHECKING:
+    from effdl.search.trials import Trials
+
+_EXAMPLES = """\
+Examples:
+  effdl search model=resnet budget.top1=0.97 minimize=size_bytes
+  effdl search outputs/2026-01-31/12-00-00 budget.top1=dense-0.01 minimize=size_bytes limit.trials=20
+  effdl search model=resnet budget.size_bytes=20e3 maximize=top1 limit.hours=0.5
+  effdl search model=resnet budget.top1=0.97 budget.size_bytes=100e3 minimize=latency_ms
+  effdl search model=resnet budget.macs=0.3*dense maximize=top1 compression.filters.lr_scale=0.5
+  effdl search resume=outputs/2026-01-31/13-00-00
+
+Metrics: top1, top5, loss, size_bytes, params_nonzero, macs_nonzero, params, macs, peak_activation_bytes, latency_ms.
+A bound is a number, FACTOR*dense or dense-DIFFERENCE. Accuracies are those of the validation split; what the test
+split says of the model that was chosen is shown in the end.
+limit.trials=12 models are trained at most; limit.hours= and limit.co2eq_g= are limits of all runs together.
+Exit code 0: the bounds hold; 1: they do not, and the nearest miss is shown; 2: a mistake in what was asked for.
+"""
+_NOT_VALIDATED = "dataset.val=0: a search chooses on a validation split (allowed: above 0)"
+_GOAL = ("budget", "limit", "minimize", "maximize")
+_CHOSEN = ("prune", "quantize", "factorize", "compression")  # what the search sets itself
+_ONCE = ("epochs", "model.weights", "pretraining", "pretraining.", "early_stop", "trainable", "unfreeze")  # of dense
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    args = _parse(arguments)
+    console = terminal()
+    folder = args.resumed or _new_folder(args)
+    from effdl.search.record import write_asked
+
+    if not args.resumed:
+        write_asked(folder, args.words, args.dense, args.config_dir)
+    console.print(f"search: {folder}", highlight=False, soft_wrap=True)
+    return _search(args, folder, console)
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """The command's arguments: ``dense`` is the given run or None, ``goal`` what is asked, ``overrides`` the rest.
+
+    Raises:
+        UserError: one is wrong.
+    """
+    parser = command_parser("search", "The best compressed model that keeps to bounds, found by measuring.", _EXAMPLES)
+    words = (
+        "a trained run, overrides of `effdl train`, budget.KEY=BOUND, minimize=KEY or maximize=KEY, limit.KEY=NUMBER"
+    )
+    parser.add_argument("words", nargs="*", metavar="FOLDER|KEY=VALUE", type=named, help=words)
+    parser.add_argument("--config-dir", type=named, metavar="DIR", help="a folder of your own configs")
+    args = parsed(parser, arguments)
+    args.dense = args.resumed = None
+    if folder := resume_folder(args.words):
+        from effdl.search.record import read_asked
+
+        if len(args.words) > 1 or args.config_dir:
+            raise UserError(f"resume={folder}: allowed alone: a search goes on as it was asked")
+        asked, args.resumed = read_asked(Path(folder)), Path(folder)
+        args.words, args.config_dir = asked.words, asked.config_dir
+        args.dense = asked.dense and Path(asked.dense)
+    elif args.words and ("=" not in args.words[0] or os.path.isdir(args.words[0])):
+        args.dense, args.words = Path(args.words[0]), args.words[1:]
+    args.goal = parse_goal([word for word in args.words if key_of(word).partition(".")[0] in _GOAL])
+    args.overrides = readable([word for word in args.words if key_of(word).partition(".")[0] not in _GOAL])
+    _check(args.overrides)
+    return args
+
+
+def _check(overrides: list[str]) -> None:
+    """Refuse overrides of what a search sets itself, and several values.
+
+    Raises:
+        UserError: names the override.
+    """
+    for override in overrides:
+        if key_of(override) in _CHOSEN:
+            raise UserError(f"{override}: how much to compress, and how, is what the search finds")
+    if several := swept(overrides):
+        raise UserError(f"{several[0].input_line}: a search is of one config (allowed: one value)")
+
+
+def _new_folder(args: argparse.Namespace) -> Path:
+    """The folder of a new search, which is created.
+
+    Raises:
+        UserError: the overrides do not fit, or the folder cannot be written.
+    """
+    overrides = without(args.overrides, "compression.")
+    config = composed(overrides, args.config_dir)
+    if args.dense is None and config.dataset.get("val") == 0 and config.dataset.get("folds") is None:
+        raise UserError(_NOT_VALIDATED)
+    path = Path(config.hydra.run.dir)
+    if value_of(overrides, "hydra.run.dir") is None:
+        return reserved(path).path.absolute()
+    if os.path.lexists(path) and any(path.iterdir()):
+        raise UserError(f"hydra.run.dir={path}: the folder is not empty (allowed: a new one, or resume={path})")
+    check_folder(path, f"hydra.run.dir={path}")
+    path.mkdir(parents=True, exist_ok=True)
+    return path.absolute()
+
+
+def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
+    """Train the dense model if none is given, search, and show what was found."""
+
+    def run(overrides: list[str]) -> Path:
+        return train(overrides, config_dir=args.config_dir, quiet=True)
+
+    own = without(args.overrides, "hydra.run.dir")
+    dense = args.dense or run(
+        [*without(own, "compression."), f"hydra.run.dir={quote(folder / 'dense')}", "resume=true"]
+    )
+    result, config = _checked(dense, args.goal)
+    from effdl.search.choices import BITS, FLOAT, SPARSITIES, Choice
+    from effdl.search.measured import read_base
+    from effdl.search.record import write_found
+    from effdl.search.strategy import Strategy
+    from effdl.search.trials import Trial, Trials, readable
+
+    row = readable(result["stages"][-1])
+    goal, timed = args.goal.resolved(row), "latency_ms" in {args.goal.objective, *(b.key for b in args.goal.bounds)}
+    bits = (FLOAT,) if timed else (*BITS, FLOAT)  # no runtime here computes with few bits, so there is no latency
+    options = [Choice(sparsity, number) for sparsity in SPARSITIES for number in bits]
+
+    def base(path: Path, filters: float):
+        return read_base(path, filters, options, folder / "tables.jsonl", console)
+
+    def tell(trial: Trial) -> None:
+        from effdl.search.answer import line_of
+
+        write_found(folder, trials)
+        console.print(line_of(trial, goal), highlight=False, soft_wrap=True)
+
+    start = RunFolder(dense)
+    trained = without(start.overrides if args.dense else without(own, "compression."), "hydra.", *_ONCE)
+    common = [*trained, *(o for o in own if args.dense or key_of(o).startswith("compression.")), "epochs=0"]
+    common.append(f"model.weights={quote(start.path.absolute())}")
+    trials = Trials(run, folder, goal, common, max(1, config["epochs"] // 2), tell)
+    if not args.dense:
+        trials.count(result)
+    Strategy(trials, base(start.path, 0.0), lambda trial: base(trial.folder, trial.plan.filters)).go()
+    write_found(folder, trials)
+    return _show(trials, row, console)
+
+
+def _checked(dense: Path, goal: Goal) -> tuple[dict, dict]:
+    """Result and config of the dense run.
+
+    Raises:
+        UserError: it is not one training that is done and was validated.
+    """
+    folder = RunFolder(dense)
+    if folder.run.get("status") != DONE:
+        raise UserError(f"{dense}: no finished run is there (allowed: a folder that `effdl train` made)")
+    result, stages = folder.result, [row["stage"] for row in folder.result["stages"]]
+    if stages != ["dense"]:
+        raise UserError(f"{dense} has the stages {', '.join(stages)}: allowed is a run that only trains (dense)")
+    if result["stages"][-1].get("val_top1") is None:
+        raise UserError(_NOT_VALIDATED)
+    return result, folder.run["config"]
+
+
+def _show(trials: "Trials", dense: dict, console: Console) -> int:
+    """Show the answer; returns the exit code."""
+    from effdl.search.answer import answer_table, scatter
+    from effdl.search.trials import cost_of
+    from effdl.sweep.front import front_picture
+
+    shown = trials.best or trials.nearest
+    if shown is None:
+        console.print("no model could be trained: see the folders of the trials", style="red")
+        return 1
+    stages = RunFolder(shown.folder).result["stages"]
+    console.print(answer_table(trials, dense, stages[-1]))
+    if not trials.best:
+        worst = trials.goal.worst(shown.row)
+        console.print(
+            f"no model keeps to all bounds; of the nearest, budget.{worst.key} is missed by most", style="red"
+        )
+    console.print(compared(len(trials.found), "validation"), highlight=False)
+    own = cost_of(stages)
+    texts = [f"{metric(key).text(trials.costs[key])} ({metric(key).text(own[key])})" for key in COSTS if key in own]
+    console.print(f"the search took, and in brackets this model alone: {', '.join(texts)}", highlight=False)
+    if found := scatter(trials):
+        picture = trials.folder / "front.png"
+        write_atomic(picture, front_picture(found, trials.folder.name))
+        console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
+    console.print(f"folder: {shown.folder}", highlight=False, soft_wrap=True)
+    return 0 if trials.best else 1

@@ -1,0 +1,78 @@
+"""The answer of a search for people: asked, predicted, measured, verdict; and the trials against each other."""
+
+from collections.abc import Mapping
+
+from effdl.measure.metrics import metric
+from effdl.measure.pareto import MAX, MIN, front
+from effdl.search.goal import ANSWERS, STRUCTURE, WEIGHTS, Bound, Goal, column
+from effdl.search.trials import Trial, Trials
+from effdl.utils.table import Column, Table
+
+
+def line_of(trial: Trial, goal: Goal) -> str:
+    """One trial in a line."""
+    plan = f"filters {100 * trial.plan.filters:.4g} %" if trial.plan.filters else "all filters"
+    if trial.plan.layers:
+        plan += f", weights to {metric('size_bytes').text(trial.plan.predicted['size_bytes'])}"
+    if not trial.row:
+        return f"{trial.name}: {plan}: failed: {trial.reason}"
+    keys = dict.fromkeys([*(bound.key for bound in goal.bounds), goal.objective])
+    values = ", ".join(f"{metric(key).heading} {metric(key).text(trial.row.get(column(key)))}" for key in keys)
+    return f"{trial.name}: {plan}: {values}: {'holds' if trial.holds else 'misses ' + goal.worst(trial.row).key}"
+
+
+def answer_table(trials: Trials, dense: Mapping, test: Mapping | None) -> Table:
+    """What was asked of the best model, or of the nearest one, and what it has.
+
+    Args:
+        dense: row of the dense model.
+        test: the whole row of the shown model, with what the test split says; it is for reading.
+    """
+    goal, shown = trials.goal, trials.best or trials.nearest
+    names = ("", "asked", "dense model", "predicted", "measured", "verdict")
+    columns = [Column(name, right=0 < place < 5) for place, name in enumerate(names)]
+    rows = [_row(bound.key, bound, shown, dense) for bound in goal.bounds]
+    if goal.objective not in {bound.key for bound in goal.bounds}:
+        rows.append(_row(goal.objective, None, shown, dense))
+    for key in ANSWERS if test else ():
+        if test.get(key) is not None and any(column(key) == column(bound.key) for bound in goal.bounds):
+            rows.append([metric(key).name + ", test", "", "", "", metric(key).text(test[key]), "for reading"])
+    state = "best" if trials.best else "nearest"
+    title = f"{state} of {len(trials.found)} models, {shown.name}, chosen by the validation split"
+    return Table(columns, rows, title, constants=False)
+
+
+def _row(key: str, bound: Bound | None, shown: Trial, dense: Mapping) -> list[str]:
+    """A line of the answer."""
+    entry, at = metric(key), column(key)
+    asked = f"{'>=' if entry.better == MAX else '<='} {entry.text(bound.value)}" if bound else "best"
+    excess = bound.excess(shown.row) if bound else 0.0
+    verdict = "" if bound is None else "holds" if excess <= 0 else "MISSED"
+    predicted = shown.plan.predicted.get(at)
+    return [metric(at).name, asked, *map(entry.text, (dense.get(at), predicted, shown.row.get(at))), verdict]
+
+
+def scatter(trials: Trials) -> dict | None:
+    """The trials as `effdl.sweep.front` draws them: a cost against an accuracy; None if fewer than two are measured."""
+    goal = trials.goal
+    costs = [key for key in (goal.objective, *(bound.key for bound in goal.bounds)) if key in (*WEIGHTS, *STRUCTURE)]
+    answers = [column(bound.key) for bound in goal.bounds if bound.key in ANSWERS] or [column("top1")]
+    if goal.objective in ANSWERS:
+        answers = [column(goal.objective)]
+    keys = [answers[0], costs[0]]
+    rows = [
+        {"trial": number, "values": {key: trial.row[key] for key in keys}}
+        for number, trial in enumerate(trials.found, 1)
+        if all(trial.row.get(key) is not None for key in keys)
+    ]
+    if len(rows) < 2:
+        return None
+    ways = [metric(key).better for key in keys]
+    points = [[row["values"][key] for key in keys] for row in rows]
+    words = {MIN: "minimize", MAX: "maximize"}
+    return {
+        "objectives": {key: words[way] for key, way in zip(keys, ways, strict=True)},
+        "bounds": {bound.column: bound.value for bound in goal.bounds},
+        "trials": rows,
+        "best": [rows[place]["trial"] for place in front(points, ways)],
+    }

@@ -1,0 +1,137 @@
+"""A base: the dense model, or what is left of it without some filters, from which weights are pruned and quantized."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from torch import nn
+
+from effdl.search.choices import Choice, LayerTable
+from effdl.search.plan import Plan, compressed, stored_bytes
+from effdl.search.solver import choose
+
+_ROUNDS = 4  # of correcting what a file has besides the coded weights
+_ENOUGH = 0.98  # of a budget, from which on a file is large enough
+
+
+@dataclass
+class Base:
+    """A trained model with the tables of its layers.
+
+    Args:
+        filters: fraction of the MACs that removed filters save; 0: the dense model.
+        row: what was measured of it.
+        model: read from its file.
+        description: of the stored model.
+        tables: one for each layer.
+        options: what the tables' entries stand for.
+        macs: multiply-accumulates of each layer, by name.
+        ratios: what files had in the end, as part of what was predicted, by metric.
+    """
+
+    filters: float
+    row: Mapping
+    model: nn.Module
+    description: dict
+    tables: Sequence[LayerTable]
+    options: Sequence[Choice]
+    macs: Mapping[str, int]
+    ratios: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Elements of each layer's weight."""
+        return {table.name: table.numel for table in self.tables}
+
+    @property
+    def costs(self) -> dict[str, list[np.ndarray]]:
+        """What the options of each layer cost, by metric."""
+        return {
+            "size_bytes": [table.size for table in self.tables],
+            "params_nonzero": [table.nonzero for table in self.tables],
+            "macs_nonzero": [table.nonzero * (self.macs[table.name] / table.numel) for table in self.tables],
+        }
+
+    def plan(self, budgets: Mapping[str, float]) -> Plan:
+        """The plan of least predicted loss within budgets; if there is none, the harshest for the tightest of them.
+
+        What the model has besides its layers' weights is taken off the budgets. Of the file that is not known before
+        it is written, so it is corrected by writing it.
+
+        Args:
+            budgets: by metric, for the trained model: they are divided by `ratios`.
+        """
+        budgets = {key: budget / self.ratios.get(key, 1.0) for key, budget in budgets.items()}
+        rest, best = {**self._rest, "size_bytes": self._beside}, None
+        for _ in range(_ROUNDS if "size_bytes" in budgets else 1):
+            chosen = choose([table.losses for table in self.tables], self.costs, self._inside(budgets, rest))
+            if chosen is None:
+                return best or self._made(self._least(self._tightest(budgets)))
+            found = self._made(chosen)
+            if best is None or _nearer(found, best, budgets):
+                best = found
+            if (
+                _ENOUGH * budgets.get("size_bytes", 0.0)
+                <= found.predicted["size_bytes"]
+                <= budgets.get("size_bytes", 0.0)
+            ):
+                break
+            rest["size_bytes"] = found.predicted["size_bytes"] - self._sum("size_bytes", chosen)
+        return best
+
+    def floor(self, key: str) -> float:
+        """The least that a metric can have in any plan."""
+        return self._made(self._least(key)).predicted[key]
+
+    def _tightest(self, budgets: Mapping[str, float]) -> str:
+        """The metric whose least value is largest as a part of its budget."""
+        return max(budgets, key=lambda key: self.floor(key) / budgets[key])
+
+    def _least(self, key: str) -> list[int]:
+        """The options of least cost."""
+        return [int(cost.argmin()) for cost in self.costs[key]]
+
+    @cached_property
+    def _beside(self) -> float:
+        """What the smallest file has besides the coded weights of its layers."""
+        options = self._least("size_bytes")
+        return self._made(options).predicted["size_bytes"] - self._sum("size_bytes", options)
+
+    @property
+    def _rest(self) -> dict[str, float]:
+        """What the model has besides its layers' weights, by metric that counts it."""
+        inside = sum(table.numel for table in self.tables)
+        return {
+            "params_nonzero": self.row["params_nonzero"] - inside,
+            "macs_nonzero": self.row["macs_nonzero"] - sum(self.macs.values()),
+        }
+
+    def _inside(self, budgets: Mapping[str, float], rest: Mapping[str, float]) -> dict[str, float]:
+        """The part of the budgets that the layers' weights may take."""
+        return {key: budget - rest[key] for key, budget in budgets.items()}
+
+    def _sum(self, key: str, chosen: Sequence[int]) -> float:
+        """The sum of a cost over the layers."""
+        return float(sum(cost[option] for cost, option in zip(self.costs[key], chosen, strict=True)))
+
+    def _made(self, chosen: Sequence[int]) -> Plan:
+        """The plan of a choice, with what is predicted of it."""
+        layers = {table.name: self.options[option] for table, option in zip(self.tables, chosen, strict=True)}
+        lost = sum(table.losses[option] for table, option in zip(self.tables, chosen, strict=True))
+        predicted = {
+            "size_bytes": stored_bytes(compressed(self.model, layers), self.description),
+            **{key: self._sum(key, chosen) + inside for key, inside in self._rest.items()},
+            "val_loss": self.row["val_loss"] + float(lost),
+        }
+        return Plan(self.filters, layers, predicted)
+
+
+def _nearer(one: Plan, other: Plan, budgets: Mapping[str, float]) -> bool:
+    """Whether a file is nearer to its budget than another from below, or less above it."""
+
+    def distance(plan: Plan) -> tuple[bool, float]:
+        over = plan.predicted["size_bytes"] - budgets.get("size_bytes", np.inf)
+        return over > 0, abs(over)
+
+    return distance(one) < distance(other)

@@ -1,0 +1,91 @@
+"""A plan: how many filters go, and what is done to each layer's weight; as overrides of a run, and as a file's size."""
+
+import copy
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from effdl.compression.sensitivity import pruned
+from effdl.config.overrides import quote
+from effdl.models import storage
+from effdl.nn.layers import weights
+from effdl.nn.mask import mask_of
+from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
+from effdl.nn.quantizers import WeightQuantizer
+from effdl.search.choices import FLOAT, Choice, step_size
+from effdl.utils.files import write_json
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be made of the dense model.
+
+    Args:
+        filters: fraction of the MACs that removed filters save; 0: none is removed.
+        layers: by the name of the layer; empty: weights stay as they are.
+        predicted: metrics of the model before it is fine-tuned, by key.
+    """
+
+    filters: float = 0.0
+    layers: Mapping[str, Choice] = field(default_factory=dict)
+    predicted: Mapping[str, float] = field(default_factory=dict)
+
+    def overrides(self, folder: Path, sizes: Mapping[str, int], epochs: int, distilled: bool = False) -> list[str]:
+        """The overrides of a run that makes it. What they refer to is written into the folder.
+
+        Args:
+            sizes: elements of each layer's weight.
+            epochs: of fine-tuning after each step.
+            distilled: whether fine-tuning learns from a teacher's logits.
+        """
+        methods, found = ["logits"] if distilled else [], []
+        if self.filters:
+            methods.append("filters")
+            found += [f"compression.filters.level={self.filters:g}", f"compression.filters.epochs={epochs}"]
+        if amounts := {name: choice.sparsity for name, choice in self.layers.items() if choice.sparsity}:
+            write_json(folder / "amounts.json", amounts)
+            methods.append("magnitude")
+            zeros = sum(sizes[name] * amount for name, amount in amounts.items())
+            found += [
+                f"compression.magnitude.level={zeros / sum(sizes.values()):.6f}",
+                f"compression.magnitude.amounts={quote(folder / 'amounts.json')}",
+                f"compression.magnitude.epochs={epochs}",
+            ]
+        if bits := {name: choice.bits for name, choice in self.layers.items() if choice.bits != FLOAT}:
+            write_json(folder / "bits.json", bits)
+            methods.append("lsq")
+            found += [
+                f"compression.lsq.level={max(bits.values())}",
+                f"compression.lsq.bits_file={quote(folder / 'bits.json')}",
+                f"compression.lsq.activation_bits={FLOAT}",
+                "compression.lsq.first_last=null",
+                f"compression.lsq.epochs={epochs}",
+            ]
+        return [f"compression=[{','.join(methods)}]", *found]
+
+
+@torch.no_grad()
+def compressed(model: nn.Module, layers: Mapping[str, Choice]) -> nn.Module:
+    """A copy of a model whose layers are pruned and quantized, without any training."""
+    made = copy.deepcopy(model)
+    for name, module, attribute in list(weights(made)):
+        choice = layers.get(name, Choice(0.0, FLOAT))
+        weight = pruned(getattr(module, attribute), choice.sparsity)
+        if choice.sparsity:
+            mask_of(module, attribute).keep.logical_and_(weight != 0)
+        if choice.bits != FLOAT:
+            quantizer = WeightQuantizer(choice.bits, step_size(weight, choice.bits), learn=False)
+            parametrize.register_parametrization(module, attribute, quantizer)
+    return made
+
+
+def stored_bytes(model: nn.Module, description: dict) -> int:
+    """Length of the file that stores a model, which is written and deleted."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain = materialize_parametrizations(model)
+        return storage.write(Path(folder) / "model.safetensors", plain.state_dict(), description, quant_grids(model))

@@ -1,0 +1,154 @@
+"""How a search goes: filters first, of which a few models are made, then the weights of these, layer by layer.
+
+The tables of a model make a family of plans with one parameter, the budget that the solver is given: the smaller it is,
+the fewer bytes and the lower the accuracy. So the smallest model that keeps to the bounds is found by bisection, in
+which every point is a model that was trained, stored and measured. Which of several models a point begins with is
+decided by the predicted loss. All that is read of a model was measured on the validation split or on its file.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from effdl.search.base import Base
+from effdl.search.goal import ANSWERS, STRUCTURE, WEIGHTS, Goal
+from effdl.search.plan import Plan
+from effdl.search.trials import Trial, Trials
+
+_LADDER = (0.5, 0.75, 0.875, 0.94)  # fractions of the MACs that removed filters save
+_SLACK = 0.02  # of an accuracy, by which a model may miss the bound before its weights are pruned and trained on
+_HARSHEST = 0.98  # of the same, beyond which no model is tried
+_NEAR = 1.03  # ratio of two budgets, or of two models' MACs, that are as good as equal
+_AT_ONCE = 2  # models that are tried with one budget
+_ATTEMPTS = 3  # to meet a budget with one model
+
+
+@dataclass
+class Strategy:
+    """The course of a search.
+
+    Args:
+        trials: the runs.
+        dense: the trained model.
+        base_of: the model of a trial that removed filters, with the tables of its layers.
+        ladder: how many filters are removed.
+    """
+
+    trials: Trials
+    dense: Base
+    base_of: Callable[[Trial], Base]
+    ladder: Sequence[float] = _LADDER
+    bases: list[Base] = field(default_factory=list)
+
+    @property
+    def goal(self) -> Goal:
+        """What is asked, with bounds as numbers."""
+        return self.trials.goal
+
+    def go(self) -> None:
+        """Train models until a limit is reached or nothing better is left to try."""
+        if self.goal.objective in STRUCTURE:
+            self._thin()
+            return
+        self._make_bases()
+        if self.goal.objective in WEIGHTS:
+            self._shrink()
+        else:
+            self._fit()
+
+    def _thin(self) -> None:
+        """Remove as many filters as the bounds allow: bisection by the part of the MACs that is left."""
+        mild, harsh = 1.0, 1 - _HARSHEST
+        while self.trials.may_go_on and mild > harsh * _NEAR:
+            left = math.sqrt(mild * harsh)
+            if self._holds_without(1 - left):
+                mild = left
+            else:
+                harsh = left
+
+    def _holds_without(self, filters: float) -> bool:
+        """Whether the bounds hold without these filters, after pruning weights if they ask for it."""
+        trial = self._without(filters)
+        if trial.holds or not trial.row or not (budgets := self.goal.of(WEIGHTS)):
+            return trial.holds
+        if not self._answers(trial, _SLACK) or not self.trials.may_go_on:
+            return False
+        return self._meet(self.base_of(trial), budgets)
+
+    def _make_bases(self) -> None:
+        """The models whose weights are pruned and quantized: those whose shapes keep to the bounds, while they answer
+        well enough. At most a third of the trials is spent on them."""
+        if self._shaped(self.dense.row):
+            self.bases.append(self.dense)
+        for filters in self.ladder[: self.goal.trials // 3]:
+            if not self.trials.may_go_on:
+                return
+            trial = self._without(filters)
+            if not trial.row or not self._answers(trial, _SLACK):
+                return
+            if self._shaped(trial.row):
+                self.bases.append(self.base_of(trial))
+
+    def _shrink(self) -> None:
+        """Bisection for the smallest budget of the objective with which the bounds hold."""
+        objective, bounds = self.goal.objective, self.goal.of(WEIGHTS)
+        best = self.trials.best
+        high = min([self.dense.row[objective], *([best.row[objective]] if best else [])])
+        low = 0.0
+        while self.trials.may_go_on and high > (low := max(low, self._floor(objective))) * _NEAR:
+            target = math.sqrt(low * high)
+            if self._any_holds({**bounds, objective: min(target, bounds.get(objective, math.inf))}):
+                high = min(target, self.trials.best.row[objective])
+            else:
+                low = target
+
+    def _floor(self, key: str) -> float:
+        """The least that any plan can have, as far as is known; infinite without a model to begin with."""
+        return min((base.floor(key) * base.ratios.get(key, 1.0) for base in self.bases), default=math.inf)
+
+    def _any_holds(self, budgets: dict[str, float]) -> bool:
+        """Whether one of the models of least predicted loss keeps to the bounds within these budgets."""
+        plans = [(base, base.plan(budgets)) for base in self.bases]
+        plans.sort(key=lambda pair: pair[1].predicted["val_loss"])
+        return any(self._try(base, plan).holds for base, plan in plans[:_AT_ONCE] if self.trials.may_go_on)
+
+    def _fit(self) -> None:
+        """The best answers within the bounds on costs: all models are tried, that of least predicted loss first."""
+        if not (budgets := self.goal.of(WEIGHTS)):
+            return
+        for base in sorted(self.bases, key=lambda base: base.plan(budgets).predicted["val_loss"]):
+            if self.trials.may_go_on:
+                self._meet(base, budgets)
+
+    def _meet(self, base: Base, budgets: dict[str, float]) -> bool:
+        """Prune and quantize the weights of a model to budgets; again, better predicted, if they are missed."""
+        for _ in range(_ATTEMPTS):
+            if not self.trials.may_go_on:
+                return False
+            trial = self._try(base, base.plan(budgets))
+            if trial.holds or not trial.row or all(trial.row[key] <= budget for key, budget in budgets.items()):
+                return trial.holds
+        return False
+
+    def _try(self, base: Base, plan: Plan) -> Trial:
+        """Train by a plan, if it is a new one, and learn how far its prediction was off."""
+        if (known := next((trial for trial in self.trials.found if trial.plan == plan), None)) is not None:
+            return known
+        trial = self.trials.add(plan, base.sizes)
+        for key in WEIGHTS:
+            if trial.row and plan.predicted[key] > 0:
+                base.ratios[key] = trial.row[key] / plan.predicted[key]
+        return trial
+
+    def _without(self, filters: float) -> Trial:
+        """Remove filters, and nothing else."""
+        return self.trials.add(Plan(filters=round(filters, 4)), self.dense.sizes)
+
+    def _answers(self, trial: Trial, slack: float) -> bool:
+        """Whether a model keeps to the bounds on its answers, or nearly."""
+        bounds = [bound for bound in self.goal.bounds if bound.key in ANSWERS]
+        return all(bound.excess(trial.row) <= slack for bound in bounds)
+
+    def _shaped(self, row) -> bool:
+        """Whether a model keeps to the bounds that only its shapes decide."""
+        return all(bound.excess(row) <= 0 for bound in self.goal.bounds if bound.key in STRUCTURE)

@@ -1,0 +1,72 @@
+"""effdl search, with real runs of a small network."""
+
+import json
+
+import pytest
+
+from effdl.runs.folder import RunFolder
+
+SMALL = ("model=mlp", "model.hidden=[64]", "epochs=4", "dataset.subset=300", "dataset.val=0.5", "device=cpu")
+
+
+@pytest.fixture
+def search(effdl, tmp_path):
+    """Run a search of the small network in a folder of its own."""
+    return lambda *words: effdl("search", *SMALL, *words, f"hydra.run.dir={tmp_path / 'found'}")
+
+
+def test_the_smallest_file_that_answers_well_enough(search, effdl, tmp_path):
+    code, out, error = search("budget.top1=dense-0.05", "minimize=size_bytes", "limit.trials=3")
+    assert code == 0, error + out
+    found = json.loads((tmp_path / "found" / "search.json").read_bytes())
+    assert len(found["trials"]) == 3
+    best = next(trial for trial in found["trials"] if trial["name"] == found["best"])
+    dense = RunFolder(tmp_path / "found" / "dense").result["stages"][-1]
+    folder = RunFolder(tmp_path / "found" / best["name"])
+    row = folder.result["stages"][-1]
+    assert row["val_top1"] == best["measured"]["val_top1"] >= dense["val_top1"] - 0.05
+    assert folder.model_file.stat().st_size == best["measured"]["size_bytes"] < dense["size_bytes"] / 4
+    assert best["measured"]["size_bytes"] == min(t["measured"]["size_bytes"] for t in found["trials"] if t["holds"])
+    assert "top1" not in best["measured"]  # the test split is for reading
+    assert "3 compared on the validation split" in out
+    assert (tmp_path / "found" / "front.png").stat().st_size > 1000
+
+    # The same again: what is there is read, nothing is trained.
+    times = {file: file.stat().st_mtime_ns for file in (tmp_path / "found").rglob("model.safetensors")}
+    again, out_again, _ = effdl("search", f"resume={tmp_path / 'found'}")
+    assert again == 0
+    assert times == {file: file.stat().st_mtime_ns for file in (tmp_path / "found").rglob("model.safetensors")}
+    assert json.loads((tmp_path / "found" / "search.json").read_bytes())["trials"] == found["trials"]
+    assert out_again.splitlines()[1:] == out.splitlines()[1:]
+
+
+def test_a_given_run_and_a_size_that_cannot_be(effdl, tmp_path):
+    assert effdl("train", *SMALL, f"hydra.run.dir={tmp_path / 'dense'}")[0] == 0
+    words = ("budget.size_bytes=300", "budget.top1=0.15", "maximize=top1", "limit.trials=3")
+    code, out, error = effdl("search", str(tmp_path / "dense"), *words, f"hydra.run.dir={tmp_path / 'found'}")
+    assert code == 1, error
+    assert "nearest of 3 models" in out
+    assert "no model keeps to all bounds; of the nearest, budget." in out
+    assert "size on disk" in out
+    assert "MISSED" in out
+    assert len(list((tmp_path / "found").glob("trial-*/result.json"))) == 3
+    assert not (tmp_path / "found" / "dense").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["budget.top1=0.9", "minimize=macs", "prune=0.5"], "prune=0.5: how much to compress"),
+        (["budget.top1=0.9", "minimize=macs", "seed=0,1"], "seed=0,1: a search is of one config"),
+        (["budget.top1=0.9", "minimize=macs", "optimizer.lrr=1"], "did you mean 'optimizer.lr'"),
+        (["budget.top1=0.9"], "no minimize="),
+        (["nowhere", "budget.top1=0.9", "minimize=macs"], "nowhere: no finished run is there"),
+        (["resume=nowhere"], "no such file"),
+        (["dataset.val=0", "epochs=1", "budget.top1=0.9", "minimize=macs"], "chooses on a validation split"),
+    ],
+)
+def test_mistakes(effdl, tmp_path, words, message):
+    code, _, error = effdl("search", *words)
+    assert code == 2
+    assert message in error
+    assert len(error.strip().splitlines()) == 1

@@ -1,0 +1,52 @@
+"""Plans within budgets."""
+
+import pytest
+import torch
+
+from effdl.nn.parametrizations import materialize_parametrizations
+from effdl.search.plan import compressed, stored_bytes
+
+
+@pytest.mark.parametrize("budget", [1500, 2500, 3500])
+def test_the_file_of_a_plan_is_as_large_as_the_budget_allows(base, budget):
+    made = base()
+    plan = made.plan({"size_bytes": budget})
+    written = stored_bytes(compressed(made.model, plan.layers), {})
+    assert written == plan.predicted["size_bytes"]
+    assert 0.85 * budget < written <= budget * 1.01
+
+
+def test_the_layer_that_bears_less_is_compressed_less(base):
+    plan = base().plan({"size_bytes": 2000})
+    assert plan.layers["2"].sparsity < plan.layers["0"].sparsity
+
+
+def test_a_smaller_budget_loses_more(base):
+    made = base()
+    lost = [made.plan({"size_bytes": budget}).predicted["val_loss"] for budget in (2000, 3000, 5000, 10_000)]
+    assert lost == sorted(lost, reverse=True)
+
+
+def test_several_budgets_are_kept_together(base):
+    made = base()
+    plan = made.plan({"size_bytes": 6000, "params_nonzero": 900, "macs_nonzero": 800})
+    changed = compressed(made.model, plan.layers)
+    nonzero = sum(int(torch.count_nonzero(p)) for p in materialize_parametrizations(changed).parameters())
+    weights = sum(int(torch.count_nonzero(changed[i].weight)) for i in (0, 2))
+    assert plan.predicted["macs_nonzero"] <= 800
+    assert weights <= 800
+    assert nonzero == pytest.approx(plan.predicted["params_nonzero"], abs=74)  # the 74 biases may have zeros
+
+
+def test_what_trained_models_had_corrects_the_budget(base):
+    made = base()
+    plain = made.plan({"size_bytes": 4000})
+    made.ratios["size_bytes"] = 1.25
+    assert made.plan({"size_bytes": 5000}) == plain
+
+
+def test_no_plan_is_below_the_floor(base):
+    made = base()
+    floor = made.floor("size_bytes")
+    assert made.plan({"size_bytes": floor / 2}).predicted["size_bytes"] == floor
+    assert made.plan({"size_bytes": floor * 1.5}).predicted["size_bytes"] >= floor

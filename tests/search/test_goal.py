@@ -1,0 +1,62 @@
+"""What a search is asked."""
+
+import pytest
+
+from effdl.search.goal import Bound, Goal, parse_goal
+from effdl.utils.errors import UserError
+
+
+def test_bounds_objective_and_limits():
+    goal = parse_goal(["budget.top1=0.97", "minimize=size_bytes", "limit.trials=30", "limit.hours=0.5"])
+    assert goal == Goal((Bound("top1", 0.97),), "size_bytes", 30, 0.5)
+    assert parse_goal(["budget.size_bytes=12e3", "maximize=top1"]) == Goal((Bound("size_bytes", 12000),), "top1", 12)
+
+
+def test_what_is_compared_is_of_the_validation_split():
+    assert [Bound(key, 1.0).column for key in ("top1", "loss", "macs")] == ["val_top1", "val_loss", "macs"]
+    goal = parse_goal(["budget.top1=0.9", "minimize=size_bytes"])
+    assert goal.holds({"val_top1": 0.9, "top1": 0.1})
+    assert not goal.holds({"val_top1": 0.89, "top1": 1.0})
+
+
+def test_a_bound_may_be_relative_to_the_dense_model():
+    goal = parse_goal(["budget.top1=dense-0.01", "budget.latency_ms=0.35*dense", "minimize=macs"])
+    top1, latency = goal.resolved({"val_top1": 0.98, "latency_ms": 2.0}).bounds
+    assert (top1.value, latency.value) == (pytest.approx(0.97), pytest.approx(0.7))
+    with pytest.raises(UserError, match=r"budget\.latency_ms: the dense model has no latency_ms"):
+        goal.resolved({"val_top1": 0.98})
+
+
+def test_how_far_a_bound_is_missed():
+    assert Bound("top1", 0.97).excess({"val_top1": 0.95}) == pytest.approx(0.02)
+    assert Bound("size_bytes", 1000.0).excess({"size_bytes": 1100}) == pytest.approx(0.1)
+    assert Bound("size_bytes", 1000.0).excess({"size_bytes": 900}) == pytest.approx(-0.1)
+    assert Bound("latency_ms", 1.0).excess({"latency_ms": None}) == float("inf")
+    goal = Goal((Bound("top1", 0.97), Bound("macs", 100.0)), "size_bytes", 1)
+    assert goal.worst({"val_top1": 0.95, "macs": 150}).key == "macs"
+
+
+def test_a_cost_is_low_where_the_objective_is_good():
+    assert Goal((), "size_bytes", 1).cost({"size_bytes": 3}) == 3
+    assert Goal((), "top1", 1).cost({"val_top1": 0.5, "top1": 0.9}) == -0.5
+    assert Goal((), "top1", 1).cost({}) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["budget.top1=0.9"], "no minimize="),
+        (["budget.top1=0.9", "minimize=macs", "maximize=top1"], "one metric"),
+        (["minimize=macs"], "no budget.KEY=BOUND"),
+        (["budget.size_byte=9", "minimize=macs"], "'size_byte' is not among .* did you mean 'size_bytes'"),
+        (["budget.top1=high", "minimize=macs"], "budget.top1=high: allowed is a number, such as 0.97"),
+        (["budget.macs=-1", "minimize=macs"], "budget.macs=-1: allowed is a number, such as 12e3"),
+        (["budget.top1=0.9", "maximize=macs"], "allowed is minimize=macs"),
+        (["budget.top1=0.9", "minimize=macs", "limit.trials=0"], "limit.trials=0: allowed is a number above 0"),
+        (["budget.top1=0.9", "minimize=macs", "limit.trials=1.5"], "allowed is a whole number"),
+        (["budget.top1=0.9", "minimize=macs", "limit.days=1"], "'days' is not among trials, hours, co2eq_g"),
+    ],
+)
+def test_mistakes(words, message):
+    with pytest.raises(UserError, match=message):
+        parse_goal(words)

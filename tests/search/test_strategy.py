@@ -1,0 +1,74 @@
+"""The course of a search, with runs whose outcome is known beforehand."""
+
+import pytest
+
+from effdl.search.goal import Bound, Goal
+from effdl.search.strategy import Strategy
+
+
+def searched(goal, trials, base, ladder=(0.5, 0.75)):
+    found = trials(goal)
+    Strategy(
+        found, base(), lambda trial: base(trial.plan.filters, width=int(64 * (1 - trial.plan.filters))), ladder
+    ).go()
+    return found
+
+
+def test_the_smallest_file_with_an_accuracy(trials, base):
+    goal = Goal((Bound("top1", 0.97),), "size_bytes", 20)
+    found = searched(goal, trials, base)
+    best = found.best
+    assert best.row["val_top1"] >= 0.97
+    # Nothing that was tried and is 3 % smaller keeps to the bound, and the bound is nearly used up.
+    assert all(trial.row["size_bytes"] >= best.row["size_bytes"] for trial in found.found if trial.holds)
+    assert best.row["val_top1"] < 0.98
+    assert best.row["size_bytes"] < base().row["size_bytes"] / 8
+
+
+def test_filters_are_removed_where_that_is_better(trials, base):
+    goal = Goal((Bound("top1", 0.95),), "size_bytes", 30)
+    with_filters, without = searched(goal, trials, base), searched(goal, trials, base, ladder=())
+    assert with_filters.best.row["size_bytes"] < without.best.row["size_bytes"]
+    assert with_filters.best.plan.filters > 0
+
+
+def test_the_best_answers_within_a_size(trials, base):
+    goal = Goal((Bound("size_bytes", 3000.0),), "top1", 8)
+    found = searched(goal, trials, base)
+    assert found.best.row["size_bytes"] <= 3000
+    assert found.best.row["val_top1"] == max(t.row["val_top1"] for t in found.found if t.row["size_bytes"] <= 3000)
+
+
+def test_the_least_latency_with_an_accuracy_and_a_size(trials, base):
+    goal = Goal((Bound("top1", 0.97), Bound("size_bytes", 4000.0)), "latency_ms", 30)
+    found = searched(goal, trials, base)
+    assert found.best.row["val_top1"] >= 0.97
+    assert found.best.row["size_bytes"] <= 4000
+    assert found.best.plan.filters == pytest.approx(0.875, abs=0.01)  # three halvings cost all that the bound leaves
+
+
+def test_shapes_are_bound_too(trials, base):
+    goal = Goal((Bound("top1", 0.95), Bound("latency_ms", 0.5)), "size_bytes", 12)
+    found = searched(goal, trials, base)
+    assert found.best.row["latency_ms"] <= 0.5
+    assert not any(trial.plan.layers and not trial.plan.filters for trial in found.found)
+
+
+def test_what_is_impossible_ends_with_the_nearest(trials, base):
+    goal = Goal((Bound("top1", 0.999), Bound("size_bytes", 1000.0)), "params_nonzero", 9)
+    found = searched(goal, trials, base)
+    assert found.best is None
+    assert len(found.found) <= 9
+    excess = [goal.worst(trial.row).excess(trial.row) for trial in found.found]
+    assert goal.worst(found.nearest.row).excess(found.nearest.row) == min(excess)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 5])
+def test_no_more_trials_than_allowed(trials, base, limit):
+    assert len(searched(Goal((Bound("top1", 0.97),), "size_bytes", limit), trials, base).found) == limit
+
+
+def test_the_same_search_twice_is_the_same(trials, base):
+    goal = Goal((Bound("top1", 0.97),), "size_bytes", 10)
+    one, other = (searched(goal, trials, base).found for _ in range(2))
+    assert [trial.plan for trial in one] == [trial.plan for trial in other]
