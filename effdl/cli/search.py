@@ -14,11 +14,12 @@ from effdl.config.compose import composed
 from effdl.config.overrides import key_of, quote, readable, resume_folder, swept, value_of, without
 from effdl.measure.metrics import COSTS, compared, metric
 from effdl.runs.folder import DONE, RunFolder
-from effdl.search.goal import Goal, parse_goal
+from effdl.search.goal import LATENCY_PART, METHODS, parse_goal
 from effdl.utils.errors import UserError
 from effdl.utils.files import check_folder, write_atomic
 
 if TYPE_CHECKING:
+    from effdl.search.base import Base
     from effdl.search.trials import Trials
 
 _EXAMPLES = """\
@@ -46,13 +47,22 @@ def main(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
     args = _parse(arguments)
     console = terminal()
+    if args.dense:
+        _check_dense(args.dense)
     folder = args.resumed or _new_folder(args)
-    from effdl.search.record import write_asked
-
-    if not args.resumed:
-        write_asked(folder, args.words, args.dense, args.config_dir)
     console.print(f"search: {folder}", highlight=False, soft_wrap=True)
-    return _search(args, folder, console)
+    from effdl.search.record import FILE, write_asked
+
+    if args.resumed:
+        return _search(args, folder, console)
+    write_asked(folder, args.words, args.dense, args.config_dir)
+    try:
+        return _search(args, folder, console)
+    except UserError:
+        if os.listdir(folder) == [FILE]:  # nothing could begin
+            (folder / FILE).unlink()
+            folder.rmdir()
+        raise
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -74,7 +84,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
         if len(args.words) > 1 or args.config_dir:
             raise UserError(f"resume={folder}: allowed alone: a search goes on as it was asked")
-        asked, args.resumed = read_asked(Path(folder)), Path(folder)
+        asked, args.resumed = read_asked(Path(folder)), Path(folder).absolute()
         args.words, args.config_dir = asked.words, asked.config_dir
         args.dense = asked.dense and Path(asked.dense)
     elif args.words and ("=" not in args.words[0] or os.path.isdir(args.words[0])):
@@ -94,6 +104,10 @@ def _check(overrides: list[str]) -> None:
     for override in overrides:
         if key_of(override) in _CHOSEN:
             raise UserError(f"{override}: how much to compress, and how, is what the search finds")
+        group, _, rest = key_of(override).partition(".")
+        if group == "compression" and rest.partition(".")[0] not in (*METHODS, "logits"):
+            allowed = ", ".join(f"compression.{name}.KEY" for name in METHODS)
+            raise UserError(f"{override}: a search does not use this method (allowed: {allowed})")
     if several := swept(overrides):
         raise UserError(f"{several[0].input_line}: a search is of one config (allowed: one value)")
 
@@ -122,26 +136,21 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     """Train the dense model if none is given, search, and show what was found."""
 
     def run(overrides: list[str]) -> Path:
-        return train(overrides, config_dir=args.config_dir, quiet=True)
+        return train(overrides, config_dir=args.config_dir, quiet=not console.is_terminal)
 
     own = without(args.overrides, "hydra.run.dir")
-    dense = args.dense or run(
-        [*without(own, "compression."), f"hydra.run.dir={quote(folder / 'dense')}", "resume=true"]
-    )
-    result, config = _checked(dense, args.goal)
-    from effdl.search.choices import BITS, FLOAT, SPARSITIES, Choice
+    trained = [*without(own, "compression."), f"hydra.run.dir={quote(folder / 'dense')}", "resume=true"]
+    dense = RunFolder(args.dense or run(trained))
+    _check_dense(dense.path)
+    from effdl.search.choices import options_of
     from effdl.search.measured import read_base
     from effdl.search.record import write_found
     from effdl.search.strategy import Strategy
     from effdl.search.trials import Trial, Trials, readable
 
-    row = readable(result["stages"][-1])
-    goal, timed = args.goal.resolved(row), "latency_ms" in {args.goal.objective, *(b.key for b in args.goal.bounds)}
-    bits = (FLOAT,) if timed else (*BITS, FLOAT)  # no runtime here computes with few bits, so there is no latency
-    options = [Choice(sparsity, number) for sparsity in SPARSITIES for number in bits]
-
-    def base(path: Path, filters: float):
-        return read_base(path, filters, options, folder / "tables.jsonl", console)
+    row = {**readable(dense.result["stages"][-1]), LATENCY_PART: 1.0}
+    goal = args.goal.resolved(row)
+    options = options_of(timed="latency_ms" in goal.keys)
 
     def tell(trial: Trial) -> None:
         from effdl.search.answer import line_of
@@ -149,33 +158,38 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
         write_found(folder, trials)
         console.print(line_of(trial, goal), highlight=False, soft_wrap=True)
 
-    start = RunFolder(dense)
-    trained = without(start.overrides if args.dense else without(own, "compression."), "hydra.", *_ONCE)
-    common = [*trained, *(o for o in own if args.dense or key_of(o).startswith("compression.")), "epochs=0"]
-    common.append(f"model.weights={quote(start.path.absolute())}")
-    trials = Trials(run, folder, goal, common, max(1, config["epochs"] // 2), tell)
+    def base(path: Path, filters: float) -> "Base":
+        return read_base(path, filters, options, folder / "tables.jsonl", console)
+
+    trials = Trials(run, folder, goal, _common(args, dense), max(1, dense.run["config"]["epochs"] // 2), tell)
     if not args.dense:
-        trials.count(result)
-    Strategy(trials, base(start.path, 0.0), lambda trial: base(trial.folder, trial.plan.filters)).go()
+        trials.count(dense.result)
+    Strategy(trials, base(dense.path, 0.0), lambda trial: base(trial.folder, trial.plan.filters)).go()
     write_found(folder, trials)
     return _show(trials, row, console)
 
 
-def _checked(dense: Path, goal: Goal) -> tuple[dict, dict]:
-    """Result and config of the dense run.
+def _common(args: argparse.Namespace, dense: RunFolder) -> list[str]:
+    """The overrides of all runs that begin with the dense model."""
+    own = without(args.overrides, "hydra.run.dir")
+    trained = without([*(dense.overrides if args.dense else []), *own], "hydra.", *_ONCE)
+    return [*trained, "epochs=0", f"model.weights={quote(dense.path.absolute())}"]
+
+
+def _check_dense(path: Path) -> None:
+    """Refuse a run that is not one training, done and validated.
 
     Raises:
-        UserError: it is not one training that is done and was validated.
+        UserError: says what it is.
     """
-    folder = RunFolder(dense)
+    folder = RunFolder(path)
     if folder.run.get("status") != DONE:
-        raise UserError(f"{dense}: no finished run is there (allowed: a folder that `effdl train` made)")
-    result, stages = folder.result, [row["stage"] for row in folder.result["stages"]]
-    if stages != ["dense"]:
-        raise UserError(f"{dense} has the stages {', '.join(stages)}: allowed is a run that only trains (dense)")
-    if result["stages"][-1].get("val_top1") is None:
+        raise UserError(f"{path}: no finished run is there (allowed: a folder that `effdl train` made)")
+    stages = folder.result["stages"]
+    if (names := [row["stage"] for row in stages]) != ["dense"]:
+        raise UserError(f"{path} has the stages {', '.join(names)}: allowed is a run that only trains (dense)")
+    if stages[-1].get("val_top1") is None:
         raise UserError(_NOT_VALIDATED)
-    return result, folder.run["config"]
 
 
 def _show(trials: "Trials", dense: dict, console: Console) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from effdl.measure.metrics import metric
 from effdl.measure.pareto import MAX, MIN, front
-from effdl.search.goal import ANSWERS, STRUCTURE, WEIGHTS, Bound, Goal, column
+from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal, column
 from effdl.search.trials import Trial, Trials
 from effdl.utils.table import Column, Table
 
@@ -16,8 +16,7 @@ def line_of(trial: Trial, goal: Goal) -> str:
         plan += f", weights to {metric('size_bytes').text(trial.plan.predicted['size_bytes'])}"
     if not trial.row:
         return f"{trial.name}: {plan}: failed: {trial.reason}"
-    keys = dict.fromkeys([*(bound.key for bound in goal.bounds), goal.objective])
-    values = ", ".join(f"{metric(key).heading} {metric(key).text(trial.row.get(column(key)))}" for key in keys)
+    values = ", ".join(f"{metric(key).heading} {metric(key).text(trial.row.get(column(key)))}" for key in goal.keys)
     return f"{trial.name}: {plan}: {values}: {'holds' if trial.holds else 'misses ' + goal.worst(trial.row).key}"
 
 
@@ -44,12 +43,23 @@ def answer_table(trials: Trials, dense: Mapping, test: Mapping | None) -> Table:
 
 def _row(key: str, bound: Bound | None, shown: Trial, dense: Mapping) -> list[str]:
     """A line of the answer."""
-    entry, at = metric(key), column(key)
+    at = bound.column if bound else column(key)
+    if at == LATENCY_PART:
+        return _part_row(bound, shown)
+    entry = metric(key)
     asked = f"{'>=' if entry.better == MAX else '<='} {entry.text(bound.value)}" if bound else "best"
     excess = bound.excess(shown.row) if bound else 0.0
     verdict = "" if bound is None else "holds" if excess <= 0 else "MISSED"
     predicted = shown.plan.predicted.get(at)
     return [metric(at).name, asked, *map(entry.text, (dense.get(at), predicted, shown.row.get(at))), verdict]
+
+
+def _part_row(bound: Bound, shown: Trial) -> list[str]:
+    """The line of a bound that is a part of the dense model's latency."""
+    part = shown.row.get(bound.column)
+    measured = "-" if part is None else f"{part:.2f} x dense"
+    verdict = "holds" if bound.excess(shown.row) <= 0 else "MISSED"
+    return ["latency, 1 image, in turns", f"<= {bound.value:g} x dense", "1 x dense", "-", measured, verdict]
 
 
 def scatter(trials: Trials) -> dict | None:

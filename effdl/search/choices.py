@@ -14,8 +14,8 @@ from effdl.nn.fake_quant import bounds, fake_quantize
 from effdl.nn.layers import weights
 
 FLOAT = 32  # bits of a weight that is not quantized
-SPARSITIES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
-BITS = (2, 3, 4, 5, 6, 8)
+_SPARSITIES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
+_BITS = (2, 3, 4, 5, 6, 8)
 _STEPS = torch.logspace(-2, 1, 13, base=2).tolist()  # factors on the first step size, of which the best is taken
 
 
@@ -43,6 +43,15 @@ class LayerTable:
     losses: np.ndarray
     nonzero: np.ndarray
     size: np.ndarray
+
+
+def options_of(timed: bool) -> list[Choice]:
+    """What is tried of each layer.
+
+    Args:
+        timed: whether models must have a latency: no runtime here computes with few bits.
+    """
+    return [Choice(sparsity, bits) for sparsity in _SPARSITIES for bits in ((FLOAT,) if timed else (*_BITS, FLOAT))]
 
 
 def step_size(weight: Tensor, bits: int) -> Tensor:

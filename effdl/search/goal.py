@@ -9,9 +9,11 @@ from effdl.measure.pareto import MAX
 from effdl.utils.errors import UserError, nearest
 
 # What decides a metric: how well the model answers, the shapes of its layers, or the values of its weights.
+LATENCY_PART = "latency_part"  # a column of the search's own: 1 / speed-up, which was measured in turns
 ANSWERS = ("top1", "top5", "loss")
 STRUCTURE = ("params", "macs", "peak_activation_bytes", "latency_ms")
 WEIGHTS = ("size_bytes", "params_nonzero", "macs_nonzero")
+METHODS = ("filters", "magnitude", "lsq")  # of compression, that make a model smaller, in their order
 _KEYS = (*ANSWERS, *WEIGHTS, *STRUCTURE)
 _NUMBER = r"[0-9.]+(?:e[+-]?[0-9]+)?"
 _FORMS = {  # of a bound's value: the number itself, and what is relative to the dense model
@@ -30,25 +32,28 @@ class Bound:
         key: of the metric.
         value: the bound; with `form` "factor" or "difference" relative to the dense model's.
         form: see `_FORMS`.
+        column: of a stage's row, which is compared: never one of the test split.
     """
 
     key: str
     value: float
     form: str = "absolute"
+    column: str = ""
 
-    @property
-    def column(self) -> str:
-        """The column of a stage's row that is compared: never one of the test split."""
-        return column(self.key)
+    def __post_init__(self) -> None:
+        if not self.column:
+            object.__setattr__(self, "column", column(self.key))
 
     def resolved(self, dense: Mapping) -> "Bound":
-        """The bound as a number.
+        """The bound as a number. As a part of the dense model's latency it is compared with what the two had in turns.
 
         Raises:
             UserError: the dense model has no such value.
         """
         if self.form == "absolute":
             return self
+        if self.form == "factor" and self.key == "latency_ms":
+            return Bound(self.key, self.value, column=LATENCY_PART)
         if (there := dense.get(self.column)) is None:
             raise UserError(f"budget.{self.key}: the dense model has no {self.column} to be relative to")
         value = self.value * there if self.form == "factor" else there + self.value
@@ -79,6 +84,11 @@ class Goal:
     hours: float | None = None
     co2eq_g: float | None = None
 
+    @property
+    def keys(self) -> list[str]:
+        """The metrics that are bound or optimized, each once."""
+        return list(dict.fromkeys([*(bound.key for bound in self.bounds), self.objective]))
+
     def resolved(self, dense: Mapping) -> "Goal":
         """The goal with all bounds as numbers, see `Bound.resolved`."""
         return replace(self, bounds=tuple(bound.resolved(dense) for bound in self.bounds))
@@ -92,7 +102,9 @@ class Goal:
         return max(self.bounds, key=lambda bound: bound.excess(row))
 
     def cost(self, row: Mapping) -> float:
-        """The objective as a cost, infinite if it was not measured."""
+        """The objective as a cost, infinite if it was not measured; of latencies those that were measured in turns."""
+        if self.objective == "latency_ms" and row.get(LATENCY_PART) is not None:
+            return row[LATENCY_PART]
         value = metric(self.objective).cost(row.get(column(self.objective)))
         return float("inf") if value is None else value
 

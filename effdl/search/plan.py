@@ -18,6 +18,7 @@ from effdl.nn.mask import mask_of
 from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
 from effdl.nn.quantizers import WeightQuantizer
 from effdl.search.choices import FLOAT, Choice, step_size
+from effdl.search.goal import METHODS
 from effdl.utils.files import write_json
 
 
@@ -35,6 +36,13 @@ class Plan:
     layers: Mapping[str, Choice] = field(default_factory=dict)
     predicted: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def methods(self) -> list[str]:
+        """The compression methods that make it, in their order."""
+        zeros = any(choice.sparsity for choice in self.layers.values())
+        few_bits = any(choice.bits != FLOAT for choice in self.layers.values())
+        return [name for name, used in zip(METHODS, (self.filters, zeros, few_bits), strict=True) if used]
+
     def overrides(self, folder: Path, sizes: Mapping[str, int], epochs: int, distilled: bool = False) -> list[str]:
         """The overrides of a run that makes it. What they refer to is written into the folder.
 
@@ -43,13 +51,11 @@ class Plan:
             epochs: of fine-tuning after each step.
             distilled: whether fine-tuning learns from a teacher's logits.
         """
-        methods, found = ["logits"] if distilled else [], []
+        found = [f"compression=[{','.join([*(['logits'] if distilled else []), *self.methods])}]"]
         if self.filters:
-            methods.append("filters")
             found += [f"compression.filters.level={self.filters:g}", f"compression.filters.epochs={epochs}"]
         if amounts := {name: choice.sparsity for name, choice in self.layers.items() if choice.sparsity}:
             write_json(folder / "amounts.json", amounts)
-            methods.append("magnitude")
             zeros = sum(sizes[name] * amount for name, amount in amounts.items())
             found += [
                 f"compression.magnitude.level={zeros / sum(sizes.values()):.6f}",
@@ -58,7 +64,6 @@ class Plan:
             ]
         if bits := {name: choice.bits for name, choice in self.layers.items() if choice.bits != FLOAT}:
             write_json(folder / "bits.json", bits)
-            methods.append("lsq")
             found += [
                 f"compression.lsq.level={max(bits.values())}",
                 f"compression.lsq.bits_file={quote(folder / 'bits.json')}",
@@ -66,7 +71,7 @@ class Plan:
                 "compression.lsq.first_last=null",
                 f"compression.lsq.epochs={epochs}",
             ]
-        return [f"compression=[{','.join(methods)}]", *found]
+        return found
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from effdl.measure.metrics import on_validation
-from effdl.search.goal import ANSWERS, STRUCTURE, WEIGHTS, Bound, Goal, column
+from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal, column
 from effdl.search.trials import Trial, Trials
 from effdl.utils.files import write_json
 from effdl.utils.shapes import Shape, read_shaped
@@ -73,7 +73,7 @@ def _trial(trial: Trial, goal: Goal) -> dict:
         "filters": trial.plan.filters,
         "layers": {name: {"sparsity": c.sparsity, "bits": c.bits} for name, c in trial.plan.layers.items()},
         "predicted": dict(trial.plan.predicted),
-        "measured": {key: trial.row.get(key) for key in dict.fromkeys((*_SHOWN, column(goal.objective)))},
+        "measured": {key: trial.row.get(key) for key in dict.fromkeys((*_SHOWN, column(goal.objective), LATENCY_PART))},
         "holds": trial.holds,
         "reason": trial.reason,
     }

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from effdl.config.overrides import quote, value_of
+from effdl.config.overrides import quote, value_of, without
 from effdl.measure.costs import spent, sum_known
 from effdl.measure.metrics import COSTS, on_measuring, on_test
 from effdl.runs.folder import RunFolder
-from effdl.search.goal import Goal
+from effdl.search.goal import LATENCY_PART, METHODS, Goal
 from effdl.search.plan import Plan
 from effdl.utils.errors import RunError, UserError
 
@@ -87,7 +87,8 @@ class Trials:
         plans.mkdir(parents=True, exist_ok=True)
         distilled = value_of(list(self.common), "distill") is not None
         planned = plan.overrides(plans, sizes, self.epochs, distilled)
-        overrides = [*self.common, *planned, f"hydra.run.dir={quote(folder)}"]
+        others = [f"compression.{name}." for name in METHODS if name not in plan.methods]
+        overrides = [*without(list(self.common), *others), *planned, f"hydra.run.dir={quote(folder)}"]
         row, reason = {}, None
         try:
             result = RunFolder(self.run([*overrides, "resume=true"])).result
@@ -115,5 +116,6 @@ def cost_of(stages: Sequence[Mapping]) -> dict[str, float]:
 
 
 def readable(row: Mapping) -> dict:
-    """A stage's row without the columns of the test split, which a search never reads."""
-    return {key: value for key, value in row.items() if not on_test(key)}
+    """A stage's row without the columns of the test split, which a search never reads, and with `LATENCY_PART`."""
+    part = 1 / row["speedup"] if row.get("speedup") else None
+    return {**{key: value for key, value in row.items() if not on_test(key)}, LATENCY_PART: part}

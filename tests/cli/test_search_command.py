@@ -16,7 +16,9 @@ def search(effdl, tmp_path):
 
 
 def test_the_smallest_file_that_answers_well_enough(search, effdl, tmp_path):
-    code, out, error = search("budget.top1=dense-0.05", "minimize=size_bytes", "limit.trials=3")
+    code, out, error = search(
+        "budget.top1=dense-0.05", "minimize=size_bytes", "limit.trials=3", "compression.lsq.lr_scale=0.2"
+    )
     assert code == 0, error + out
     found = json.loads((tmp_path / "found" / "search.json").read_bytes())
     assert len(found["trials"]) == 3
@@ -57,10 +59,12 @@ def test_a_given_run_and_a_size_that_cannot_be(effdl, tmp_path):
     ("words", "message"),
     [
         (["budget.top1=0.9", "minimize=macs", "prune=0.5"], "prune=0.5: how much to compress"),
+        (["budget.top1=0.9", "minimize=macs", "compression.int8.images=9"], "does not use this method"),
         (["budget.top1=0.9", "minimize=macs", "seed=0,1"], "seed=0,1: a search is of one config"),
         (["budget.top1=0.9", "minimize=macs", "optimizer.lrr=1"], "did you mean 'optimizer.lr'"),
         (["budget.top1=0.9"], "no minimize="),
         (["nowhere", "budget.top1=0.9", "minimize=macs"], "nowhere: no finished run is there"),
+        (["dataset=mnist", "dataset.root=nowhere", "budget.top1=0.9", "minimize=macs"], "nowhere"),
         (["resume=nowhere"], "no such file"),
         (["dataset.val=0", "epochs=1", "budget.top1=0.9", "minimize=macs"], "chooses on a validation split"),
     ],
@@ -70,3 +74,4 @@ def test_mistakes(effdl, tmp_path, words, message):
     assert code == 2
     assert message in error
     assert len(error.strip().splitlines()) == 1
+    assert not any(tmp_path.rglob("search.json"))

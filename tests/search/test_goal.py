@@ -2,7 +2,8 @@
 
 import pytest
 
-from effdl.search.goal import Bound, Goal, parse_goal
+from effdl.search.goal import LATENCY_PART, Bound, Goal, parse_goal
+from effdl.search.trials import readable
 from effdl.utils.errors import UserError
 
 
@@ -20,11 +21,21 @@ def test_what_is_compared_is_of_the_validation_split():
 
 
 def test_a_bound_may_be_relative_to_the_dense_model():
-    goal = parse_goal(["budget.top1=dense-0.01", "budget.latency_ms=0.35*dense", "minimize=macs"])
-    top1, latency = goal.resolved({"val_top1": 0.98, "latency_ms": 2.0}).bounds
-    assert (top1.value, latency.value) == (pytest.approx(0.97), pytest.approx(0.7))
-    with pytest.raises(UserError, match=r"budget\.latency_ms: the dense model has no latency_ms"):
+    goal = parse_goal(["budget.top1=dense-0.01", "budget.macs=0.35*dense", "minimize=size_bytes"])
+    top1, macs = goal.resolved({"val_top1": 0.98, "macs": 200}).bounds
+    assert (top1.value, macs.value) == (pytest.approx(0.97), pytest.approx(70))
+    with pytest.raises(UserError, match=r"budget\.macs: the dense model has no macs"):
         goal.resolved({"val_top1": 0.98})
+
+
+def test_a_part_of_the_dense_latency_is_what_was_measured_in_turns():
+    goal = parse_goal(["budget.latency_ms=0.35*dense", "maximize=top1"]).resolved({"latency_ms": 2.0})
+    slow_machine = readable({"val_top1": 0.9, "top1": 0.8, "latency_ms": 5.0, "speedup": 4.0})
+    assert slow_machine[LATENCY_PART] == 0.25
+    assert "top1" not in slow_machine
+    assert goal.holds(slow_machine)
+    assert not goal.holds(readable({"val_top1": 0.9, "latency_ms": 0.1, "speedup": 2.0}))
+    assert not goal.holds(readable({"val_top1": 0.9, "latency_ms": 0.1}))  # not timed in turns
 
 
 def test_how_far_a_bound_is_missed():
