@@ -53,19 +53,20 @@ class Plan:
         """
         found = [f"compression=[{','.join([*(['logits'] if distilled else []), *self.methods])}]"]
         if self.filters:
-            found += [f"compression.filters.level={self.filters:g}", f"compression.filters.epochs={epochs}"]
+            found += [f"prune={self.filters:g}", f"compression.filters.epochs={epochs}"]
         if amounts := {name: choice.sparsity for name, choice in self.layers.items() if choice.sparsity}:
             write_json(folder / "amounts.json", amounts)
             zeros = sum(sizes[name] * amount for name, amount in amounts.items())
+            key = "compression.magnitude.level" if self.filters else "prune"
             found += [
-                f"compression.magnitude.level={zeros / sum(sizes.values()):.6f}",
+                f"{key}={zeros / sum(sizes.values()):.6f}",
                 f"compression.magnitude.amounts={quote(folder / 'amounts.json')}",
                 f"compression.magnitude.epochs={epochs}",
             ]
         if bits := {name: choice.bits for name, choice in self.layers.items() if choice.bits != FLOAT}:
             write_json(folder / "bits.json", bits)
             found += [
-                f"compression.lsq.level={max(bits.values())}",
+                f"quantize={max(bits.values())}",
                 f"compression.lsq.bits_file={quote(folder / 'bits.json')}",
                 f"compression.lsq.activation_bits={FLOAT}",
                 "compression.lsq.first_last=null",
