@@ -1,0 +1,85 @@
+"""The runs of a search: limits, what is best, what a failure means."""
+
+import pytest
+
+from effdl.search.choices import Choice
+from effdl.search.goal import Bound, Goal
+from effdl.search.plan import Plan
+from effdl.search.trials import Trial, Trials, cost_of
+from effdl.utils.errors import RunError, UserError
+
+GOAL = Goal((Bound("top1", 0.9), Bound("macs", 100.0)), "size_bytes", 3, hours=1.0, co2eq_g=5.0)
+WEIGHTS = Plan(layers={"0": Choice(0.5, 4)})
+
+
+def trials(tmp_path, run=None, rows=()):
+    found = Trials(run, tmp_path, GOAL, ["model=mlp", "compression.lsq.lr_scale=0.1"], 2, lambda trial: None)
+    found.found += [Trial(f"{n}", Plan(), tmp_path, row, GOAL.holds(row)) for n, row in enumerate(rows)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("costs", "number", "may"),
+    [
+        ({}, 2, True),
+        ({}, 3, False),
+        ({"duration_s": 3599.0, "co2eq_g": 4.9}, 0, True),
+        ({"duration_s": 3600.0}, 0, False),
+        ({"co2eq_g": 5.0}, 0, False),
+    ],
+)
+def test_a_search_ends_at_its_limits(tmp_path, costs, number, may):
+    found = trials(tmp_path, rows=[{}] * number)
+    found.costs |= costs
+    assert found.may_go_on is may
+
+
+def test_the_best_keeps_to_all_bounds_and_the_nearest_misses_least(tmp_path):
+    rows = [
+        {"val_top1": 0.95, "macs": 90, "size_bytes": 500},
+        {"val_top1": 0.90, "macs": 100, "size_bytes": 400},
+        {"val_top1": 0.89, "macs": 10, "size_bytes": 100},
+        {"val_top1": 0.99, "macs": 150, "size_bytes": 50},
+    ]
+    assert trials(tmp_path, rows=rows).best.name == "1"
+    assert trials(tmp_path, rows=rows[2:]).best is None
+    assert trials(tmp_path, rows=rows[2:]).nearest.name == "0"  # 0.01 below is nearer than half above
+    assert trials(tmp_path).nearest is None
+
+
+def test_a_run_that_fails_is_a_trial_that_does_not_hold(tmp_path):
+    def run(overrides):
+        raise RunError("the loss is not finite")
+
+    found = trials(tmp_path, run)
+    trial = found.add(WEIGHTS, {"0": 10})
+    assert (trial.holds, trial.reason, found.best, found.nearest) == (False, "the loss is not finite", None, None)
+
+
+def test_overrides_that_fit_no_plan_end_the_search(tmp_path):
+    def run(overrides):
+        raise UserError("optimizer.lrr is not a key")
+
+    found = trials(tmp_path, run)
+    assert found.add(Plan(filters=0.9), {"0": 10}).reason  # so many filters may be more than can be removed
+    with pytest.raises(UserError, match="lrr"):
+        found.add(WEIGHTS, {"0": 10})
+
+
+def test_keys_of_a_method_are_given_to_runs_that_use_it(tmp_path):
+    seen = []
+
+    def run(overrides):
+        seen.append(overrides)
+        raise RunError("not today")
+
+    found = trials(tmp_path, run)
+    found.add(Plan(filters=0.5), {"0": 10})
+    found.add(WEIGHTS, {"0": 10})
+    assert ["compression.lsq.lr_scale=0.1" in overrides for overrides in seen] == [False, True]
+
+
+def test_a_cost_is_that_of_training_and_measuring():
+    stage = {"duration_s": 3.0, "evaluate_duration_s": 1.0, "energy_kwh": None, "evaluate_energy_kwh": 2.0}
+    found = cost_of([stage, stage])
+    assert (found["duration_s"], found["energy_kwh"], found["co2eq_g"]) == (8.0, 4.0, 0.0)
