@@ -7,7 +7,7 @@ decided by the predicted loss. All that is read of a model was measured on the v
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from effdl.search.base import Base
@@ -115,10 +115,24 @@ class Strategy:
     def _fit(self) -> None:
         """The best answers within the bounds on costs: all models are tried, that of least predicted loss first."""
         if not (budgets := self.goal.of(WEIGHTS)):
+            self._spare_filters()
             return
         for base in sorted(self.bases, key=lambda base: base.plan(budgets).predicted["val_loss"]):
             if self.trials.may_go_on:
                 self._meet(base, budgets)
+
+    def _spare_filters(self) -> None:
+        """Remove as few filters as the bounds on shapes allow: bisection between too few and enough."""
+        tried = [(1 - trial.plan.filters, self._shaped(trial.row)) for trial in self.trials.found if trial.row]
+        tried.append((1.0, self._shaped(self.dense.row)))
+        few = min((left for left, shaped in tried if not shaped), default=0.0)
+        enough = max((left for left, shaped in tried if shaped), default=1 - _HARSHEST)
+        while self.trials.may_go_on and few > enough * _NEAR:
+            left = math.sqrt(few * enough)
+            if self._shaped(self._without(1 - left).row):
+                enough = left
+            else:
+                few = left
 
     def _meet(self, base: Base, budgets: dict[str, float]) -> bool:
         """Prune and quantize the weights of a model to budgets; again, better predicted, if they are missed."""
@@ -149,6 +163,6 @@ class Strategy:
         bounds = [bound for bound in self.goal.bounds if bound.key in ANSWERS]
         return all(bound.excess(trial.row) <= slack for bound in bounds)
 
-    def _shaped(self, row) -> bool:
+    def _shaped(self, row: Mapping) -> bool:
         """Whether a model keeps to the bounds that only its shapes decide."""
         return all(bound.excess(row) <= 0 for bound in self.goal.bounds if bound.key in STRUCTURE)

@@ -39,6 +39,13 @@ def test_the_best_answers_within_a_size(trials, base):
     assert found.best.row["val_top1"] == max(t.row["val_top1"] for t in found.found if t.row["size_bytes"] <= 3000)
 
 
+def test_no_more_filters_are_removed_than_shapes_are_bound_to(trials, base):
+    goal = Goal((Bound("macs", 0.3 * base().row["macs"]),), "top1", 12)
+    found = searched(goal, trials, base)
+    assert found.best.row["macs"] <= 0.3 * base().row["macs"]
+    assert found.best.plan.filters == pytest.approx(0.7, abs=0.02)  # the widths of these models are whole numbers
+
+
 def test_the_least_latency_with_an_accuracy_and_a_size(trials, base):
     goal = Goal((Bound("top1", 0.97), Bound("size_bytes", 4000.0)), "latency_ms", 30)
     found = searched(goal, trials, base)
