@@ -27,7 +27,7 @@ class Base:
         tables: one for each layer.
         options: what the tables' entries stand for.
         macs: multiply-accumulates of each layer, by name.
-        ratios: what files had in the end, as part of what was predicted, by metric.
+        ratios: by metric, what trained models had, as part of what they had by the same plan before their training.
     """
 
     filters: float
@@ -60,25 +60,38 @@ class Base:
         it is written, so it is corrected by writing it.
 
         Args:
-            budgets: by metric, for the trained model: they are divided by `ratios`.
+            budgets: by metric, for the trained model.
         """
-        budgets = {key: budget / self.ratios.get(key, 1.0) for key, budget in budgets.items()}
         rest, best = {**self._rest, "size_bytes": self._beside}, None
-        for _ in range(_ROUNDS if "size_bytes" in budgets else 1):
-            chosen = choose([table.losses for table in self.tables], self.costs, self._inside(budgets, rest))
+        size = budgets.get("size_bytes", 0.0)
+        for _ in range(_ROUNDS if size else 1):
+            inside = {key: budget / self._ratio(key) - rest[key] for key, budget in budgets.items()}
+            chosen = choose([table.losses for table in self.tables], self.costs, inside)
             if chosen is None:
                 return best or self._made(self._least(self._tightest(budgets)))
             found = self._made(chosen)
-            if best is None or _nearer(found, best, budgets):
+            if best is None or _nearer(found, best, size):
                 best = found
-            if (
-                _ENOUGH * budgets.get("size_bytes", 0.0)
-                <= found.predicted["size_bytes"]
-                <= budgets.get("size_bytes", 0.0)
-            ):
+            if _ENOUGH * size <= found.predicted["size_bytes"] <= size:
                 break
-            rest["size_bytes"] = found.predicted["size_bytes"] - self._sum("size_bytes", chosen)
+            written = found.predicted["size_bytes"] / self._ratio("size_bytes")
+            rest["size_bytes"] = written - self._sum("size_bytes", chosen)
         return best
+
+    def learn(self, plan: Plan, row: Mapping) -> None:
+        """Correct what is predicted by what a trained model has.
+
+        Args:
+            plan: by which it was made, from this base.
+            row: what was measured of it.
+        """
+        for key in self.costs:
+            if plan.predicted[key] > 0:
+                self.ratios[key] = self._ratio(key) * row[key] / plan.predicted[key]
+
+    def _ratio(self, key: str) -> float:
+        """The correction of a metric."""
+        return self.ratios.get(key, 1.0)
 
     def floor(self, key: str) -> float:
         """The least that a metric can have in any plan."""
@@ -96,7 +109,7 @@ class Base:
     def _beside(self) -> float:
         """What the smallest file has besides the coded weights of its layers."""
         options = self._least("size_bytes")
-        return self._made(options).predicted["size_bytes"] - self._sum("size_bytes", options)
+        return self._written(self._layers(options)) - self._sum("size_bytes", options)
 
     @property
     def _rest(self) -> dict[str, float]:
@@ -107,31 +120,33 @@ class Base:
             "macs_nonzero": self.row["macs_nonzero"] - sum(self.macs.values()),
         }
 
-    def _inside(self, budgets: Mapping[str, float], rest: Mapping[str, float]) -> dict[str, float]:
-        """The part of the budgets that the layers' weights may take."""
-        return {key: budget - rest[key] for key, budget in budgets.items()}
-
     def _sum(self, key: str, chosen: Sequence[int]) -> float:
         """The sum of a cost over the layers."""
         return float(sum(cost[option] for cost, option in zip(self.costs[key], chosen, strict=True)))
 
     def _made(self, chosen: Sequence[int]) -> Plan:
         """The plan of a choice, with what is predicted of it."""
-        layers = {table.name: self.options[option] for table, option in zip(self.tables, chosen, strict=True)}
+        layers = self._layers(chosen)
         lost = sum(table.losses[option] for table, option in zip(self.tables, chosen, strict=True))
-        predicted = {
-            "size_bytes": stored_bytes(compressed(self.model, layers), self.description),
-            **{key: self._sum(key, chosen) + inside for key, inside in self._rest.items()},
-            "val_loss": self.row["val_loss"] + float(lost),
-        }
-        return Plan(self.filters, layers, predicted)
+        before = {"size_bytes": self._written(layers)}
+        before |= {key: self._sum(key, chosen) + beside for key, beside in self._rest.items()}
+        predicted = {key: value * self._ratio(key) for key, value in before.items()}
+        return Plan(self.filters, layers, {**predicted, "val_loss": self.row["val_loss"] + float(lost)})
+
+    def _layers(self, chosen: Sequence[int]) -> dict[str, Choice]:
+        """What is done to each layer."""
+        return {table.name: self.options[option] for table, option in zip(self.tables, chosen, strict=True)}
+
+    def _written(self, layers: Mapping[str, Choice]) -> int:
+        """Bytes of the file, without any training."""
+        return stored_bytes(compressed(self.model, layers), self.description)
 
 
-def _nearer(one: Plan, other: Plan, budgets: Mapping[str, float]) -> bool:
-    """Whether a file is nearer to its budget than another from below, or less above it."""
+def _nearer(one: Plan, other: Plan, size: float) -> bool:
+    """Whether a file is nearer to a budget than another from below, or less above it."""
 
     def distance(plan: Plan) -> tuple[bool, float]:
-        over = plan.predicted["size_bytes"] - budgets.get("size_bytes", np.inf)
+        over = plan.predicted["size_bytes"] - size
         return over > 0, abs(over)
 
     return distance(one) < distance(other)

@@ -1,6 +1,9 @@
 """The choice of one option for each layer under bounds on sums: an integer program, solved by SciPy's HiGHS."""
 
-from collections.abc import Mapping, Sequence
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -38,8 +41,25 @@ def choose(
         scale = max(float(row.sum()), 1.0)  # numbers near 1 for the solver
         constraints.append(LinearConstraint(row[None] / scale, -np.inf, budget / scale))
     options = {"mip_rel_gap": _GAP}
-    found = milp(np.concatenate(losses), integrality=1, bounds=Bounds(0, 1), constraints=constraints, options=options)
+    with _silent():
+        found = milp(
+            np.concatenate(losses), integrality=1, bounds=Bounds(0, 1), constraints=constraints, options=options
+        )
     if found.x is None:
         return None
     ends = np.cumsum(counts)[:-1]
     return [int(part.argmax()) for part in np.split(found.x, ends)]
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Leave out what HiGHS prints for its developers, past Python's own streams."""
+    sys.stdout.flush()
+    own = os.dup(1)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 1)
+        yield
+    finally:
+        os.dup2(own, 1)
+        os.close(own)

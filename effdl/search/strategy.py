@@ -104,7 +104,7 @@ class Strategy:
 
     def _floor(self, key: str) -> float:
         """The least that any plan can have, as far as is known; infinite without a model to begin with."""
-        return min((base.floor(key) * base.ratios.get(key, 1.0) for base in self.bases), default=math.inf)
+        return min((base.floor(key) for base in self.bases), default=math.inf)
 
     def _any_holds(self, budgets: dict[str, float]) -> bool:
         """Whether one of the models of least predicted loss keeps to the bounds within these budgets."""
@@ -149,9 +149,8 @@ class Strategy:
         if (known := next((trial for trial in self.trials.found if trial.plan == plan), None)) is not None:
             return known
         trial = self.trials.add(plan, base.sizes)
-        for key in WEIGHTS:
-            if trial.row and plan.predicted[key] > 0:
-                base.ratios[key] = trial.row[key] / plan.predicted[key]
+        if trial.row:
+            base.learn(plan, trial.row)
         return trial
 
     def _without(self, filters: float) -> Trial:

@@ -38,11 +38,15 @@ def test_several_budgets_are_kept_together(base):
     assert nonzero == pytest.approx(plan.predicted["params_nonzero"], abs=74)  # the 74 biases may have zeros
 
 
-def test_what_trained_models_had_corrects_the_budget(base):
+def test_what_trained_models_had_corrects_what_is_predicted(base):
     made = base()
     plain = made.plan({"size_bytes": 4000})
-    made.ratios["size_bytes"] = 1.25
-    assert made.plan({"size_bytes": 5000}) == plain
+    made.learn(plain, {key: 1.25 * value for key, value in plain.predicted.items()})
+    again = made.plan({"size_bytes": 5000})
+    assert again.layers == plain.layers
+    assert again.predicted["size_bytes"] == pytest.approx(1.25 * plain.predicted["size_bytes"])
+    made.learn(again, again.predicted)
+    assert made.ratios["size_bytes"] == pytest.approx(1.25)  # the prediction was right
 
 
 def test_no_plan_is_below_the_floor(base):

@@ -39,3 +39,10 @@ def test_nothing_fits():
 
 def test_without_a_budget_the_least_loss():
     assert choose([np.array([1.0, 0.5]), np.array([0.1, 0.2])], {}, {}) == [1, 0]
+
+
+def test_nothing_is_printed(capfd):
+    rng = np.random.default_rng(0)
+    losses = [rng.random(40) for _ in range(20)]
+    assert choose(losses, {"bytes": [1 / loss for loss in losses]}, {"bytes": 200.0})
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,95 @@
+"""Run the searches of effdl/search/README.md and write there what they found, as a table and the first one's picture.
+
+    python scripts/run_search.py OUTPUT_FOLDER [dataset.root=DIR]
+
+The commands are read from the page's section of results, and run in OUTPUT_FOLDER, each in a folder that is named after
+it. A search that was cut off goes on, one that is done is read again, so the script can be killed and started again.
+Columns: what was asked; the dense model and the one that was found, by the validation split and by the test split; how
+many models were compared, and what all runs of the search took, measuring included.
+"""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from pages import ROOT, markdown, replace_part
+
+from effdl.config.overrides import key_of
+from effdl.measure.metrics import metric
+from effdl.runs.folder import RunFolder
+
+PAGE = "effdl/search/README.md"
+PICTURE = "effdl/search/front.png"
+COLUMNS = ("search", "model", "validation top-1", "test top-1", "size on disk", "MACs", "latency", "compared", "time")
+COLUMNS += ("energy", "CO2eq")
+ROWS = ("val_top1", "top1", "size_bytes", "macs", "latency_ms")
+
+
+def commands() -> list[list[str]]:
+    """The commands of the page's results, as words behind ``effdl``."""
+    _, _, section = (ROOT / PAGE).read_text().partition("\n## Results\n")
+    [block] = re.findall(r"^```bash\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return [shlex.split(line, comments=True)[1:] for line in block.replace("\\\n", " ").splitlines()]
+
+
+def run(words: list[str], folder: Path, data: list[str]) -> dict:
+    """Carry out a search or continue it; what its ``search.json`` says then.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    resumed = (folder / "search.json").exists()
+    given = [f"resume={folder}"] if resumed else [*words[1:], f"hydra.run.dir={folder}"]
+    if not resumed and "dataset.root=DIR" in given:
+        given = [*(word for word in given if key_of(word) != "dataset.root"), *data]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-m", "effdl", "search", *given], env=environment, cwd=folder.parent)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"effdl {shlex.join(words)}: exit code {done.returncode}")
+    return json.loads((folder / "search.json").read_bytes())
+
+
+def rows(words: list[str], folder: Path, found: dict) -> list[list[str]]:
+    """The dense model and the best one as lines of the table."""
+    dense, best = (RunFolder(folder / name).result["stages"][-1] for name in ("dense", found["best"]))
+    costs = [metric(key).text(found["costs"][key]) for key in ("duration_s", "energy_kwh", "co2eq_g")]
+    lines = []
+    for name, row in (("dense", dense), ("found", best)):
+        values = [metric(key).text(row.get(key)) for key in ROWS]
+        lines.append(["", name, *values, *([""] * 4)])
+    lines[0][0] = f"`effdl {shlex.join(words)}`"
+    lines[1][-4:] = [str(len(found["trials"])), *costs]
+    return lines
+
+
+def main() -> int:
+    """Run everything and rewrite the part; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("data", nargs="*", metavar="dataset.root=DIR")
+    args = parser.parse_args()
+    output, lines = args.output.absolute(), []
+    output.mkdir(parents=True, exist_ok=True)
+    for number, words in enumerate(commands(), 1):
+        folder = output / f"search-{number}"
+        print("effdl", shlex.join(words), flush=True)
+        found = run(words, folder, args.data)
+        if not found["best"]:
+            raise RuntimeError(f"{folder}: no model keeps to the bounds")
+        lines += rows(words, folder, found)
+        if number == 1:
+            shutil.copyfile(folder / "front.png", ROOT / PICTURE)
+    record = RunFolder(output / "search-1" / "dense").run
+    where = f"{record['hardware']['cpu']}, {record['threads']} threads, PyTorch {record['versions']['torch']}"
+    replace_part(PAGE, "searches", f"{markdown(COLUMNS, lines)}\n\n{where}, {record['started'][:10]}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
