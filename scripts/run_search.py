@@ -3,9 +3,10 @@
     python scripts/run_search.py OUTPUT_FOLDER [dataset.root=DIR]
 
 The commands are read from the page's section of results, and run in OUTPUT_FOLDER, each in a folder that is named after
-it. A search that was cut off goes on, one that is done is read again, so the script can be killed and started again.
-Columns: what was asked; the dense model and the one that was found, by the validation split and by the test split; how
-many models were compared, and what all runs of the search took, measuring included.
+it. A search that was cut off goes on, one that has ended is not repeated: the script can be killed and started again.
+Columns: what was asked; the dense model and the one that was found, by the validation split and by the test split, its
+speed-up as it was measured in turns; how many models were compared, and what all runs of the search took, measuring
+included.
 """
 
 import argparse
@@ -26,9 +27,9 @@ from effdl.runs.folder import RunFolder
 
 PAGE = "effdl/search/README.md"
 PICTURE = "effdl/search/front.png"
-COLUMNS = ("search", "model", "validation top-1", "test top-1", "size on disk", "MACs", "latency", "compared", "time")
+COLUMNS = ("search", "model", "validation top-1", "test top-1", "size on disk", "MACs", "speed-up", "compared", "time")
 COLUMNS += ("energy", "CO2eq")
-ROWS = ("val_top1", "top1", "size_bytes", "macs", "latency_ms")
+ROWS = ("val_top1", "top1", "size_bytes", "macs", "speedup")
 
 
 def commands() -> list[list[str]]:
@@ -45,6 +46,8 @@ def run(words: list[str], folder: Path, data: list[str]) -> dict:
         RuntimeError: it failed.
     """
     resumed = (folder / "search.json").exists()
+    if resumed and (found := json.loads((folder / "search.json").read_bytes())).get("ended"):
+        return found
     given = [f"resume={folder}"] if resumed else [*words[1:], f"hydra.run.dir={folder}"]
     if not resumed and "dataset.root=DIR" in given:
         given = [*(word for word in given if key_of(word) != "dataset.root"), *data]

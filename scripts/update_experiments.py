@@ -1,5 +1,8 @@
 """Write the table of committed experiments in configs/experiment/README.md from what their files report.
 
+Also the table of regimes of transfer in configs/README.md, from the same files: how much of a network is trained,
+against how many labels there are and how much the images are like those that it knows.
+
     python scripts/update_experiments.py
 
 Nothing is measured here: `scripts/state_results.py` has put the values of runs into JSON files beside the experiments,
@@ -20,6 +23,13 @@ from effdl.report.reproduction.table import shown, subtracted
 
 ACCURACY, SIZE = "top1", "size_bytes"
 HELD_OUT = on_validation(ACCURACY)
+DATA = {"transfer_imagenet": "similar: CIFAR-10", "transfer_regimes": "different: MNIST"}
+REGIMES = {
+    ("head", "ImageNet"): "last layer",
+    ("last:3", "ImageNet"): "last three parts",
+    ("all", "ImageNet"): "all of it",
+    ("all", "none"): "all, from scratch",
+}
 COLUMNS = (
     *("effdl reproduce ...", "stage", f"test {metric(ACCURACY).label}", "paper", "to paper", metric(SIZE).label),
     *(metric(key).label for key in COSTS),
@@ -63,6 +73,35 @@ def rows(name: str, found: list[Claim]) -> list[list[str]]:
     return lines
 
 
+def regimes() -> str:
+    """Test accuracy of each regime of transfer, data set and number of labels; the best in bold."""
+    lines = []
+    for name, words in DATA.items():
+        found = {arm(claim): claim.value for claim in transfers(name)}
+        for labels in sorted({labels for labels, _ in found if labels}):
+            values = [found.get((labels, regime)) for regime in REGIMES]
+            best = max(value for value in values if value is not None)
+            texts = [metric(ACCURACY).text(value) for value in values]
+            lines.append(
+                [words, f"{labels:,}", *(f"**{t}**" if v == best else t for t, v in zip(texts, values, strict=True))]
+            )
+    return markdown(("data", "labels", *REGIMES.values()), lines)
+
+
+def transfers(name: str) -> list[Claim]:
+    """The accuracies that an experiment states of runs with a number of labels."""
+    found = stated_claims(stated(experiments(None)[name]))
+    return [claim for claim in found if claim.metric == ACCURACY and not claim.is_difference and not claim.paper]
+
+
+def arm(claim: Claim) -> tuple[int, tuple[str, str]]:
+    """Number of labels, what learns, and whether it begins with weights."""
+    given = dict(override.split("=", 1) for override in claim.overrides)
+    labels = given.get("dataset.labelled", "500")
+    weights = "none" if given.get("model.weights") == "null" else "ImageNet"
+    return int(labels) if labels != "null" else 0, (given.get("trainable", "head"), weights)
+
+
 def main() -> int:
     """Rewrite the part; returns the exit code."""
     lines, sources, papers = [], set(), []
@@ -74,6 +113,7 @@ def main() -> int:
             sources |= {part for source in own for part in source.split("; ")}
             papers += [f"{name}: {claim.source}" for claim in found if claim.paper]
     conditions = f"Measured {'; '.join(sorted(sources))}. Papers: {'; '.join(dict.fromkeys(papers))}."
+    replace_part("configs/README.md", "regimes", regimes())
     replace_part("configs/experiment/README.md", "experiments", f"{markdown(COLUMNS, lines)}\n\n{conditions}")
     return 0
 

@@ -165,7 +165,7 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     if not args.dense:
         trials.count(dense.result)
     Strategy(trials, base(dense.path, 0.0), lambda trial: base(trial.folder, trial.plan.filters)).go()
-    write_found(folder, trials)
+    write_found(folder, trials, ended=True)
     return _show(trials, row, console)
 
 

@@ -31,6 +31,7 @@ class _Record(Asked):
     trials: list[dict] = Field(default_factory=list)
     best: str | None = None
     costs: dict = Field(default_factory=dict)
+    ended: bool = False
 
 
 def read_asked(folder: Path) -> Asked:
@@ -47,8 +48,8 @@ def write_asked(folder: Path, words: Sequence[str], dense: Path | None, config_d
     write_json(folder / FILE, {"words": list(words), "dense": dense and str(dense), "config_dir": config_dir})
 
 
-def write_found(folder: Path, trials: Trials) -> None:
-    """Keep what was found so far."""
+def write_found(folder: Path, trials: Trials, ended: bool = False) -> None:
+    """Keep what was found so far, and whether that is all."""
     asked, best = read_asked(folder), trials.best
     found = {
         **{key: getattr(asked, key) for key in Asked.model_fields},
@@ -57,6 +58,7 @@ def write_found(folder: Path, trials: Trials) -> None:
         "trials": [_trial(trial, trials.goal) for trial in trials.found],
         "best": best and best.name,
         "costs": trials.costs,
+        "ended": ended,
     }
     write_json(folder / FILE, found)
 
