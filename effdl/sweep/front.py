@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from effdl.measure.metrics import compared
+from effdl.measure.metrics import compared, metric
+from effdl.measure.units import PERCENT
 from effdl.report.plots.axis import axis
 from effdl.utils.table import Column, Table
 
@@ -68,7 +69,7 @@ def _panel(axes, found: dict, done: list[dict], best: list[dict], other: str) ->
     """Draw the trials and those on the front in two objectives; returns where they are, (N, 2) each."""
     import numpy as np
 
-    from effdl.report.plots.scatter import spread_x
+    from effdl.report.plots.scatter import cut_y, spread_x
 
     first = next(iter(found["objectives"]))
     scales = [axis(name, [row["values"][name] for row in done]) for name in (other, first)]
@@ -89,6 +90,8 @@ def _panel(axes, found: dict, done: list[dict], best: list[dict], other: str) ->
             line, scale = lines[key]
             line(value * scale, color="C3", linestyle="--", linewidth=1)
     spread_x(axes, at(done)[:, 0].tolist())
+    if metric(first).unit is PERCENT:
+        cut_y(axes, at(done).tolist(), at(done)[:, 1].tolist(), keep=at(best)[:, 1].min())
     axes.set_xlabel(scales[0].label)
     axes.set_ylabel(scales[1].label)
     axes.grid(alpha=0.3)

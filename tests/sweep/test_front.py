@@ -59,3 +59,23 @@ def test_the_trials_on_the_front_are_named_without_overlap(monkeypatch):
     assert sorted(text.get_text() for text in axes.texts) == sorted(map(str, range(12)))
     boxes = [text.get_window_extent() for text in axes.texts]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+def test_an_accuracy_far_below_the_others_is_off_the_axis_unless_it_is_on_the_front(monkeypatch):
+    monkeypatch.setattr("effdl.report.plots.figure.png", lambda figure: figure)
+    values = [(0.95 + i / 1000, 20e3 + 2e3 * i) for i in range(12)]
+    objectives = {"val_top1": "maximize", "size_bytes": "minimize"}
+    [axes] = front_picture(found(objectives, [*values, (0.1, 60e3)], list(range(12))), "x").axes
+    assert axes.get_ylim()[0] > 90
+    assert "1 below the axis, down to 10.0 %" in [text.get_text() for text in axes.texts]
+    [axes] = front_picture(found(objectives, [*values, (0.1, 10e3)], [*range(13)]), "x").axes
+    assert axes.get_ylim()[0] < 10
+
+
+def test_bounds_are_lines_and_costs_that_span_much_are_logarithmic(monkeypatch):
+    monkeypatch.setattr("effdl.report.plots.figure.png", lambda figure: figure)
+    objectives = {"val_top1": "maximize", "size_bytes": "minimize"}
+    given = {**found(objectives, [(0.9, 900e3), (0.8, 9e3)], [0, 1]), "bounds": {"val_top1": 0.85, "macs": 1.0}}
+    [axes] = front_picture(given, "x").axes
+    assert axes.get_xscale() == "log"
+    assert [line.get_ydata() for line in axes.lines if line.get_linestyle() == "--"] == [[85.0, 85.0]]

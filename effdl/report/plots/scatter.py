@@ -107,7 +107,7 @@ def scatter(
     axes.set_ylabel(vertical.label)
     axes.grid(alpha=0.25)
     spread_x(axes, [across for across, _ in at])
-    _cut_y(axes, at, [point.mean(y) * vertical.scale for point in points_with(points, y)])
+    cut_y(axes, at, [point.mean(y) * vertical.scale for point in points_with(points, y)])
     return [chosen[i] for i in best]
 
 
@@ -125,10 +125,16 @@ def spread_x(axes: Axes, values: list[float]) -> None:
         plain_ticks(axes.xaxis)
 
 
-def _cut_y(axes: Axes, at: list[tuple[float, float]], accuracies: list[float]) -> None:
-    """Leave out accuracies so low that the others could not be told apart: a wedge at the edge says where they are."""
+def cut_y(axes: Axes, at: list[tuple[float, float]], accuracies: list[float], keep: float = math.inf) -> None:
+    """Leave out accuracies so low that the others could not be told apart: a wedge at the edge says where they are.
+
+    Args:
+        at: where the points are.
+        accuracies: theirs.
+        keep: an accuracy that stays, and all above it.
+    """
     best = max(accuracies)
-    lowest = best - _FAR * (best - median(accuracies)) - 1
+    lowest = min(best - _FAR * (best - median(accuracies)) - 1, keep)
     low = [point for point in at if point[1] < lowest]
     kept = [accuracy for accuracy in accuracies if accuracy >= lowest]
     gain = (best - min(accuracies)) / max(best - min(kept), 1)
