@@ -134,6 +134,11 @@ def _new_folder(args: argparse.Namespace) -> Path:
 
 def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     """Train the dense model if none is given, search, and show what was found."""
+    from effdl.search.choices import options_of
+    from effdl.search.measured import read_base
+    from effdl.search.record import write_found
+    from effdl.search.strategy import Strategy
+    from effdl.search.trials import Trial, Trials, readable
 
     def run(overrides: list[str]) -> Path:
         return train(overrides, config_dir=args.config_dir, quiet=not console.is_terminal)
@@ -142,12 +147,6 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     trained = [*without(own, "compression."), f"hydra.run.dir={quote(folder / 'dense')}", "resume=true"]
     dense = RunFolder(args.dense or run(trained))
     _check_dense(dense.path)
-    from effdl.search.choices import options_of
-    from effdl.search.measured import read_base
-    from effdl.search.record import write_found
-    from effdl.search.strategy import Strategy
-    from effdl.search.trials import Trial, Trials, readable
-
     row = {**readable(dense.result["stages"][-1]), LATENCY_PART: 1.0}
     goal = args.goal.resolved(row)
     options = options_of(timed="latency_ms" in goal.keys)

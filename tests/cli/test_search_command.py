@@ -1,6 +1,7 @@
 """effdl search, with real runs of a small network."""
 
 import json
+import sys
 
 import pytest
 
@@ -74,4 +75,14 @@ def test_mistakes(effdl, tmp_path, words, message):
     assert code == 2
     assert message in error
     assert len(error.strip().splitlines()) == 1
+    assert not any(tmp_path.rglob("search.json"))
+
+
+def test_a_missing_library_is_told_before_any_training(effdl, tmp_path, monkeypatch):
+    for name in list(sys.modules):
+        if name.startswith("effdl.search."):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    code, _, error = effdl("search", "model=mlp", "budget.top1=0.5", "minimize=size_bytes")
+    assert (code, "pip install 'effdl[search]'" in error) == (2, True)
     assert not any(tmp_path.rglob("search.json"))
