@@ -1,6 +1,6 @@
 """Run the searches of effdl/search/README.md and write there what they found, as a table and the first one's picture.
 
-    python scripts/run_search.py OUTPUT_FOLDER [dataset.root=DIR]
+    python scripts/run_search.py OUTPUT_FOLDER
 
 The commands are read from the page's section of results, and run in OUTPUT_FOLDER, each in a folder that is named after
 it. A search that was cut off goes on, one that has ended is not repeated: the script can be killed and started again.
@@ -21,7 +21,6 @@ from pathlib import Path
 
 from pages import ROOT, markdown, replace_part
 
-from effdl.config.overrides import key_of
 from effdl.measure.metrics import metric
 from effdl.runs.folder import RunFolder
 
@@ -39,7 +38,7 @@ def commands() -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in block.replace("\\\n", " ").splitlines()]
 
 
-def run(words: list[str], folder: Path, data: list[str]) -> dict:
+def run(words: list[str], folder: Path) -> dict:
     """Carry out a search or continue it; what its ``search.json`` says then.
 
     Raises:
@@ -49,8 +48,6 @@ def run(words: list[str], folder: Path, data: list[str]) -> dict:
     if resumed and (found := json.loads((folder / "search.json").read_bytes())).get("ended"):
         return found
     given = [f"resume={folder}"] if resumed else [*words[1:], f"hydra.run.dir={folder}"]
-    if not resumed and "dataset.root=DIR" in given:
-        given = [*(word for word in given if key_of(word) != "dataset.root"), *data]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-m", "effdl", "search", *given], env=environment, cwd=folder.parent)
     if done.returncode not in (0, 1):
@@ -75,14 +72,12 @@ def main() -> int:
     """Run everything and rewrite the part; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
-    parser.add_argument("data", nargs="*", metavar="dataset.root=DIR")
-    args = parser.parse_args()
-    output, lines = args.output.absolute(), []
+    output, lines = parser.parse_args().output.absolute(), []
     output.mkdir(parents=True, exist_ok=True)
     for number, words in enumerate(commands(), 1):
         folder = output / f"search-{number}"
         print("effdl", shlex.join(words), flush=True)
-        found = run(words, folder, args.data)
+        found = run(words, folder)
         if not found["best"]:
             raise RuntimeError(f"{folder}: no model keeps to the bounds")
         lines += rows(words, folder, found)

@@ -213,7 +213,7 @@ def _show(trials: "Trials", dense: dict, console: Console) -> int:
         )
     console.print(compared(len(trials.found), "validation"), highlight=False)
     own = cost_of(stages)
-    texts = [f"{metric(key).text(trials.costs[key])} ({metric(key).text(own[key])})" for key in COSTS if key in own]
+    texts = [f"{metric(key).text(trials.costs[key])} ({metric(key).text(own[key])})" for key in COSTS]
     console.print(f"the search took, and in brackets this model alone: {', '.join(texts)}", highlight=False)
     if found := scatter(trials):
         picture = trials.folder / "front.png"

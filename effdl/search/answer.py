@@ -20,7 +20,7 @@ def line_of(trial: Trial, goal: Goal) -> str:
     return f"{trial.name}: {plan}: {values}: {'holds' if trial.holds else 'misses ' + goal.worst(trial.row).key}"
 
 
-def answer_table(trials: Trials, dense: Mapping, test: Mapping | None) -> Table:
+def answer_table(trials: Trials, dense: Mapping, test: Mapping) -> Table:
     """What was asked of the best model, or of the nearest one, and what it has.
 
     Args:
@@ -33,7 +33,7 @@ def answer_table(trials: Trials, dense: Mapping, test: Mapping | None) -> Table:
     rows = [_row(bound.key, bound, shown, dense) for bound in goal.bounds]
     if goal.objective not in {bound.key for bound in goal.bounds}:
         rows.append(_row(goal.objective, None, shown, dense))
-    for key in ANSWERS if test else ():
+    for key in ANSWERS:
         if test.get(key) is not None and any(column(key) == column(bound.key) for bound in goal.bounds):
             rows.append([metric(key).name + ", test", "", "", "", metric(key).text(test[key]), "for reading"])
     state = "best" if trials.best else "nearest"

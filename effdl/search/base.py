@@ -62,7 +62,7 @@ class Base:
         Args:
             budgets: by metric, for the trained model.
         """
-        rest, best = {**self._rest, "size_bytes": self._beside}, None
+        rest, best = dict(self._beside), None
         size = budgets.get("size_bytes", 0.0)
         for _ in range(_ROUNDS if size else 1):
             inside = {key: budget / self._ratio(key) - rest[key] for key, budget in budgets.items()}
@@ -95,7 +95,7 @@ class Base:
 
     def floor(self, key: str) -> float:
         """The least that a metric can have in any plan."""
-        return self._made(self._least(key)).predicted[key]
+        return (self._sum(key, self._least(key)) + self._beside[key]) * self._ratio(key)
 
     def _tightest(self, budgets: Mapping[str, float]) -> str:
         """The metric whose least value is largest as a part of its budget."""
@@ -106,17 +106,12 @@ class Base:
         return [int(cost.argmin()) for cost in self.costs[key]]
 
     @cached_property
-    def _beside(self) -> float:
-        """What the smallest file has besides the coded weights of its layers."""
-        options = self._least("size_bytes")
-        return self._written(self._layers(options)) - self._sum("size_bytes", options)
-
-    @property
-    def _rest(self) -> dict[str, float]:
-        """What the model has besides its layers' weights, by metric that counts it."""
-        inside = sum(table.numel for table in self.tables)
+    def _beside(self) -> dict[str, float]:
+        """What the model has besides its layers' weights, by metric; of the file, what the smallest one has."""
+        smallest = self._least("size_bytes")
         return {
-            "params_nonzero": self.row["params_nonzero"] - inside,
+            "size_bytes": self._written(self._layers(smallest)) - self._sum("size_bytes", smallest),
+            "params_nonzero": self.row["params_nonzero"] - sum(table.numel for table in self.tables),
             "macs_nonzero": self.row["macs_nonzero"] - sum(self.macs.values()),
         }
 
@@ -128,8 +123,8 @@ class Base:
         """The plan of a choice, with what is predicted of it."""
         layers = self._layers(chosen)
         lost = sum(table.losses[option] for table, option in zip(self.tables, chosen, strict=True))
-        before = {"size_bytes": self._written(layers)}
-        before |= {key: self._sum(key, chosen) + beside for key, beside in self._rest.items()}
+        before = {key: self._sum(key, chosen) + beside for key, beside in self._beside.items()}
+        before["size_bytes"] = self._written(layers)
         predicted = {key: value * self._ratio(key) for key, value in before.items()}
         return Plan(self.filters, layers, {**predicted, "val_loss": self.row["val_loss"] + float(lost)})
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from effdl.measure.metrics import METRICS, metric, on_test, on_validation
+from effdl.measure.metrics import metric, on_test, on_validation
 from effdl.measure.pareto import MAX
 from effdl.utils.errors import UserError, nearest
 
@@ -129,7 +129,7 @@ def parse_goal(words: Sequence[str]) -> Goal:
         name, _, value = word.partition("=")
         group, _, key = name.partition(".")
         if group == "budget":
-            bounds[_known(key, word)] = _bound(key, value, word)
+            bounds[_one_of(key, _KEYS, word)] = _bound(key, value, word)
         elif group == "limit":
             limits[_one_of(key, _LIMITS, word)] = _positive(value, word)
         else:
@@ -142,11 +142,6 @@ def parse_goal(words: Sequence[str]) -> Goal:
     if int(limits["trials"]) != limits["trials"]:
         raise UserError(f"limit.trials={limits['trials']:g}: allowed is a whole number >= 1")
     return Goal(tuple(bounds.values()), objectives[0], int(limits["trials"]), limits["hours"], limits["co2eq_g"])
-
-
-def _known(key: str, word: str) -> str:
-    """The key of a metric that may be bound."""
-    return _one_of(key, _KEYS, word)
 
 
 def _one_of(key: str, allowed: Sequence[str] | Mapping, word: str) -> str:
@@ -174,7 +169,7 @@ def _bound(key: str, value: str, word: str) -> Bound:
 
 def _example(key: str) -> str:
     """A value that the metric may have."""
-    return "0.97" if METRICS[key].better == MAX else "12e3"
+    return "0.97" if metric(key).better == MAX else "12e3"
 
 
 def _positive(value: str, word: str) -> float:
@@ -194,7 +189,7 @@ def _objective(name: str, value: str, word: str) -> str:
     Raises:
         UserError: it is none, or the direction is the other.
     """
-    key = _known(value, word)
+    key = _one_of(value, _KEYS, word)
     better = "maximize" if metric(key).better == MAX else "minimize"
     if name != better:
         raise UserError(f"{word}: allowed is {better}={key}")

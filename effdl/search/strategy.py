@@ -108,16 +108,20 @@ class Strategy:
 
     def _any_holds(self, budgets: dict[str, float]) -> bool:
         """Whether one of the models of least predicted loss keeps to the bounds within these budgets."""
+        plans = self._planned(budgets)[:_AT_ONCE]
+        return any(self._try(base, plan).holds for base, plan in plans if self.trials.may_go_on)
+
+    def _planned(self, budgets: dict[str, float]) -> list[tuple[Base, Plan]]:
+        """Each model with its plan within budgets, that of least predicted loss first."""
         plans = [(base, base.plan(budgets)) for base in self.bases]
-        plans.sort(key=lambda pair: pair[1].predicted["val_loss"])
-        return any(self._try(base, plan).holds for base, plan in plans[:_AT_ONCE] if self.trials.may_go_on)
+        return sorted(plans, key=lambda pair: pair[1].predicted["val_loss"])
 
     def _fit(self) -> None:
         """The best answers within the bounds on costs: all models are tried, that of least predicted loss first."""
         if not (budgets := self.goal.of(WEIGHTS)):
             self._spare_filters()
             return
-        for base in sorted(self.bases, key=lambda base: base.plan(budgets).predicted["val_loss"]):
+        for base, _ in self._planned(budgets):
             if self.trials.may_go_on:
                 self._meet(base, budgets)
 
