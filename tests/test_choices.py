@@ -20,7 +20,8 @@ READS = {  # what these files read, as a word of theirs; None: they are given th
     "search/answer.py": "column(",
     "search/goal.py": "on_validation(",
     "search/strategy.py": "trial.row",  # without what the test split says, see `readable`
-    "search/trials.py": "not on_test(",
+    "search/trial.py": "not on_test(",
+    "search/trials.py": "trial.row",
     "sweep/optuna_study.py": "val_top1",  # the objectives are checked by the sweeper
     "training/schedules.py": "validation",  # it is given validation losses
     "training/state.py": "val_loss",

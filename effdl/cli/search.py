@@ -1,7 +1,11 @@
 """``effdl search``: the best compressed model that keeps to bounds on its accuracy and its costs."""
 
 import argparse
+import functools
 import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +21,7 @@ from effdl.runs.folder import DONE, RunFolder
 from effdl.search.goal import LATENCY_PART, METHODS, parse_goal
 from effdl.utils.errors import UserError
 from effdl.utils.files import check_folder, write_atomic
+from effdl.utils.locks import locked
 
 if TYPE_CHECKING:
     from effdl.search.base import Base
@@ -31,10 +36,13 @@ Examples:
   effdl search model=resnet budget.macs=0.3*dense maximize=top1 compression.filters.lr_scale=0.5
   effdl search resume=outputs/2026-01-31/13-00-00
 
+The last one goes on with a search that was cut off. While it runs, the same command in another terminal helps it.
+
 Metrics: top1, top5, loss, size_bytes, params_nonzero, macs_nonzero, params, macs, peak_activation_bytes, latency_ms.
 A bound is a number, FACTOR*dense or dense-DIFFERENCE. Accuracies are those of the validation split; what the test
 split says of the model that was chosen is shown in the end.
 limit.trials=12 models are trained at most; limit.hours= and limit.co2eq_g= are limits of all runs together.
+storage=URL: a database for processes of several machines, such as postgresql://USER@HOST/NAME, instead of a file.
 Exit code 0: the bounds hold; 1: they do not, and the nearest miss is shown; 2: a mistake in what was asked for.
 """
 _NOT_VALIDATED = "dataset.val=0: a search chooses on a validation split (allowed: above 0)"
@@ -51,17 +59,16 @@ def main(arguments: list[str]) -> int:
         _check_dense(args.dense)
     folder = args.resumed or _new_folder(args)
     console.print(f"search: {folder}", highlight=False, soft_wrap=True)
-    from effdl.search.record import FILE, write_asked
+    from effdl.search.record import write_asked
 
     if args.resumed:
         return _search(args, folder, console)
-    write_asked(folder, args.words, args.dense, args.config_dir)
+    write_asked(folder, args.asked)
     try:
         return _search(args, folder, console)
     except UserError:
-        if os.listdir(folder) == [FILE]:  # nothing could begin
-            (folder / FILE).unlink()
-            folder.rmdir()
+        if not any(folder.glob("*/run.json")):  # nothing could begin
+            shutil.rmtree(folder)
         raise
 
 
@@ -78,19 +85,25 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("words", nargs="*", metavar="FOLDER|KEY=VALUE", type=named, help=words)
     parser.add_argument("--config-dir", type=named, metavar="DIR", help="a folder of your own configs")
     args = parsed(parser, arguments)
-    args.dense = args.resumed = None
-    if folder := resume_folder(args.words):
+    args.resumed, storage = None, value_of(args.words, "storage")
+    words, dense = without(args.words, "storage"), None
+    if folder := resume_folder(words):
         from effdl.search.record import read_asked
 
-        if len(args.words) > 1 or args.config_dir:
-            raise UserError(f"resume={folder}: allowed alone: a search goes on as it was asked")
-        asked, args.resumed = read_asked(Path(folder)), Path(folder).absolute()
-        args.words, args.config_dir = asked.words, asked.config_dir
-        args.dense = asked.dense and Path(asked.dense)
-    elif args.words and ("=" not in args.words[0] or os.path.isdir(args.words[0])):
-        args.dense, args.words = Path(args.words[0]), args.words[1:]
-    args.goal = parse_goal([word for word in args.words if key_of(word).partition(".")[0] in _GOAL])
-    args.overrides = readable([word for word in args.words if key_of(word).partition(".")[0] not in _GOAL])
+        if len(words) > 1 or args.config_dir:
+            raise UserError(f"resume={folder}: allowed alone, or with storage=: a search goes on as it was asked")
+        args.asked, args.resumed = read_asked(Path(folder)), Path(folder).absolute()
+    else:
+        from effdl.search.record import new_asked
+
+        if words and ("=" not in words[0] or os.path.isdir(words[0])):
+            dense, words = words[0], words[1:]
+        args.asked = new_asked(words, dense, args.config_dir, storage)
+    args.storage = storage
+    words, args.config_dir = args.asked.words, args.asked.config_dir
+    args.dense = args.asked.dense and Path(args.asked.dense)
+    args.goal = parse_goal([word for word in words if key_of(word).partition(".")[0] in _GOAL])
+    args.overrides = readable([word for word in words if key_of(word).partition(".")[0] not in _GOAL])
     _check(args.overrides)
     return args
 
@@ -136,20 +149,13 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     """Train the dense model if none is given, search, and show what was found."""
     from effdl.search.choices import options_of
     from effdl.search.measured import read_base
-    from effdl.search.record import write_found
+    from effdl.search.record import open_study, write_found
     from effdl.search.strategy import Strategy
-    from effdl.search.trials import Trial, Trials, readable
+    from effdl.search.trial import Trial, cost_of, readable
+    from effdl.search.trials import Trials
 
     def run(overrides: list[str]) -> Path:
         return train(overrides, config_dir=args.config_dir, quiet=not console.is_terminal)
-
-    own = without(args.overrides, "hydra.run.dir")
-    trained = [*without(own, "compression."), f"hydra.run.dir={quote(folder / 'dense')}", "resume=true"]
-    dense = RunFolder(args.dense or run(trained))
-    _check_dense(dense.path)
-    row = {**readable(dense.result["stages"][-1]), LATENCY_PART: 1.0}
-    goal = args.goal.resolved(row)
-    options = options_of(timed="latency_ms" in goal.keys)
 
     def tell(trial: Trial) -> None:
         from effdl.search.answer import line_of
@@ -157,15 +163,48 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
         write_found(folder, trials)
         console.print(line_of(trial, goal), highlight=False, soft_wrap=True)
 
-    def base(path: Path, filters: float) -> "Base":
-        return read_base(path, filters, options, folder / "tables.jsonl", console)
+    def wait(names: Sequence[str]) -> None:
+        console.print(f"waiting for {', '.join(names)} of another process", highlight=False)
 
-    trials = Trials(run, folder, goal, _common(args, dense), max(1, dense.run["config"]["epochs"] // 2), tell)
-    if not args.dense:
-        trials.count(dense.result)
-    Strategy(trials, base(dense.path, 0.0), lambda trial: base(trial.folder, trial.plan.filters)).go()
+    @functools.cache
+    def base(path: Path, filters: float) -> "Base":
+        with _one_at_a_time(folder / "tables.lock", console):
+            return read_base(path, filters, options, folder / "tables.jsonl", console)
+
+    def go() -> None:
+        first = base(dense.path, 0.0).afresh()
+        Strategy(trials, first, lambda trial: base(trial.folder, trial.plan.filters).afresh()).go()
+
+    with _one_at_a_time(folder / "dense.lock", console):
+        study = open_study(folder, args.asked, args.storage)
+        dense = RunFolder(args.dense or run(_dense_overrides(args, folder)))
+    _check_dense(dense.path)
+    stages = dense.result["stages"]
+    row = {**readable(stages[-1]), LATENCY_PART: 1.0}
+    goal = args.goal.resolved(row)
+    options = options_of(timed="latency_ms" in goal.keys)
+    before = {} if args.dense else cost_of(stages)
+    epochs = max(1, dense.run["config"]["epochs"] // 2)
+    trials = Trials(run, folder, goal, _common(args, dense), epochs, tell, study, before)
+    trials.settle(go, wait)
     write_found(folder, trials, ended=True)
     return _show(trials, row, console)
+
+
+def _dense_overrides(args: argparse.Namespace, folder: Path) -> list[str]:
+    """The overrides of the run that trains the dense model."""
+    own = without(args.overrides, "hydra.run.dir", "compression.")
+    return [*own, f"hydra.run.dir={quote(folder / 'dense')}", "resume=true"]
+
+
+@contextmanager
+def _one_at_a_time(lock: Path, console: Console) -> Iterator[None]:
+    """Let one process of a search in; the others wait."""
+    with ExitStack() as stack:
+        if not stack.enter_context(locked(lock)):
+            console.print(f"waiting for another process ({lock.stem})", highlight=False)
+            stack.enter_context(locked(lock, wait=True))
+        yield
 
 
 def _common(args: argparse.Namespace, dense: RunFolder) -> list[str]:
@@ -194,7 +233,7 @@ def _check_dense(path: Path) -> None:
 def _show(trials: "Trials", dense: dict, console: Console) -> int:
     """Show the answer; returns the exit code."""
     from effdl.search.answer import answer_table, scatter
-    from effdl.search.trials import cost_of
+    from effdl.search.trial import cost_of
     from effdl.sweep.front import front_picture
 
     shown = trials.best or trials.nearest

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from effdl.measure.metrics import metric
 from effdl.measure.pareto import MAX, MIN, front
 from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal, column
-from effdl.search.trials import Trial, Trials
+from effdl.search.trial import Trial
+from effdl.search.trials import Trials
 from effdl.utils.table import Column, Table
 
 

@@ -1,7 +1,7 @@
 """A base: the dense model, or what is left of it without some filters, from which weights are pruned and quantized."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,7 @@ class Base:
         options: what the tables' entries stand for.
         macs: multiply-accumulates of each layer, by name.
         ratios: by metric, what trained models had, as part of what they had by the same plan before their training.
+        lengths: of files that were written, by what was done to each layer.
     """
 
     filters: float
@@ -38,6 +39,11 @@ class Base:
     options: Sequence[Choice]
     macs: Mapping[str, int]
     ratios: dict[str, float] = field(default_factory=dict)
+    lengths: dict[tuple[Choice, ...], int] = field(default_factory=dict)
+
+    def afresh(self) -> "Base":
+        """The same as it was before anything was learned from trained models."""
+        return replace(self, ratios={})
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -134,7 +140,10 @@ class Base:
 
     def _written(self, layers: Mapping[str, Choice]) -> int:
         """Bytes of the file, without any training."""
-        return stored_bytes(compressed(self.model, layers), self.description)
+        made = tuple(layers.values())
+        if made not in self.lengths:
+            self.lengths[made] = stored_bytes(compressed(self.model, layers), self.description)
+        return self.lengths[made]
 
 
 def _nearer(one: Plan, other: Plan, size: float) -> bool:

@@ -18,7 +18,7 @@ from effdl.nn.layers import weights
 from effdl.runs.reopen import ReopenedRun, reopen, stored_run
 from effdl.search.base import Base
 from effdl.search.choices import CHANGES, Choice, levels_of, tables
-from effdl.search.trials import readable
+from effdl.search.trial import readable
 from effdl.utils.files import sha256_of
 from effdl.utils.rows import Rows
 from effdl.utils.shapes import Shape, read_shaped_rows

@@ -1,6 +1,8 @@
 """A plan: how many filters go, and what is done to each layer's weight; as overrides of a run, and as a file's size."""
 
 import copy
+import hashlib
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,6 +37,22 @@ class Plan:
     filters: float = 0.0
     layers: Mapping[str, Choice] = field(default_factory=dict)
     predicted: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """The same for plans that make the same model, and for no others: SHA-256 (hex)."""
+        return hashlib.sha256(json.dumps([self.filters, _plain(self.layers)], sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """The plan as text, see `from_json`."""
+        return json.dumps({"filters": self.filters, "layers": _plain(self.layers), "predicted": dict(self.predicted)})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """A plan from its text."""
+        found = json.loads(text)
+        layers = {name: Choice(*choice) for name, choice in found["layers"].items()}
+        return cls(found["filters"], layers, found["predicted"])
 
     @property
     def methods(self) -> list[str]:
@@ -73,6 +91,11 @@ class Plan:
                 f"compression.lsq.epochs={epochs}",
             ]
         return found
+
+
+def _plain(layers: Mapping[str, Choice]) -> dict[str, list]:
+    """What is done to each layer, as plain values."""
+    return {name: list(choice) for name, choice in layers.items()}
 
 
 @torch.no_grad()

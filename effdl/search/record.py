@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from uuid import uuid4
 
 from pydantic import Field
 
 from effdl.measure.metrics import on_validation
 from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal, column
-from effdl.search.trials import Trial, Trials
+from effdl.search.study import Study, has_hidden_password, without_password
+from effdl.search.trial import Trial, best_of
+from effdl.search.trials import Trials
+from effdl.utils.errors import UserError
 from effdl.utils.files import write_json
 from effdl.utils.shapes import Shape, read_shaped
 
 FILE = "search.json"
+_DATABASE = "study.db"
 _SHOWN = (*map(on_validation, ANSWERS), *WEIGHTS, *STRUCTURE)
 
 
@@ -21,6 +26,8 @@ class Asked(Shape):
     words: list[str]
     dense: str | None  # the run folder that was given
     config_dir: str | None
+    study: str  # name in the database
+    storage: str | None  # address of the database, without a password; None: a file in the folder
 
 
 class _Record(Asked):
@@ -43,19 +50,44 @@ def read_asked(folder: Path) -> Asked:
     return read_shaped(folder / FILE, _Record)
 
 
-def write_asked(folder: Path, words: Sequence[str], dense: Path | None, config_dir: str | None) -> None:
+def new_asked(words: Sequence[str], dense: str | None, config_dir: str | None, storage: str | None) -> Asked:
+    """What is asked by these words, under a new name in the database."""
+    shown = storage and without_password(storage)
+    given = dense and str(Path(dense).absolute())
+    return Asked(words=list(words), dense=given, config_dir=config_dir, study=uuid4().hex, storage=shown)
+
+
+def open_study(folder: Path, asked: Asked, storage: str | None) -> Study:
+    """The study of a search.
+
+    Args:
+        storage: as typed; None: the one it began with.
+
+    Raises:
+        UserError: it cannot be opened, or began in another database.
+    """
+    if storage is not None and without_password(storage) != asked.storage:
+        began = asked.storage or f"{folder / _DATABASE}, which no storage= stands for"
+        raise UserError(f"storage={without_password(storage)}: this search began with {began}")
+    if storage is None and asked.storage and has_hidden_password(asked.storage):
+        raise UserError(f"{folder} needs storage={asked.storage} with its password, which is not kept")
+    return Study(storage or asked.storage or f"sqlite:///{(folder / _DATABASE).absolute()}", asked.study)
+
+
+def write_asked(folder: Path, asked: Asked) -> None:
     """Begin the file."""
-    write_json(folder / FILE, {"words": list(words), "dense": dense and str(dense), "config_dir": config_dir})
+    write_json(folder / FILE, asked.model_dump())
 
 
 def write_found(folder: Path, trials: Trials, ended: bool = False) -> None:
-    """Keep what was found so far, and whether that is all."""
-    asked, best = read_asked(folder), trials.best
+    """Keep what was found so far, by other processes too, and whether that is all."""
+    asked, known = read_asked(folder), trials.everything()
+    best = best_of(known, trials.goal)
     found = {
         **{key: getattr(asked, key) for key in Asked.model_fields},
         "bounds": [_bound(bound) for bound in trials.goal.bounds],
         "objective": trials.goal.objective,
-        "trials": [_trial(trial, trials.goal) for trial in trials.found],
+        "trials": [_trial(trial, trials.goal) for trial in known],
         "best": best and best.name,
         "costs": trials.costs,
         "ended": ended,

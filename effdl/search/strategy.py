@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from effdl.search.base import Base
 from effdl.search.goal import ANSWERS, STRUCTURE, WEIGHTS, Goal
 from effdl.search.plan import Plan
-from effdl.search.trials import Trial, Trials
+from effdl.search.trial import Trial
+from effdl.search.trials import Trials
 
 _LADDER = (0.5, 0.75, 0.875, 0.94)  # fractions of the MACs that removed filters save
 _SLACK = 0.02  # of an accuracy, by which a model may miss the bound before its weights are pruned and trained on

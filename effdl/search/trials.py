@@ -1,42 +1,36 @@
-"""The models that a search has trained: their plans, what was measured, and the file that keeps them."""
+"""The runs of a search: one for each plan, whichever process it was that trained it."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from effdl.config.overrides import quote, value_of, without
-from effdl.measure.costs import spent, sum_known
-from effdl.measure.metrics import COSTS, on_measuring, on_test
+from effdl.measure.metrics import COSTS
 from effdl.runs.folder import RunFolder
-from effdl.search.goal import LATENCY_PART, METHODS, Goal
+from effdl.runs.verify import verify
+from effdl.search.goal import METHODS, Goal
 from effdl.search.plan import Plan
+from effdl.search.study import Study
+from effdl.search.trial import Trial, best_of, cost_of, readable
 from effdl.utils.errors import RunError, UserError
+from effdl.utils.locks import locked
 
 Run = Callable[[list[str]], Path]  # one run of these overrides, continued if it was cut off; raises if it fails
+_LOOK = 1.0  # seconds between two looks at what another process does
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One run of a search.
-
-    Args:
-        name: of its folder.
-        row: of its last stage, without what the test split says; empty if it failed.
-        holds: whether it keeps to all bounds.
-        reason: why it failed, or None.
-    """
-
-    name: str
-    plan: Plan
-    folder: Path
-    row: Mapping
-    holds: bool
-    reason: str | None = None
+class _Outdated(Exception):
+    """Another process may have finished what this one had to go on without."""
 
 
 @dataclass
 class Trials:
-    """All runs of a search, in order, and what they cost.
+    """The runs of a search, and what they cost.
+
+    Several processes may work on one search. Each follows the whole strategy: what another has trained is read, and
+    what another is training counts as a model that misses, so this one goes on to what would then be next. As soon as
+    it knows more, it begins again, and all that was done is read (`settle`).
 
     Args:
         run: see `Run`.
@@ -44,7 +38,10 @@ class Trials:
         goal: with bounds as numbers.
         common: overrides of all runs.
         epochs: of fine-tuning after each step.
-        tell: is told of each trial when it is done.
+        tell: is told of each trial when it is known.
+        study: which numbers the plans.
+        before: what was spent before the first trial, see `cost_of`.
+        found: what the strategy has asked for since it began, and what became of it.
     """
 
     run: Run
@@ -53,21 +50,49 @@ class Trials:
     common: Sequence[str]
     epochs: int
     tell: Callable[[Trial], None]
+    study: Study
+    before: Mapping[str, float] = field(default_factory=dict)
     found: list[Trial] = field(default_factory=list)
-    costs: dict[str, float] = field(default_factory=dict)
+    _known: dict[int, Trial] = field(default_factory=dict)
+    _told: set[int] = field(default_factory=set)
+    _elsewhere: list[int] = field(default_factory=list)
+    _full: bool = False
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What all trials and the dense model have cost as far as this process knows."""
+        costs = [self.before, *(trial.cost for trial in self._known.values())]
+        return {key: sum(cost.get(key, 0.0) for cost in costs) for key in COSTS}
 
     @property
     def may_go_on(self) -> bool:
         """Whether no limit is reached."""
-        goal, hours, grams = self.goal, self.costs.get("duration_s", 0.0) / 3600, self.costs.get("co2eq_g", 0.0)
-        spent_up = (goal.hours and hours >= goal.hours) or (goal.co2eq_g and grams >= goal.co2eq_g)
-        return len(self.found) < goal.trials and not spent_up
+        return len(self.found) < self.goal.trials and not self._full
+
+    def settle(self, go: Callable[[], None], wait: Callable[[Sequence[str]], None]) -> None:
+        """Follow a strategy until it ends with all known that it has asked for; then `found` is all that is known.
+
+        Args:
+            go: the whole strategy, from its beginning.
+            wait: is told the names of the trials of other processes before they are waited for.
+        """
+        while True:
+            self.found, self._elsewhere, self._full = [], [], False
+            try:
+                go()
+            except _Outdated:
+                continue
+            if not self._elsewhere:
+                break
+            wait([_name(number) for number in self._elsewhere])
+            while not any(map(self._free, self._elsewhere)):
+                time.sleep(_LOOK)
+        self.found = self.everything()
 
     @property
     def best(self) -> Trial | None:
         """The trial of least cost among those that keep to all bounds."""
-        good = [trial for trial in self.found if trial.holds]
-        return min(good, key=lambda trial: self.goal.cost(trial.row), default=None)
+        return best_of(self.found, self.goal)
 
     @property
     def nearest(self) -> Trial | None:
@@ -76,46 +101,113 @@ class Trials:
         return min(measured, key=lambda trial: self.goal.worst(trial.row).excess(trial.row), default=None)
 
     def add(self, plan: Plan, sizes: Mapping[str, int]) -> Trial:
-        """Compress, train on and measure by a plan; a run that is there is read.
+        """Compress, train on and measure by a plan; what is there is read.
+
+        A trial without a row that is not in `found` is one that a limit forbids, or that another process trains.
+
+        Args:
+            sizes: elements of each layer's weight.
+
+        Raises:
+            UserError: no run can begin with these overrides.
+            _Outdated: it was trained, but other trials are finished elsewhere meanwhile, perhaps.
+        """
+        number = self.study.number_of(plan, self.goal.trials)
+        if number is None:
+            self._full = True
+            return self._unknown(plan, "", "no more trials are allowed")
+        new = number not in self._known
+        if new:
+            with locked(self._plans(number) / ".lock") as mine:
+                if not mine:
+                    self._elsewhere.append(number)
+                    return self._unknown(plan, _name(number), "another process trains it")
+                self._gather()
+                if number not in self._known and self._spent:
+                    self._full = True
+                    return self._unknown(plan, _name(number), "limit.hours or limit.co2eq_g is reached")
+                if number not in self._known:
+                    self._known[number] = self._trained(number, plan, sizes)
+        trial = self._known[number]
+        self.found.append(trial)
+        if number not in self._told:
+            self._told.add(number)
+            self.tell(trial)
+        if new and self._elsewhere:
+            raise _Outdated
+        return trial
+
+    def everything(self) -> list[Trial]:
+        """All trials that are known, those of other processes too, by number."""
+        self._gather()
+        return [self._known[number] for number in sorted(self._known)]
+
+    @property
+    def _spent(self) -> bool:
+        """Whether no more time or CO2 is left."""
+        goal, costs = self.goal, self.costs
+        return bool(
+            (goal.hours and costs["duration_s"] >= goal.hours * 3600)
+            or (goal.co2eq_g and costs["co2eq_g"] >= goal.co2eq_g)
+        )
+
+    def _trained(self, number: int, plan: Plan, sizes: Mapping[str, int]) -> Trial:
+        """What comes of a plan.
 
         Raises:
             UserError: no run can begin with these overrides.
         """
-        name = f"trial-{len(self.found) + 1:02d}"
-        folder = self.folder / name
-        plans = self.folder / "plans" / name
-        plans.mkdir(parents=True, exist_ok=True)
+        folder = self._folder(number)
         distilled = value_of(list(self.common), "distill") is not None
-        planned = plan.overrides(plans, sizes, self.epochs, distilled)
+        planned = plan.overrides(self._plans(number), sizes, self.epochs, distilled)
         others = [f"compression.{name}." for name in METHODS if name not in plan.methods]
         overrides = [*without(list(self.common), *others), *planned, f"hydra.run.dir={quote(folder)}"]
-        row, reason = {}, None
         try:
-            result = RunFolder(self.run([*overrides, "resume=true"])).result
-            row = readable(result["stages"][-1])
-            self.count(result)
+            self.run([*overrides, "resume=true"])
         except (RunError, UserError) as error:
             if isinstance(error, UserError) and plan.layers and not any(trial.row for trial in self.found):
                 raise  # a mistake in the overrides, which no other plan mends
-            reason = str(error)
-        trial = Trial(name, plan, folder, row, bool(row) and self.goal.holds(row), reason)
-        self.found.append(trial)
-        self.tell(trial)
-        return trial
+            return Trial(_name(number), plan, folder, {}, False, str(error))
+        return self._read(number, plan)
 
-    def count(self, result: Mapping) -> None:
-        """Add what a run cost."""
-        for key, value in cost_of(result["stages"]).items():
-            self.costs[key] = self.costs.get(key, 0.0) + value
+    def _read(self, number: int, plan: Plan) -> Trial:
+        """A trial that is done.
+
+        Raises:
+            UserError: its files are not as they were written.
+        """
+        folder = RunFolder(self._folder(number))
+        verify(folder)
+        stages = folder.result["stages"]
+        row = readable(stages[-1])
+        return Trial(_name(number), plan, folder.path, row, self.goal.holds(row), None, cost_of(stages))
+
+    def _gather(self) -> None:
+        """Read what is done and not known yet."""
+        for number, plan in self.study.plans().items():
+            if number not in self._known and RunFolder(self._folder(number)).result:
+                self._known[number] = self._read(number, plan)
+
+    def _unknown(self, plan: Plan, name: str, reason: str) -> Trial:
+        """A trial of which nothing is known."""
+        return Trial(name, plan, self.folder / name, {}, False, reason)
+
+    def _folder(self, number: int) -> Path:
+        """The run folder of a trial."""
+        return self.folder / _name(number)
+
+    def _plans(self, number: int) -> Path:
+        """The folder of what the overrides of a trial refer to, which is created."""
+        folder = self.folder / "plans" / _name(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _free(self, number: int) -> bool:
+        """Whether no process is at a trial."""
+        with locked(self._plans(number) / ".lock") as mine:
+            return mine
 
 
-def cost_of(stages: Sequence[Mapping]) -> dict[str, float]:
-    """Time, energy and CO2 of a run as far as they are known, measuring included."""
-    cost = spent(stages)
-    return {key: sum_known([cost[key], cost[on_measuring(key)]]) or 0.0 for key in COSTS}
-
-
-def readable(row: Mapping) -> dict:
-    """A stage's row without the columns of the test split, which a search never reads, and with `LATENCY_PART`."""
-    part = 1 / row["speedup"] if row.get("speedup") else None
-    return {**{key: value for key, value in row.items() if not on_test(key)}, LATENCY_PART: part}
+def _name(number: int) -> str:
+    """The name of a trial."""
+    return f"trial-{number:02d}"

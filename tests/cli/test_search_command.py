@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from subprocess import PIPE, STDOUT, Popen
 
 import pytest
 
@@ -43,16 +45,53 @@ def test_the_smallest_file_that_answers_well_enough(search, effdl, tmp_path):
     assert out_again.splitlines()[1:] == out.splitlines()[1:]
 
 
+def test_two_processes_try_nothing_twice(tmp_path):
+    database = f"storage=sqlite:///{tmp_path / 'study.db'}"
+    goal = ("budget.top1=dense-0.05", "minimize=size_bytes", "limit.trials=6", f"hydra.run.dir={tmp_path / 'found'}")
+    command = (sys.executable, "-m", "effdl", "search")
+
+    def start(*words):
+        return Popen([*command, *words], cwd=tmp_path, stdout=PIPE, stderr=STDOUT, text=True)
+
+    one = start(*SMALL, *goal, database)
+    while not (tmp_path / "found" / "search.json").exists():
+        assert one.poll() is None, one.communicate()
+        time.sleep(0.02)
+    other = start(f"resume={tmp_path / 'found'}", database)
+    outs = [process.communicate(timeout=300)[0] for process in (one, other)]
+    assert (one.returncode, other.returncode) == (0, 0), outs
+
+    runs = [RunFolder(folder) for folder in sorted((tmp_path / "found").glob("trial-*"))]
+    assert len(runs) == 6
+    assert all(len(run.run["starts"]) == 1 for run in [*runs, RunFolder(tmp_path / "found" / "dense")])
+    assert len({run.run["pid"] for run in runs}) == 2  # both have trained
+    found = json.loads((tmp_path / "found" / "search.json").read_bytes())
+    plans = [json.dumps([trial["filters"], trial["layers"]]) for trial in found["trials"]]
+    assert len(set(plans)) == len(plans) == 6
+    assert all(f"best of 6 models, {found['best']}" in out for out in outs)
+    assert found["ended"]
+
+
+def test_a_database_that_is_none(effdl, tmp_path):
+    for storage, message in (("nowhere", "could not parse"), ("sqlite:////nowhere/study.db", "unable to open")):
+        code, _, error = effdl("search", "budget.top1=0.5", "minimize=macs", f"storage={storage}")
+        assert code == 2
+        assert f"storage={storage}: " in error
+        assert message in error.lower()
+        assert len(error.strip().splitlines()) == 1
+    assert not any(tmp_path.rglob("search.json"))
+
+
 def test_a_given_run_and_a_size_that_cannot_be(effdl, tmp_path):
     assert effdl("train", *SMALL, f"hydra.run.dir={tmp_path / 'dense'}")[0] == 0
     words = ("budget.size_bytes=300", "budget.top1=0.15", "maximize=top1", "limit.trials=3")
     code, out, error = effdl("search", str(tmp_path / "dense"), *words, f"hydra.run.dir={tmp_path / 'found'}")
     assert code == 1, error
-    assert "nearest of 3 models" in out
+    assert "nearest of 2 models" in out  # the harshest plan is tried once
     assert "no model keeps to all bounds; of the nearest, budget." in out
     assert "size on disk" in out
     assert "MISSED" in out
-    assert len(list((tmp_path / "found").glob("trial-*/result.json"))) == 3
+    assert len(list((tmp_path / "found").glob("trial-*/result.json"))) == 2
     assert not (tmp_path / "found" / "dense").exists()
 
 

@@ -7,7 +7,9 @@ from torch import nn
 
 from effdl.search.base import Base
 from effdl.search.choices import FLOAT, Choice, LayerTable, coded
-from effdl.search.trials import Trial, Trials
+from effdl.search.study import Study
+from effdl.search.trial import Trial
+from effdl.search.trials import Trials
 
 OPTIONS = [Choice(sparsity, bits) for sparsity in (0.0, 0.5, 0.8, 0.9, 0.95, 0.99) for bits in (2, 4, 8, FLOAT)]
 
@@ -56,4 +58,4 @@ def trials(tmp_path, base):
             self.found.append(trial)
             return trial
 
-    return lambda goal: Predicted(None, tmp_path, goal, [], 1, lambda trial: None)
+    return lambda goal: Predicted(None, tmp_path, goal, [], 1, lambda trial: None, Study("sqlite://", "one"))

@@ -1,11 +1,15 @@
 """The runs of a search: limits, what is best, what a failure means."""
 
+from dataclasses import replace
+
 import pytest
 
 from effdl.search.choices import Choice
 from effdl.search.goal import Bound, Goal
 from effdl.search.plan import Plan
-from effdl.search.trials import Trial, Trials, cost_of
+from effdl.search.study import Study
+from effdl.search.trial import Trial, cost_of
+from effdl.search.trials import Trials
 from effdl.utils.errors import RunError, UserError
 
 GOAL = Goal((Bound("top1", 0.9), Bound("macs", 100.0)), "size_bytes", 3, hours=1.0, co2eq_g=5.0)
@@ -13,25 +17,36 @@ WEIGHTS = Plan(layers={"0": Choice(0.5, 4)})
 
 
 def trials(tmp_path, run=None, rows=()):
-    found = Trials(run, tmp_path, GOAL, ["model=mlp", "compression.lsq.lr_scale=0.1"], 2, lambda trial: None)
+    common = ["model=mlp", "compression.lsq.lr_scale=0.1"]
+    found = Trials(run, tmp_path, GOAL, common, 2, lambda trial: None, Study("sqlite://", "one"))
     found.found += [Trial(f"{n}", Plan(), tmp_path, row, GOAL.holds(row)) for n, row in enumerate(rows)]
     return found
 
 
+def test_a_search_ends_with_its_last_trial(tmp_path):
+    def run(overrides):
+        raise RunError("not today")
+
+    found = trials(tmp_path, run)
+    for filters in (0.1, 0.2, 0.2, 0.3):  # one of them twice
+        found.add(Plan(filters=filters), {"0": 10})
+    assert [trial.name for trial in found.found] == ["trial-01", "trial-02", "trial-02", "trial-03"]
+    assert not found.may_go_on
+    assert found.add(Plan(filters=0.4), {"0": 10}).reason == "no more trials are allowed"
+    assert len(found.found) == 4
+
+
 @pytest.mark.parametrize(
-    ("costs", "number", "may"),
-    [
-        ({}, 2, True),
-        ({}, 3, False),
-        ({"duration_s": 3599.0, "co2eq_g": 4.9}, 0, True),
-        ({"duration_s": 3600.0}, 0, False),
-        ({"co2eq_g": 5.0}, 0, False),
-    ],
+    ("costs", "spent"),
+    [({"duration_s": 3599.0, "co2eq_g": 4.9}, False), ({"duration_s": 3600.0}, True), ({"co2eq_g": 5.0}, True)],
 )
-def test_a_search_ends_at_its_limits(tmp_path, costs, number, may):
-    found = trials(tmp_path, rows=[{}] * number)
-    found.costs |= costs
-    assert found.may_go_on is may
+def test_a_search_ends_when_all_is_spent(tmp_path, costs, spent):
+    def run(overrides):
+        raise RunError("it began")
+
+    found = replace(trials(tmp_path, run), before=costs)
+    assert found.add(WEIGHTS, {"0": 10}).reason == ("limit.hours or limit.co2eq_g is reached" if spent else "it began")
+    assert found.may_go_on is not spent
 
 
 def test_the_best_keeps_to_all_bounds_and_the_nearest_misses_least(tmp_path):
