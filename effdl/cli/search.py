@@ -250,7 +250,7 @@ def _show(trials: "Trials", dense: dict, console: Console) -> int:
         console.print(
             f"no model keeps to all bounds; of the nearest, budget.{worst.key} is missed by most", style="red"
         )
-    console.print(compared(len(trials.found), "validation"), highlight=False)
+    console.print(compared(len(trials.models), "validation"), highlight=False)
     own = cost_of(stages)
     texts = [f"{metric(key).text(trials.costs[key])} ({metric(key).text(own[key])})" for key in COSTS]
     console.print(f"the search took, and in brackets this model alone: {', '.join(texts)}", highlight=False)

@@ -16,7 +16,7 @@ def line_of(trial: Trial, goal: Goal) -> str:
     if trial.plan.layers:
         plan += f", weights to {metric('size_bytes').text(trial.plan.predicted['size_bytes'])}"
     if not trial.row:
-        return f"{trial.name}: {plan}: failed: {trial.reason}"
+        return f"{trial.name}: {plan}: {'impossible' if trial.refused else 'failed'}: {trial.reason}"
     values = ", ".join(f"{metric(key).heading} {metric(key).text(trial.row.get(column(key)))}" for key in goal.keys)
     return f"{trial.name}: {plan}: {values}: {'holds' if trial.holds else 'misses ' + goal.worst(trial.row).key}"
 
@@ -38,7 +38,7 @@ def answer_table(trials: Trials, dense: Mapping, test: Mapping) -> Table:
         if test.get(key) is not None and any(column(key) == column(bound.key) for bound in goal.bounds):
             rows.append([metric(key).name + ", test", "", "", "", metric(key).text(test[key]), "for reading"])
     state = "best" if trials.best else "nearest"
-    title = f"{state} of {len(trials.found)} models, {shown.name}, chosen by the validation split"
+    title = f"{state} of {len(trials.models)} models, {shown.name}, chosen by the validation split"
     return Table(columns, rows, title, constants=False)
 
 

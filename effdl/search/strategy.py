@@ -40,6 +40,7 @@ class Strategy:
     base_of: Callable[[Trial], Base]
     ladder: Sequence[float] = _LADDER
     bases: list[Base] = field(default_factory=list)
+    too_small: dict[float, float] = field(default_factory=dict)  # budgets of the objective, by filters
 
     @property
     def goal(self) -> Goal:
@@ -98,7 +99,7 @@ class Strategy:
         low = 0.0
         while self.trials.may_go_on and high > (low := max(low, self._floor(objective))) * _NEAR:
             target = math.sqrt(low * high)
-            if self._any_holds({**bounds, objective: min(target, bounds.get(objective, math.inf))}):
+            if self._any_holds({**bounds, objective: min(target, bounds.get(objective, math.inf))}, target):
                 high = min(target, self.trials.best.row[objective])
             else:
                 low = target
@@ -107,10 +108,22 @@ class Strategy:
         """The least that any plan can have, as far as is known; infinite without a model to begin with."""
         return min((base.floor(key) for base in self.bases), default=math.inf)
 
-    def _any_holds(self, budgets: dict[str, float]) -> bool:
-        """Whether one of the models of least predicted loss keeps to the bounds within these budgets."""
-        plans = self._planned(budgets)[:_AT_ONCE]
-        return any(self._try(base, plan).holds for base, plan in plans if self.trials.may_go_on)
+    def _any_holds(self, budgets: dict[str, float], target: float) -> bool:
+        """Whether one of the models of least predicted loss keeps to the bounds within these budgets.
+
+        One that missed is not tried again with a smaller budget, or with one that is larger by less than it missed by.
+
+        Args:
+            target: the budget of the objective.
+        """
+        plans = [pair for pair in self._planned(budgets) if target > self.too_small.get(pair[0].filters, 0.0)]
+        for base, plan in plans[:_AT_ONCE]:
+            if self.trials.may_go_on:
+                trial = self._try(base, plan)
+                if trial.holds:
+                    return True
+                self.too_small[base.filters] = target * (1 + self.goal.worst(trial.row).excess(trial.row))
+        return False
 
     def _planned(self, budgets: dict[str, float]) -> list[tuple[Base, Plan]]:
         """Each model with its plan within budgets, that of least predicted loss first."""

@@ -20,6 +20,7 @@ class Trial:
         holds: whether it keeps to all bounds.
         reason: why it failed, or why it is not known, or None.
         cost: see `cost_of`.
+        refused: whether it is impossible, which was found before any training; it does not count as a trial.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Trial:
     holds: bool
     reason: str | None = None
     cost: Mapping[str, float] = field(default_factory=dict)
+    refused: bool = False
 
 
 def best_of(trials: Sequence[Trial], goal: Goal) -> Trial | None:

@@ -67,7 +67,7 @@ class Trials:
     @property
     def may_go_on(self) -> bool:
         """Whether no limit is reached."""
-        return len(self.found) < self.goal.trials and not self._full
+        return sum(not trial.refused for trial in self.found) < self.goal.trials and not self._full
 
     def settle(self, go: Callable[[], None], wait: Callable[[Sequence[str]], None]) -> None:
         """Follow a strategy until it ends with all known that it has asked for; then `found` is all that is known.
@@ -95,10 +95,14 @@ class Trials:
         return best_of(self.found, self.goal)
 
     @property
+    def models(self) -> list[Trial]:
+        """The trials that were measured."""
+        return [trial for trial in self.found if trial.row]
+
+    @property
     def nearest(self) -> Trial | None:
         """The trial whose furthest bound is missed by least."""
-        measured = [trial for trial in self.found if trial.row]
-        return min(measured, key=lambda trial: self.goal.worst(trial.row).excess(trial.row), default=None)
+        return min(self.models, key=lambda trial: self.goal.worst(trial.row).excess(trial.row), default=None)
 
     def add(self, plan: Plan, sizes: Mapping[str, int]) -> Trial:
         """Compress, train on and measure by a plan; what is there is read.
@@ -112,7 +116,8 @@ class Trials:
             UserError: no run can begin with these overrides.
             _Outdated: it was trained, but other trials are finished elsewhere meanwhile, perhaps.
         """
-        number = self.study.number_of(plan, self.goal.trials)
+        refused = sum(trial.refused for trial in self._known.values())
+        number = self.study.number_of(plan, self.goal.trials + refused)
         if number is None:
             self._full = True
             return self._unknown(plan, "", "no more trials are allowed")
@@ -167,7 +172,7 @@ class Trials:
         except (RunError, UserError) as error:
             if isinstance(error, UserError) and plan.layers and not any(trial.row for trial in self.found):
                 raise  # a mistake in the overrides, which no other plan mends
-            return Trial(_name(number), plan, folder, {}, False, str(error))
+            return Trial(_name(number), plan, folder, {}, False, str(error), refused=isinstance(error, UserError))
         return self._read(number, plan)
 
     def _read(self, number: int, plan: Plan) -> Trial:

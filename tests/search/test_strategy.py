@@ -1,5 +1,7 @@
 """The course of a search, with runs whose outcome is known beforehand."""
 
+from dataclasses import replace
+
 import pytest
 
 from effdl.search.goal import Bound, Goal
@@ -79,3 +81,22 @@ def test_the_same_search_twice_is_the_same(trials, base):
     goal = Goal((Bound("top1", 0.97),), "size_bytes", 10)
     one, other = (searched(goal, trials, base).found for _ in range(2))
     assert [trial.plan for trial in one] == [trial.plan for trial in other]
+
+
+def test_a_model_that_missed_with_more_is_not_tried_with_less(trials, base):
+    found = trials(Goal((Bound("top1", 0.95),), "size_bytes", 20))
+    add = found.add
+
+    def worse_than_predicted(plan, sizes):
+        trial = add(plan, sizes)
+        if plan.layers and not plan.filters:
+            found.found[-1] = trial = replace(trial, holds=False)
+        return trial
+
+    found.add = worse_than_predicted
+    Strategy(found, base(), lambda trial: base(trial.plan.filters, width=32), ladder=(0.5,)).go()
+    assert found.best.plan.filters == 0.5
+    assert sum(bool(trial.plan.layers and trial.plan.filters) for trial in found.found) > 3
+    sizes = [t.plan.predicted["size_bytes"] for t in found.found if t.plan.layers and not t.plan.filters]
+    assert len(sizes) > 1
+    assert sizes == sorted(sizes)

@@ -98,3 +98,16 @@ def test_a_cost_is_that_of_training_and_measuring():
     stage = {"duration_s": 3.0, "evaluate_duration_s": 1.0, "energy_kwh": None, "evaluate_energy_kwh": 2.0}
     found = cost_of([stage, stage])
     assert (found["duration_s"], found["energy_kwh"], found["co2eq_g"]) == (8.0, 4.0, 0.0)
+
+
+def test_what_is_impossible_takes_no_trial(tmp_path):
+    def run(overrides):
+        raise UserError("so many filters cannot be removed") if "prune=0.9" in overrides else RunError("not today")
+
+    found = trials(tmp_path, run)
+    for filters in (0.9, 0.1, 0.2, 0.3):
+        assert found.may_go_on
+        found.add(Plan(filters=filters), {"0": 10})
+    assert [trial.refused for trial in found.found] == [True, False, False, False]
+    assert not found.may_go_on
+    assert found.models == []

@@ -1,0 +1,53 @@
+"""The budgets that are drawn, and who is called better."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from effdl.search.goal import parse_goal
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_search.py"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    spec = importlib.util.spec_from_file_location("compare_search", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("pages", None)
+
+
+def test_budgets_are_drawn_by_a_seed(script):
+    assert script.draw(10, 0) == script.draw(10, 0) != script.draw(10, 1)
+    goals = [parse_goal(words) for words in script.draw(10, 0)]
+    assert len({goal.objective for goal in goals}) == 3
+    assert len({goal.bounds for goal in goals}) == 10
+
+
+def test_what_keeps_to_the_bounds_is_better(script):
+    goal = parse_goal(["budget.top1=0.9", "minimize=size_bytes"])
+
+    def found(*rows):
+        measured = [dict(zip(("val_top1", "size_bytes"), row, strict=True)) for row in rows]
+        return {
+            "trials": [{"measured": row, "predicted": {}} for row in measured],
+            "kept": any(row[0] >= 0.9 for row in rows),
+        }
+
+    small, large = found((0.91, 5000), (0.95, 7000)), found((0.9, 6000))
+    bad, none = found((0.8, 9), (0.89, 40)), found()
+    assert script.best(small, goal)[:2] == (0, 5000)
+    assert script.best(bad, goal)[:2] == (pytest.approx(0.01), 40)
+    results = [{"search": one, "random": other, "nsga2": bad} for one, other in ((small, large), (large, small))]
+    assert [script.line([], goal, result)[1] for result in results] == [True, False]
+    assert script.line([], goal, {"search": small, "random": none, "nsga2": bad})[0][1:6] == [
+        "holds",
+        "5.0 KB",
+        "-",
+        "misses by 0.01",
+        "2 / 0 / 2",
+    ]
