@@ -37,11 +37,11 @@ from effdl.measure.metrics import metric
 from effdl.models.stored import load_model
 from effdl.nn.layers import weights
 from effdl.runs.folder import RunFolder
-from effdl.search.choices import Choice, options_of
-from effdl.search.goal import LATENCY_PART, Goal, parse_goal
+from effdl.search.choices import Choice, families_of
+from effdl.search.goal import Goal, parse_goal
 from effdl.search.plan import Plan
 from effdl.search.study import Study
-from effdl.search.trial import readable
+from effdl.search.trial import row_of
 from effdl.search.trials import Trials
 from effdl.utils.files import write_json
 
@@ -108,7 +108,7 @@ def sampled(dense: RunFolder, goal: Goal, folder: Path, sampler: str, seconds: f
     began = time.monotonic()
     while time.monotonic() - began < seconds:
         drawn = study.ask()
-        trial = trials.add(drawn_plan(drawn, list(sizes), "latency_ms" in goal.keys), sizes)
+        trial = trials.add(drawn_plan(drawn, list(sizes), goal.keys), sizes)
         if not trial.row:
             study.tell(drawn, state=optuna.trial.TrialState.FAIL)
             continue
@@ -119,10 +119,10 @@ def sampled(dense: RunFolder, goal: Goal, folder: Path, sampler: str, seconds: f
     return {"seconds": time.monotonic() - began, "trials": found}
 
 
-def drawn_plan(draw: Draw, layers: list[str], timed: bool) -> Plan:
+def drawn_plan(draw: Draw, layers: list[str], keys: list[str]) -> Plan:
     """A plan by the values that Optuna draws, of the same choices that the search has."""
-    options = options_of(timed)
-    sparsities, bits = (sorted({option[place] for option in options}) for place in (0, 1))
+    [family] = families_of(keys)
+    sparsities, bits = (sorted({option[place] for option in family.options}) for place in (0, 1))
     filters = draw.suggest_float("filters", 0.0, 0.95) if draw.suggest_categorical("thin", [False, True]) else 0.0
     chosen = {
         name: Choice(
@@ -177,7 +177,7 @@ def main() -> int:
     output = args.output.absolute()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     dense = RunFolder(train([*DENSE, f"hydra.run.dir={quote(output / 'dense')}", "resume=true"], quiet=True))
-    row = {**readable(dense.result["stages"][-1]), LATENCY_PART: 1.0}
+    row = row_of(dense)
     lines, wins, errors = [], 0, []
     for number, words in enumerate(draw(args.budgets, args.seed), 1):
         folder = output / f"{number:02d}"

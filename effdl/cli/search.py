@@ -18,7 +18,7 @@ from effdl.config.compose import composed
 from effdl.config.overrides import key_of, quote, readable, resume_folder, swept, value_of, without
 from effdl.measure.metrics import COSTS, compared, metric
 from effdl.runs.folder import DONE, RunFolder
-from effdl.search.goal import LATENCY_PART, METHODS, parse_goal
+from effdl.search.goal import METHODS, parse_goal
 from effdl.utils.errors import UserError
 from effdl.utils.files import check_folder, write_atomic
 from effdl.utils.locks import locked
@@ -34,11 +34,13 @@ Examples:
   effdl search model=resnet budget.size_bytes=20e3 maximize=top1 limit.hours=0.5
   effdl search model=resnet budget.top1=0.97 budget.size_bytes=100e3 minimize=latency_ms
   effdl search model=resnet budget.macs=0.3*dense maximize=top1 compression.filters.lr_scale=0.5
+  effdl search model=resnet budget.top1=0.97 minimize=course_score
   effdl search resume=outputs/2026-01-31/13-00-00
 
 The last one goes on with a search that was cut off. While it runs, the same command in another terminal helps it.
 
-Metrics: top1, top5, loss, size_bytes, params_nonzero, macs_nonzero, params, macs, peak_activation_bytes, latency_ms.
+Metrics: top1, top5, loss, size_bytes, params_nonzero, macs_nonzero, params, macs, peak_activation_bytes, latency_ms,
+course_score.
 A bound is a number, FACTOR*dense or dense-DIFFERENCE. Accuracies are those of the validation split; what the test
 split says of the model that was chosen is shown in the end.
 limit.trials=12 models are trained at most; limit.hours= and limit.co2eq_g= are limits of all runs together.
@@ -147,11 +149,11 @@ def _new_folder(args: argparse.Namespace) -> Path:
 
 def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     """Train the dense model if none is given, search, and show what was found."""
-    from effdl.search.choices import options_of
-    from effdl.search.measured import read_base
+    from effdl.search.choices import families_of
+    from effdl.search.measured import read_bases
     from effdl.search.record import open_study, write_found
     from effdl.search.strategy import Strategy
-    from effdl.search.trial import Trial, cost_of, readable
+    from effdl.search.trial import Trial, cost_of, row_of
     from effdl.search.trials import Trials
 
     def run(overrides: list[str]) -> Path:
@@ -167,23 +169,23 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
         console.print(f"waiting for {', '.join(names)} of another process", highlight=False)
 
     @functools.cache
-    def base(path: Path, filters: float) -> "Base":
+    def bases(path: Path, filters: float) -> "list[Base]":
         with _one_at_a_time(folder / "tables.lock", console):
-            return read_base(path, filters, options, folder / "tables.jsonl", console)
+            return read_bases(path, filters, families_of(goal.keys), folder / "tables.jsonl", console)
+
+    def afresh(path: Path, filters: float = 0.0) -> "list[Base]":
+        return [base.afresh() for base in bases(path, filters)]
 
     def go() -> None:
-        first = base(dense.path, 0.0).afresh()
-        Strategy(trials, first, lambda trial: base(trial.folder, trial.plan.filters).afresh()).go()
+        Strategy(trials, afresh(dense.path), lambda trial: afresh(trial.folder, trial.plan.filters)).go()
 
     with _one_at_a_time(folder / "dense.lock", console):
         study = open_study(folder, args.asked, args.storage)
         dense = RunFolder(args.dense or run(_dense_overrides(args, folder)))
     _check_dense(dense.path)
-    stages = dense.result["stages"]
-    row = {**readable(stages[-1]), LATENCY_PART: 1.0}
+    row = row_of(dense)
     goal = args.goal.resolved(row)
-    options = options_of(timed="latency_ms" in goal.keys)
-    before = {} if args.dense else cost_of(stages)
+    before = {} if args.dense else cost_of(dense.result["stages"])
     epochs = max(1, dense.run["config"]["epochs"] // 2)
     trials = Trials(run, folder, goal, _common(args, dense), epochs, tell, study, before)
     trials.settle(go, wait)

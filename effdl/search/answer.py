@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from effdl.measure.metrics import metric
 from effdl.measure.pareto import MAX, MIN, front
+from effdl.search.choices import FLOAT
 from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal, column
 from effdl.search.trial import Trial
 from effdl.search.trials import Trials
@@ -15,6 +16,8 @@ def line_of(trial: Trial, goal: Goal) -> str:
     plan = f"filters {100 * trial.plan.filters:.4g} %" if trial.plan.filters else "all filters"
     if trial.plan.layers:
         plan += f", weights to {metric('size_bytes').text(trial.plan.predicted['size_bytes'])}"
+    if trial.plan.activations != FLOAT:
+        plan += f", all of {trial.plan.activations} bits"
     if not trial.row:
         return f"{trial.name}: {plan}: {'impossible' if trial.refused else 'failed'}: {trial.reason}"
     values = ", ".join(f"{metric(key).heading} {metric(key).text(trial.row.get(column(key)))}" for key in goal.keys)

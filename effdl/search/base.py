@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 from torch import nn
 
-from effdl.search.choices import Choice, LayerTable
+from effdl.measure.course import course_score
+from effdl.search.choices import Choice, Family, LayerTable
 from effdl.search.plan import Plan, compressed, stored_bytes
 from effdl.search.solver import choose
 
@@ -25,7 +26,7 @@ class Base:
         model: read from its file.
         description: of the stored model.
         tables: one for each layer.
-        options: what the tables' entries stand for.
+        family: what the tables' entries stand for.
         macs: multiply-accumulates of each layer, by name.
         ratios: by metric, what trained models had, as part of what they had by the same plan before their training.
         lengths: of files that were written, by what was done to each layer.
@@ -36,7 +37,7 @@ class Base:
     model: nn.Module
     description: dict
     tables: Sequence[LayerTable]
-    options: Sequence[Choice]
+    family: Family
     macs: Mapping[str, int]
     ratios: dict[str, float] = field(default_factory=dict)
     lengths: dict[tuple[Choice, ...], int] = field(default_factory=dict)
@@ -46,18 +47,33 @@ class Base:
         return replace(self, ratios={})
 
     @property
+    def name(self) -> tuple[float, int]:
+        """What tells it from the other bases of a search."""
+        return self.filters, self.family.activations
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Elements of each layer's weight."""
         return {table.name: table.numel for table in self.tables}
 
     @property
     def costs(self) -> dict[str, list[np.ndarray]]:
-        """What the options of each layer cost, by metric."""
-        return {
+        """What the options of each layer cost, by metric; the course's score only if all layers have the same bits."""
+        found = {
             "size_bytes": [table.size for table in self.tables],
             "params_nonzero": [table.nonzero for table in self.tables],
             "macs_nonzero": [table.nonzero * (self.macs[table.name] / table.numel) for table in self.tables],
         }
+        if self._bits:
+            kept = np.array([1 - option.sparsity for option in self.family.options])  # zeros of rounding count
+            found["course_score"] = [kept * course_score(table.numel, 0, *self._bits) for table in self.tables]
+        return found
+
+    @property
+    def _bits(self) -> tuple[int, int] | None:
+        """The bits of all weights and those of all activations; None if layers may differ."""
+        bits = {option.bits for option in self.family.options}
+        return (bits.pop(), self.family.activations) if len(bits) == 1 else None
 
     def plan(self, budgets: Mapping[str, float]) -> Plan:
         """The plan of least predicted loss within budgets; if there is none, the harshest for the tightest of them.
@@ -115,11 +131,15 @@ class Base:
     def _beside(self) -> dict[str, float]:
         """What the model has besides its layers' weights, by metric; of the file, what the smallest one has."""
         smallest = self._least("size_bytes")
-        return {
+        params = self.row["params_nonzero"] - sum(table.numel for table in self.tables)
+        found = {
             "size_bytes": self._written(self._layers(smallest)) - self._sum("size_bytes", smallest),
-            "params_nonzero": self.row["params_nonzero"] - sum(table.numel for table in self.tables),
+            "params_nonzero": params,
             "macs_nonzero": self.row["macs_nonzero"] - sum(self.macs.values()),
         }
+        if self._bits:
+            found["course_score"] = course_score(params, self.row["macs"], *self._bits)
+        return found
 
     def _sum(self, key: str, chosen: Sequence[int]) -> float:
         """The sum of a cost over the layers."""
@@ -132,11 +152,12 @@ class Base:
         before = {key: self._sum(key, chosen) + beside for key, beside in self._beside.items()}
         before["size_bytes"] = self._written(layers)
         predicted = {key: value * self._ratio(key) for key, value in before.items()}
-        return Plan(self.filters, layers, {**predicted, "val_loss": self.row["val_loss"] + float(lost)})
+        predicted["val_loss"] = self.row["val_loss"] + float(lost)
+        return Plan(self.filters, layers, predicted, self.family.activations)
 
     def _layers(self, chosen: Sequence[int]) -> dict[str, Choice]:
         """What is done to each layer."""
-        return {table.name: self.options[option] for table, option in zip(self.tables, chosen, strict=True)}
+        return {table.name: self.family.options[option] for table, option in zip(self.tables, chosen, strict=True)}
 
     def _written(self, layers: Mapping[str, Choice]) -> int:
         """Bytes of the file, without any training."""

@@ -1,6 +1,6 @@
 """What can be done to the weight of each layer, what it costs and what it loses: the tables that the solver reads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +26,13 @@ class Choice(NamedTuple):
     bits: int
 
 
+class Family(NamedTuple):
+    """Options of which each layer has one, and the bits of all activations; 32: floats."""
+
+    activations: int
+    options: tuple[Choice, ...]
+
+
 @dataclass(frozen=True)
 class LayerTable:
     """One layer's options.
@@ -45,13 +52,17 @@ class LayerTable:
     size: np.ndarray
 
 
-def options_of(timed: bool) -> list[Choice]:
-    """What is tried of each layer.
+def families_of(keys: Collection[str]) -> list[Family]:
+    """What is tried of each layer, by the metrics of a goal.
 
-    Args:
-        timed: whether models must have a latency: no runtime here computes with few bits.
+    With a latency no layer has few bits, as no runtime here computes with them. The course's score counts the bits of
+    weights by their mean and multiplies with those of activations, so there all layers have the same.
     """
-    return [Choice(sparsity, bits) for sparsity in _SPARSITIES for bits in ((FLOAT,) if timed else (*_BITS, FLOAT))]
+    if "latency_ms" in keys:
+        return [Family(FLOAT, tuple(Choice(sparsity, FLOAT) for sparsity in _SPARSITIES))]
+    if "course_score" in keys:
+        return [Family(bits, tuple(Choice(sparsity, bits) for sparsity in _SPARSITIES)) for bits in _BITS]
+    return [Family(FLOAT, tuple(Choice(sparsity, bits) for sparsity in _SPARSITIES for bits in (*_BITS, FLOAT)))]
 
 
 def step_size(weight: Tensor, bits: int) -> Tensor:

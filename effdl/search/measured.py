@@ -17,8 +17,8 @@ from effdl.models.stored import load_model, read_description
 from effdl.nn.layers import weights
 from effdl.runs.reopen import ReopenedRun, reopen, stored_run
 from effdl.search.base import Base
-from effdl.search.choices import CHANGES, Choice, levels_of, tables
-from effdl.search.trial import readable
+from effdl.search.choices import CHANGES, Family, levels_of, tables
+from effdl.search.trial import row_of
 from effdl.utils.files import sha256_of
 from effdl.utils.rows import Rows
 from effdl.utils.shapes import Shape, read_shaped_rows
@@ -37,12 +37,11 @@ class _Row(Shape):
     loss: FiniteFloat
 
 
-def read_base(path: Path, filters: float, options: list[Choice], file: Path, console: Console) -> Base:
-    """The model of a run with the tables of its layers.
+def read_bases(path: Path, filters: float, families: list[Family], file: Path, console: Console) -> list[Base]:
+    """The model of a run with the tables of its layers, once for each family of what is done to layers.
 
     Args:
         filters: see `Base`.
-        options: what is done to a layer.
         file: where measured losses are kept; what is there is not measured again.
 
     Raises:
@@ -51,7 +50,7 @@ def read_base(path: Path, filters: float, options: list[Choice], file: Path, con
     run = reopen(stored_run(path))
     model = load_model(run.folder.model_file).to(run.device)
     mark, rows = sha256_of(run.folder.model_file), Rows(file)
-    levels, found = levels_of(options), []
+    levels, found = levels_of([option for family in families for option in family.options]), []
     known = [row.model_dump() for row in read_shaped_rows(file, _Row) if row.model == mark]
     number = len(list(weights(model))) * sum(map(len, levels.values()))
     measured = analyse(model, lambda changed: {"loss": _loss(changed, run)}, levels, known, CHANGES)
@@ -62,8 +61,13 @@ def read_base(path: Path, filters: float, options: list[Choice], file: Path, con
             rows.append(found[-1])
     stage = run.folder.result["stages"][-1]
     macs = {row["name"]: row["macs"] for row in run.folder.layers.read() if row["stage"] == stage["stage"]}
-    made = tables(model, _loss(model, run), found, options, stage["size_bytes"] / stage["params"])
-    return Base(filters, readable(stage), model.cpu(), read_description(path), made, options, macs)
+    base, float_bytes, row = _loss(model, run), stage["size_bytes"] / stage["params"], row_of(run.folder)
+    made = [tables(model, base, found, family.options, float_bytes) for family in families]
+    model, description = model.cpu(), read_description(path)
+    return [
+        Base(filters, row, model, description, layers, family, macs)
+        for layers, family in zip(made, families, strict=True)
+    ]
 
 
 def _loss(model: nn.Module, run: ReopenedRun) -> float:

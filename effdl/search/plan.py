@@ -31,28 +31,36 @@ class Plan:
     Args:
         filters: fraction of the MACs that removed filters save; 0: none is removed.
         layers: by the name of the layer; empty: weights stay as they are.
+        activations: bits of all layers' inputs; 32: floats.
         predicted: metrics of the model before it is fine-tuned, by key.
     """
 
     filters: float = 0.0
     layers: Mapping[str, Choice] = field(default_factory=dict)
     predicted: Mapping[str, float] = field(default_factory=dict)
+    activations: int = FLOAT
 
     @property
     def digest(self) -> str:
         """The same for plans that make the same model, and for no others: SHA-256 (hex)."""
-        return hashlib.sha256(json.dumps([self.filters, _plain(self.layers)], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self._made, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
         """The plan as text, see `from_json`."""
-        return json.dumps({"filters": self.filters, "layers": _plain(self.layers), "predicted": dict(self.predicted)})
+        return json.dumps({**self._made, "predicted": dict(self.predicted)})
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
         """A plan from its text."""
         found = json.loads(text)
         layers = {name: Choice(*choice) for name, choice in found["layers"].items()}
-        return cls(found["filters"], layers, found["predicted"])
+        return cls(found["filters"], layers, found["predicted"], found["activations"])
+
+    @property
+    def _made(self) -> dict:
+        """What it makes, as plain values."""
+        layers = {name: list(choice) for name, choice in self.layers.items()}
+        return {"filters": self.filters, "layers": layers, "activations": self.activations}
 
     @property
     def methods(self) -> list[str]:
@@ -86,16 +94,11 @@ class Plan:
             found += [
                 f"quantize={max(bits.values())}",
                 f"compression.lsq.bits_file={quote(folder / 'bits.json')}",
-                f"compression.lsq.activation_bits={FLOAT}",
+                f"compression.lsq.activation_bits={self.activations}",
                 "compression.lsq.first_last=null",
                 f"compression.lsq.epochs={epochs}",
             ]
         return found
-
-
-def _plain(layers: Mapping[str, Choice]) -> dict[str, list]:
-    """What is done to each layer, as plain values."""
-    return {name: list(choice) for name, choice in layers.items()}
 
 
 @torch.no_grad()

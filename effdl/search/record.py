@@ -105,6 +105,7 @@ def _trial(trial: Trial, goal: Goal) -> dict:
     return {
         "name": trial.name,
         "filters": trial.plan.filters,
+        "activations": trial.plan.activations,
         "layers": {name: {"sparsity": c.sparsity, "bits": c.bits} for name, c in trial.plan.layers.items()},
         "predicted": dict(trial.plan.predicted),
         "measured": {key: trial.row.get(key) for key in dict.fromkeys((*_SHOWN, column(goal.objective), LATENCY_PART))},

@@ -30,17 +30,17 @@ class Strategy:
 
     Args:
         trials: the runs.
-        dense: the trained model.
-        base_of: the model of a trial that removed filters, with the tables of its layers.
+        dense: the trained model with the tables of its layers, once for each family of choices.
+        bases_of: the same of a trial that removed filters.
         ladder: how many filters are removed.
     """
 
     trials: Trials
-    dense: Base
-    base_of: Callable[[Trial], Base]
+    dense: Sequence[Base]
+    bases_of: Callable[[Trial], Sequence[Base]]
     ladder: Sequence[float] = _LADDER
     bases: list[Base] = field(default_factory=list)
-    too_small: dict[float, float] = field(default_factory=dict)  # budgets of the objective, by filters
+    too_small: dict[tuple[float, int], float] = field(default_factory=dict)  # budgets of the objective, by model
 
     @property
     def goal(self) -> Goal:
@@ -75,13 +75,14 @@ class Strategy:
             return trial.holds
         if not self._answers(trial, _SLACK) or not self.trials.may_go_on:
             return False
-        return self._meet(self.base_of(trial), budgets)
+        planned = self._planned(self.bases_of(trial), budgets)[:_AT_ONCE]
+        return any(self._meet(base, budgets) for base, _ in planned)
 
     def _make_bases(self) -> None:
         """The models whose weights are pruned and quantized: those whose shapes keep to the bounds, while they answer
         well enough. At most a third of the trials is spent on them."""
-        if self._shaped(self.dense.row):
-            self.bases.append(self.dense)
+        if self._shaped(self.dense[0].row):
+            self.bases.extend(self.dense)
         for filters in self.ladder[: self.goal.trials // 3]:
             if not self.trials.may_go_on:
                 return
@@ -89,13 +90,13 @@ class Strategy:
             if not trial.row or not self._answers(trial, _SLACK):
                 return
             if self._shaped(trial.row):
-                self.bases.append(self.base_of(trial))
+                self.bases.extend(self.bases_of(trial))
 
     def _shrink(self) -> None:
         """Bisection for the smallest budget of the objective with which the bounds hold."""
         objective, bounds = self.goal.objective, self.goal.of(WEIGHTS)
         best = self.trials.best
-        high = min([self.dense.row[objective], *([best.row[objective]] if best else [])])
+        high = min([self.dense[0].row[objective], *([best.row[objective]] if best else [])])
         low = 0.0
         while self.trials.may_go_on and high > (low := max(low, self._floor(objective))) * _NEAR:
             target = math.sqrt(low * high)
@@ -116,18 +117,19 @@ class Strategy:
         Args:
             target: the budget of the objective.
         """
-        plans = [pair for pair in self._planned(budgets) if target > self.too_small.get(pair[0].filters, 0.0)]
+        planned = self._planned(self.bases, budgets)
+        plans = [pair for pair in planned if target > self.too_small.get(pair[0].name, 0.0)]
         for base, plan in plans[:_AT_ONCE]:
             if self.trials.may_go_on:
                 trial = self._try(base, plan)
                 if trial.holds:
                     return True
-                self.too_small[base.filters] = target * (1 + self.goal.worst(trial.row).excess(trial.row))
+                self.too_small[base.name] = target * (1 + self.goal.worst(trial.row).excess(trial.row))
         return False
 
-    def _planned(self, budgets: dict[str, float]) -> list[tuple[Base, Plan]]:
+    def _planned(self, bases: Sequence[Base], budgets: dict[str, float]) -> list[tuple[Base, Plan]]:
         """Each model with its plan within budgets, that of least predicted loss first."""
-        plans = [(base, base.plan(budgets)) for base in self.bases]
+        plans = [(base, base.plan(budgets)) for base in bases]
         return sorted(plans, key=lambda pair: pair[1].predicted["val_loss"])
 
     def _fit(self) -> None:
@@ -135,14 +137,14 @@ class Strategy:
         if not (budgets := self.goal.of(WEIGHTS)):
             self._spare_filters()
             return
-        for base, _ in self._planned(budgets):
+        for base, _ in self._planned(self.bases, budgets):
             if self.trials.may_go_on:
                 self._meet(base, budgets)
 
     def _spare_filters(self) -> None:
         """Remove as few filters as the bounds on shapes allow: bisection between too few and enough."""
         tried = [(1 - trial.plan.filters, self._shaped(trial.row)) for trial in self.trials.found if trial.row]
-        tried.append((1.0, self._shaped(self.dense.row)))
+        tried.append((1.0, self._shaped(self.dense[0].row)))
         few = min((left for left, shaped in tried if not shaped), default=0.0)
         enough = max((left for left, shaped in tried if shaped), default=1 - _HARSHEST)
         while self.trials.may_go_on and few > enough * _NEAR:
@@ -173,7 +175,7 @@ class Strategy:
 
     def _without(self, filters: float) -> Trial:
         """Remove filters, and nothing else."""
-        return self.trials.add(Plan(filters=round(filters, 4)), self.dense.sizes)
+        return self.trials.add(Plan(filters=round(filters, 4)), self.dense[0].sizes)
 
     def _answers(self, trial: Trial, slack: float) -> bool:
         """Whether a model keeps to the bounds on its answers, or nearly."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from effdl.measure.costs import spent, sum_known
+from effdl.measure.course import course_columns, pruned_params
 from effdl.measure.metrics import COSTS, on_measuring, on_test
+from effdl.runs.folder import RunFolder
 from effdl.search.goal import LATENCY_PART, Goal
 from effdl.search.plan import Plan
 
@@ -44,7 +46,21 @@ def cost_of(stages: Sequence[Mapping]) -> dict[str, float]:
     return {key: sum_known([cost[key], cost[on_measuring(key)]]) or 0.0 for key in COSTS}
 
 
-def readable(row: Mapping) -> dict:
-    """A stage's row without the columns of the test split, which a search never reads, and with `LATENCY_PART`."""
-    part = 1 / row["speedup"] if row.get("speedup") else None
-    return {**{key: value for key, value in row.items() if not on_test(key)}, LATENCY_PART: part}
+def row_of(folder: RunFolder) -> dict:
+    """What a search reads of a run, see `readable`."""
+    return readable(folder.result["stages"], folder.layers.read())
+
+
+def readable(stages: Sequence[Mapping], layers: Sequence[Mapping] = ()) -> dict:
+    """The row of a run's last stage without the columns of the test split, which a search never reads, with
+    `LATENCY_PART`, 1 for a run that only trains, and with the course's score.
+
+    Args:
+        stages: all rows of the run.
+        layers: its rows of layers.
+    """
+    row = {key: value for key, value in stages[-1].items() if not on_test(key)}
+    part = 1.0 if len(stages) == 1 else 1 / row["speedup"] if row.get("speedup") else None
+    own = [layer for layer in layers if layer["stage"] == row["stage"]]
+    course = course_columns(row, stages[0], own, pruned=pruned_params(stages))
+    return {**row, LATENCY_PART: part, "course_score": course["course_score"]}

@@ -12,7 +12,7 @@ from effdl.runs.verify import verify
 from effdl.search.goal import METHODS, Goal
 from effdl.search.plan import Plan
 from effdl.search.study import Study
-from effdl.search.trial import Trial, best_of, cost_of, readable
+from effdl.search.trial import Trial, best_of, cost_of, row_of
 from effdl.utils.errors import RunError, UserError
 from effdl.utils.locks import locked
 
@@ -183,9 +183,8 @@ class Trials:
         """
         folder = RunFolder(self._folder(number))
         verify(folder)
-        stages = folder.result["stages"]
-        row = readable(stages[-1])
-        return Trial(_name(number), plan, folder.path, row, self.goal.holds(row), None, cost_of(stages))
+        row, cost = row_of(folder), cost_of(folder.result["stages"])
+        return Trial(_name(number), plan, folder.path, row, self.goal.holds(row), None, cost)
 
     def _gather(self) -> None:
         """Read what is done and not known yet."""

@@ -95,6 +95,22 @@ def test_a_given_run_and_a_size_that_cannot_be(effdl, tmp_path):
     assert not (tmp_path / "found" / "dense").exists()
 
 
+def test_the_score_of_the_course(search, tmp_path):
+    code, out, error = search("budget.top1=dense-0.2", "minimize=course_score", "limit.trials=2")
+    assert code == 0, error + out
+    found = json.loads((tmp_path / "found" / "search.json").read_bytes())
+    best = next(trial for trial in found["trials"] if trial["name"] == found["best"])
+    first, *_, last = RunFolder(tmp_path / "found" / found["best"]).result["stages"]
+    bits = best["activations"]
+    assert {choice["bits"] for choice in best["layers"].values()} == {bits} == {last["activation_bits"]}
+    left = last["params"] - last["params_pruned"]
+    by_hand = bits / 32 * (left / 5.6e6 + last["macs"] / 2.8e8)
+    assert best["measured"]["course_score"] == pytest.approx(
+        by_hand, rel=2e-2
+    )  # step sizes are no weights of the dense
+    assert best["measured"]["course_score"] < first["params"] / 5.6e6 / 4
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

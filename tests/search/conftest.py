@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from effdl.search.base import Base
-from effdl.search.choices import FLOAT, Choice, LayerTable, coded
+from effdl.search.choices import FLOAT, Choice, Family, LayerTable, coded
 from effdl.search.study import Study
 from effdl.search.trial import Trial
 from effdl.search.trials import Trials
@@ -36,7 +36,7 @@ def base():
         params = sum(p.numel() for p in model.parameters())
         known = {"val_top1": 1.0, "val_loss": 0.0, "params": params, "params_nonzero": params, "size_bytes": 4 * params}
         known |= {"macs": sum(macs.values()), "macs_nonzero": sum(macs.values()), "latency_ms": width / 64}
-        return Base(filters, {**known, **row}, model, {}, tables, OPTIONS, macs)
+        return Base(filters, {**known, **row}, model, {}, tables, Family(FLOAT, tuple(OPTIONS)), macs)
 
     return make
 

@@ -1,9 +1,12 @@
 """Plans within budgets."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from effdl.nn.parametrizations import materialize_parametrizations
+from effdl.search.choices import Choice, Family
 from effdl.search.plan import compressed, stored_bytes
 
 
@@ -54,3 +57,17 @@ def test_no_plan_is_below_the_floor(base):
     floor = made.floor("size_bytes")
     assert made.plan({"size_bytes": floor / 2}).predicted["size_bytes"] == floor
     assert made.plan({"size_bytes": floor * 1.5}).predicted["size_bytes"] >= floor
+
+
+def test_the_score_of_the_course_is_planned_with_the_same_bits_everywhere(base):
+    family = Family(4, tuple(Choice(sparsity, 4) for sparsity in (0.0, 0.5, 0.9)))
+    places = [base().family.options.index(option) for option in family.options]
+    made = base()
+    tables = [replace(t, losses=t.losses[places], nonzero=t.nonzero[places], size=t.size[places]) for t in made.tables]
+    plan = replace(made, tables=tables, family=family).plan({"course_score": 7e-5})
+    kept = 74 + sum((1 - plan.layers[name].sparsity) * size for name, size in made.sizes.items())  # and 74 biases
+    by_hand = 4 / 32 * (kept / 5.6e6 + made.row["macs"] / 2.8e8)
+    assert plan.predicted["course_score"] == pytest.approx(by_hand)
+    assert 5e-5 < plan.predicted["course_score"] <= 7e-5
+    assert plan.activations == 4
+    assert "course_score" not in made.plan({"size_bytes": 2000.0}).predicted  # bits differ from layer to layer

@@ -9,7 +9,18 @@ from torch import nn
 
 from effdl.compression.sensitivity import analyse
 from effdl.nn.fake_quant import bounds, fake_quantize
-from effdl.search.choices import CHANGES, FLOAT, Choice, coded, codes, entropy_bytes, levels_of, step_size, tables
+from effdl.search.choices import (
+    CHANGES,
+    FLOAT,
+    Choice,
+    coded,
+    codes,
+    entropy_bytes,
+    families_of,
+    levels_of,
+    step_size,
+    tables,
+)
 
 
 def weight(*shape):
@@ -74,3 +85,13 @@ def test_what_is_analysed_is_what_a_choice_does():
     assert int((seen[0] == 0).sum()) == 16
     torch.testing.assert_close(seen[1], codes(before, 3) * step_size(before, 3))
     assert torch.equal(model[0].weight, before)
+
+
+def test_what_a_goal_lets_layers_be():
+    [mixed], [timed], same = (
+        families_of(keys) for keys in (["top1"], ["latency_ms", "course_score"], ["course_score"])
+    )
+    assert {option.bits for option in mixed.options} == {2, 3, 4, 5, 6, 8, FLOAT}
+    assert {option.bits for option in timed.options} == {timed.activations} == {FLOAT}
+    assert [{option.bits for option in family.options} for family in same] == [{f.activations} for f in same]
+    assert len(same) == 6

@@ -3,7 +3,7 @@
 import pytest
 
 from effdl.search.goal import LATENCY_PART, Bound, Goal, parse_goal
-from effdl.search.trials import readable
+from effdl.search.trial import readable
 from effdl.utils.errors import UserError
 
 
@@ -30,12 +30,14 @@ def test_a_bound_may_be_relative_to_the_dense_model():
 
 def test_a_part_of_the_dense_latency_is_what_was_measured_in_turns():
     goal = parse_goal(["budget.latency_ms=0.35*dense", "maximize=top1"]).resolved({"latency_ms": 2.0})
-    slow_machine = readable({"val_top1": 0.9, "top1": 0.8, "latency_ms": 5.0, "speedup": 4.0})
+    dense = {"val_top1": 0.95, "latency_ms": 2.0}
+    slow_machine = readable([dense, {"val_top1": 0.9, "top1": 0.8, "latency_ms": 5.0, "speedup": 4.0}])
     assert slow_machine[LATENCY_PART] == 0.25
     assert "top1" not in slow_machine
     assert goal.holds(slow_machine)
-    assert not goal.holds(readable({"val_top1": 0.9, "latency_ms": 0.1, "speedup": 2.0}))
-    assert not goal.holds(readable({"val_top1": 0.9, "latency_ms": 0.1}))  # not timed in turns
+    assert not goal.holds(readable([dense, {"val_top1": 0.9, "latency_ms": 0.1, "speedup": 2.0}]))
+    assert not goal.holds(readable([dense, {"val_top1": 0.9, "latency_ms": 0.1}]))  # not timed in turns
+    assert readable([dense])[LATENCY_PART] == 1
 
 
 def test_how_far_a_bound_is_missed():

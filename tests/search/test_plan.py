@@ -1,6 +1,7 @@
 """A plan as overrides of a run."""
 
 import json
+from dataclasses import replace
 
 from effdl.search.choices import FLOAT, Choice
 from effdl.search.plan import Plan
@@ -30,3 +31,17 @@ def test_zeros_alone_are_what_prune_means(tmp_path):
     plan = Plan(layers={"0": Choice(0.8, FLOAT), "2": Choice(0.4, FLOAT)})
     assert plan.methods == ["magnitude"]
     assert "prune=0.700000" in plan.overrides(tmp_path, SIZES, 5)
+
+
+def test_a_plan_is_what_it_makes():
+    plan = Plan(0.5, {"0": Choice(0.8, 3)}, {"size_bytes": 10.0}, 3)
+    again = Plan.from_json(plan.to_json())
+    assert again == plan
+    assert replace(plan, predicted={}).digest == plan.digest
+    others = [replace(plan, filters=0.4), replace(plan, activations=32), replace(plan, layers={"0": Choice(0.8, 4)})]
+    assert len({other.digest for other in (plan, *others)}) == 4
+
+
+def test_activations_have_bits_too(tmp_path):
+    found = Plan(layers={"0": Choice(0.0, 4), "2": Choice(0.0, 4)}, activations=4).overrides(tmp_path, SIZES, 5)
+    assert {"quantize=4", "compression.lsq.activation_bits=4", "compression.lsq.first_last=null"} <= set(found)

@@ -11,7 +11,7 @@ from effdl.search.strategy import Strategy
 def searched(goal, trials, base, ladder=(0.5, 0.75)):
     found = trials(goal)
     Strategy(
-        found, base(), lambda trial: base(trial.plan.filters, width=int(64 * (1 - trial.plan.filters))), ladder
+        found, [base()], lambda trial: [base(trial.plan.filters, width=int(64 * (1 - trial.plan.filters)))], ladder
     ).go()
     return found
 
@@ -94,7 +94,7 @@ def test_a_model_that_missed_with_more_is_not_tried_with_less(trials, base):
         return trial
 
     found.add = worse_than_predicted
-    Strategy(found, base(), lambda trial: base(trial.plan.filters, width=32), ladder=(0.5,)).go()
+    Strategy(found, [base()], lambda trial: [base(trial.plan.filters, width=32)], ladder=(0.5,)).go()
     assert found.best.plan.filters == 0.5
     assert sum(bool(trial.plan.layers and trial.plan.filters) for trial in found.found) > 3
     sizes = [t.plan.predicted["size_bytes"] for t in found.found if t.plan.layers and not t.plan.filters]
