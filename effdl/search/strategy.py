@@ -124,7 +124,8 @@ class Strategy:
                 trial = self._try(base, plan)
                 if trial.holds:
                     return True
-                self.too_small[base.name] = target * (1 + self.goal.worst(trial.row).excess(trial.row))
+                missed_by = self.goal.worst(trial.row).excess(trial.row) if trial.row else 0.0
+                self.too_small[base.name] = target * (1 + missed_by)
         return False
 
     def _planned(self, bases: Sequence[Base], budgets: dict[str, float]) -> list[tuple[Base, Plan]]:

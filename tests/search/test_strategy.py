@@ -6,6 +6,7 @@ import pytest
 
 from effdl.search.goal import Bound, Goal
 from effdl.search.strategy import Strategy
+from effdl.search.trial import Trial
 
 
 def searched(goal, trials, base, ladder=(0.5, 0.75)):
@@ -100,3 +101,17 @@ def test_a_model_that_missed_with_more_is_not_tried_with_less(trials, base):
     sizes = [t.plan.predicted["size_bytes"] for t in found.found if t.plan.layers and not t.plan.filters]
     assert len(sizes) > 1
     assert sizes == sorted(sizes)
+
+
+def test_while_another_process_trains_a_model_a_larger_one_is_tried(trials, base):
+    found = trials(Goal((Bound("top1", 0.97),), "size_bytes", 20))
+    add, asked = found.add, []
+
+    def elsewhere(plan, sizes):
+        if plan.layers:
+            asked.append(plan.predicted["size_bytes"])
+        return Trial("", plan, None, {}, False) if len(asked) == 1 else add(plan, sizes)
+
+    found.add = elsewhere
+    Strategy(found, [base()], lambda trial: [], ladder=()).go()
+    assert asked[1] > asked[0] * 1.2

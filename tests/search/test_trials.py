@@ -1,5 +1,6 @@
 """The runs of a search: limits, what is best, what a failure means."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,9 @@ from effdl.search.goal import Bound, Goal
 from effdl.search.plan import Plan
 from effdl.search.study import Study
 from effdl.search.trial import Trial, cost_of
-from effdl.search.trials import Trials
+from effdl.search.trials import Trials, _Outdated
 from effdl.utils.errors import RunError, UserError
+from effdl.utils.locks import locked
 
 GOAL = Goal((Bound("top1", 0.9), Bound("macs", 100.0)), "size_bytes", 3, hours=1.0, co2eq_g=5.0)
 WEIGHTS = Plan(layers={"0": Choice(0.5, 4)})
@@ -111,3 +113,23 @@ def test_what_is_impossible_takes_no_trial(tmp_path):
     assert [trial.refused for trial in found.found] == [True, False, False, False]
     assert not found.may_go_on
     assert found.models == []
+
+
+def test_what_another_process_trains_is_not_waited_for(tmp_path):
+    def run(overrides):
+        raise RunError("not today")
+
+    def strategy():
+        asked.append([found.add(Plan(filters=filters), {"0": 10}).name for filters in (0.1, 0.2)])
+
+    found, asked, waited = trials(tmp_path, run), [], []
+    there = ExitStack()
+    (tmp_path / "plans" / "trial-01").mkdir(parents=True)
+    there.enter_context(locked(tmp_path / "plans" / "trial-01" / ".lock"))  # another process
+    with pytest.raises(_Outdated):
+        strategy()
+    assert [trial.name for trial in found.found] == ["trial-02"]
+    found.settle(strategy, lambda names: (waited.append(names), there.close()))
+    assert waited == [["trial-01"]]
+    assert asked == [["trial-01", "trial-02"], ["trial-01", "trial-02"]]
+    assert [trial.name for trial in found.found] == ["trial-01", "trial-02"]
