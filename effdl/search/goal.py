@@ -97,6 +97,15 @@ class Goal:
         """Whether a model keeps to all bounds."""
         return all(bound.excess(row) <= 0 for bound in self.bounds)
 
+    def spent(self, costs: Mapping[str, float]) -> bool:
+        """Whether no more time or CO2 is left.
+
+        Args:
+            costs: ``duration_s`` and ``co2eq_g`` of all runs together.
+        """
+        hours, grams = costs["duration_s"] / 3600, costs["co2eq_g"]
+        return (self.hours is not None and hours >= self.hours) or (self.co2eq_g is not None and grams >= self.co2eq_g)
+
     def worst(self, row: Mapping) -> Bound:
         """The bound that a model is furthest beyond, or nearest to."""
         return max(self.bounds, key=lambda bound: bound.excess(row))

@@ -70,7 +70,7 @@ class Trials:
         return sum(not trial.refused for trial in self.found) < self.goal.trials and not self._full
 
     def settle(self, go: Callable[[], None], wait: Callable[[Sequence[str]], None]) -> None:
-        """Follow a strategy until it ends with all known that it has asked for; then `found` is all that is known.
+        """Follow a strategy until it ends and no other process trains a model; then `found` is all that is known.
 
         Args:
             go: the whole strategy, from its beginning.
@@ -82,10 +82,13 @@ class Trials:
                 go()
             except _Outdated:
                 continue
-            if not self._elsewhere:
+            self._gather()
+            busy = [number for number in self.study.plans() if number not in self._known and not self._free(number)]
+            if not busy and not self._elsewhere:
                 break
-            wait([_name(number) for number in self._elsewhere])
-            while not any(map(self._free, self._elsewhere)):
+            if busy:
+                wait([_name(number) for number in busy])
+            while busy and not any(map(self._free, busy)):
                 time.sleep(_LOOK)
         self.found = self.everything()
 
@@ -128,7 +131,7 @@ class Trials:
                     self._elsewhere.append(number)
                     return self._unknown(plan, _name(number), "another process trains it")
                 self._gather()
-                if number not in self._known and self._spent:
+                if number not in self._known and self.goal.spent(self.costs):
                     self._full = True
                     return self._unknown(plan, _name(number), "limit.hours or limit.co2eq_g is reached")
                 if number not in self._known:
@@ -146,15 +149,6 @@ class Trials:
         """All trials that are known, those of other processes too, by number."""
         self._gather()
         return [self._known[number] for number in sorted(self._known)]
-
-    @property
-    def _spent(self) -> bool:
-        """Whether no more time or CO2 is left."""
-        goal, costs = self.goal, self.costs
-        return bool(
-            (goal.hours and costs["duration_s"] >= goal.hours * 3600)
-            or (goal.co2eq_g and costs["co2eq_g"] >= goal.co2eq_g)
-        )
 
     def _trained(self, number: int, plan: Plan, sizes: Mapping[str, int]) -> Trial:
         """What comes of a plan.

@@ -133,3 +133,12 @@ def test_what_another_process_trains_is_not_waited_for(tmp_path):
     assert waited == [["trial-01"]]
     assert asked == [["trial-01", "trial-02"], ["trial-01", "trial-02"]]
     assert [trial.name for trial in found.found] == ["trial-01", "trial-02"]
+
+
+def test_the_answer_waits_for_the_models_of_all_processes(tmp_path):
+    found, waited, there = trials(tmp_path), [], ExitStack()
+    assert found.study.number_of(Plan(filters=0.5), 9) == 1
+    (tmp_path / "plans" / "trial-01").mkdir(parents=True)
+    there.enter_context(locked(tmp_path / "plans" / "trial-01" / ".lock"))  # another process, with a plan of its own
+    found.settle(lambda: None, lambda names: (waited.append(names), there.close()))
+    assert waited == [["trial-01"]]
