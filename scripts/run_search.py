@@ -5,8 +5,8 @@
 The commands are read from the page's section of results, and run in OUTPUT_FOLDER, each in a folder that is named after
 it. A search that was cut off goes on, one that has ended is not repeated: the script can be killed and started again.
 Columns: what was asked; the dense model and the one that was found, by the validation split and by the test split, its
-speed-up as it was measured in turns; how many models were compared, and what all runs of the search took, measuring
-included.
+speed-up as it was measured in turns, and the course's score; how many models were compared, and what all runs of the
+search took, measuring included.
 """
 
 import argparse
@@ -23,12 +23,13 @@ from pages import ROOT, markdown, replace_part
 
 from effdl.measure.metrics import metric
 from effdl.runs.folder import RunFolder
+from effdl.search.trial import row_of
 
 PAGE = "effdl/search/README.md"
 PICTURE = "effdl/search/front.png"
-COLUMNS = ("search", "model", "validation top-1", "test top-1", "size on disk", "MACs", "speed-up", "compared", "time")
-COLUMNS += ("energy", "CO2eq")
-ROWS = ("val_top1", "top1", "size_bytes", "macs", "speedup")
+COLUMNS = ("search", "model", "validation top-1", "test top-1", "size on disk", "MACs", "speed-up")
+COLUMNS += ("course score", "compared", "time", "energy", "CO2eq")
+ROWS = ("val_top1", "top1", "size_bytes", "macs", "speedup", "course_score")
 
 
 def commands() -> list[list[str]]:
@@ -57,7 +58,8 @@ def run(words: list[str], folder: Path) -> dict:
 
 def rows(words: list[str], folder: Path, found: dict) -> list[list[str]]:
     """The dense model and the best one as lines of the table."""
-    dense, best = (RunFolder(folder / name).result["stages"][-1] for name in ("dense", found["best"]))
+    runs = [RunFolder(folder / name) for name in ("dense", found["best"])]
+    dense, best = ({**run.result["stages"][-1], **row_of(run)} for run in runs)
     costs = [metric(key).text(found["costs"][key]) for key in ("duration_s", "energy_kwh", "co2eq_g")]
     lines = []
     for name, row in (("dense", dense), ("found", best)):
