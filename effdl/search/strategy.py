@@ -21,6 +21,7 @@ _SLACK = 0.02  # of an accuracy, by which a model may miss the bound before its 
 _HARSHEST = 0.98  # of the same, beyond which no model is tried
 _NEAR = 1.03  # ratio of two budgets, or of two models' MACs, that are as good as equal
 _AT_ONCE = 2  # models that are tried with one budget
+_ROUNDS = 3  # through all models with the same budget
 _ATTEMPTS = 3  # to meet a budget with one model
 
 
@@ -134,11 +135,12 @@ class Strategy:
         return sorted(plans, key=lambda pair: pair[1].predicted["val_loss"])
 
     def _fit(self) -> None:
-        """The best answers within the bounds on costs: all models are tried, that of least predicted loss first."""
+        """The best answers within the bounds on costs: all models are tried, that of least predicted loss first, and
+        again where a plan changes by what was learned of the budget that they left unused."""
         if not (budgets := self.goal.of(WEIGHTS)):
             self._spare_filters()
             return
-        for base, _ in self._planned(self.bases, budgets):
+        for base, _ in _ROUNDS * self._planned(self.bases, budgets):
             if self.trials.may_go_on:
                 self._meet(base, budgets)
 

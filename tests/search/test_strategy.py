@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from effdl.search.goal import Bound, Goal
+from effdl.search.plan import compressed, stored_bytes
 from effdl.search.strategy import Strategy
 from effdl.search.trial import Trial
 
@@ -40,6 +41,24 @@ def test_the_best_answers_within_a_size(trials, base):
     found = searched(goal, trials, base)
     assert found.best.row["size_bytes"] <= 3000
     assert found.best.row["val_top1"] == max(t.row["val_top1"] for t in found.found if t.row["size_bytes"] <= 3000)
+
+
+def test_a_budget_that_was_left_unused_is_used(trials, base):
+    found = trials(Goal((Bound("size_bytes", 3000.0),), "top1", 12))
+    add = found.add
+
+    def smaller_than_predicted(plan, sizes):
+        trial, untrained = add(plan, sizes), stored_bytes(compressed(base().model, plan.layers), {})
+        row = {**trial.row, "size_bytes": 0.8 * untrained}
+        found.found[-1] = replace(trial, row=row, holds=found.goal.holds(row))
+        return found.found[-1]
+
+    found.add = smaller_than_predicted
+    Strategy(found, [base()], lambda trial: [], ladder=()).go()
+    first, second = found.found[:2]
+    assert first.row["size_bytes"] < 2400
+    assert 1.1 * first.row["size_bytes"] < second.row["size_bytes"] <= 3000
+    assert found.best is second
 
 
 def test_no_more_filters_are_removed_than_shapes_are_bound_to(trials, base):
