@@ -66,7 +66,7 @@ def rows(words: list[str], folder: Path, found: dict) -> list[list[str]]:
         values = [metric(key).text(row.get(key)) for key in ROWS]
         lines.append(["", name, *values, *([""] * 4)])
     lines[0][0] = f"`effdl {shlex.join(words)}`"
-    lines[1][-4:] = [str(len(found["trials"])), *costs]
+    lines[1][-4:] = [str(sum(not trial["reason"] for trial in found["trials"])), *costs]
     return lines
 
 
