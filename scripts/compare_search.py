@@ -134,17 +134,17 @@ def drawn_plan(draw: Draw, layers: list[str], keys: list[str]) -> Plan:
     return Plan(round(filters, 4), chosen)
 
 
-def best(found: dict, goal: Goal) -> tuple[bool, float, float]:
-    """What the best model of a search misses, its cost, and the metric; less is better in the first two."""
+def best(found: dict, goal: Goal) -> tuple[float, float]:
+    """By how much the best model of a search misses a bound, and its cost: less is better. Infinite without a model."""
     rows = [trial["measured"] for trial in found["trials"]]
-    key = min(((max(0.0, goal.worst(row).excess(row)), goal.cost(row), n) for n, row in enumerate(rows)), default=None)
-    return key or (float("inf"), float("inf"), 0)
+    scores = [(max(0.0, goal.worst(row).excess(row)), goal.cost(row)) for row in rows]
+    return min(scores, default=(float("inf"), float("inf")))
 
 
 def line(words: list[str], goal: Goal, results: dict[str, dict]) -> tuple[list[str], bool, list[float]]:
     """A line of the table, whether the search is better than both, and the errors of its predictions of size."""
     scores = {name: best(found, goal) for name, found in results.items()}
-    won = all(scores["search"][:2] < score[:2] for name, score in scores.items() if name != "search")
+    won = all(scores["search"] < score for name, score in scores.items() if name != "search")
     errors = [
         abs(trial["measured"]["size_bytes"] / trial["predicted"]["size_bytes"] - 1)
         for trial in results["search"]["trials"]
@@ -157,9 +157,9 @@ def line(words: list[str], goal: Goal, results: dict[str, dict]) -> tuple[list[s
     return [f"`{' '.join(words)}`", verdict, *texts, models, error], won, errors
 
 
-def _text(score: tuple, goal: Goal) -> str:
+def _text(score: tuple[float, float], goal: Goal) -> str:
     """The metric of the best model, or by how much it misses a bound; nothing if there is none."""
-    excess, cost, _ = score
+    excess, cost = score
     if excess == float("inf"):
         return "-"
     if excess:
@@ -168,7 +168,7 @@ def _text(score: tuple, goal: Goal) -> str:
 
 
 def main() -> int:
-    """Run everything and rewrite the part; returns the exit code."""
+    """Run everything and print the table; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("--budgets", type=int, default=10)
@@ -188,9 +188,9 @@ def main() -> int:
         for name in OTHERS:
             make = functools.partial(sampled, dense, goal, folder / name, name, number, found["seconds"])
             results[name] = once(folder / f"{name}.json", make)
-        made, won, off = line(words, goal, results)
+        made, won, own = line(words, goal, results)
         lines.append(made)
-        wins, errors = wins + won, errors + off
+        wins, errors = wins + won, errors + own
         print(" | ".join(made), flush=True)
     off = f"Files differ from what was predicted by a median of {100 * median(errors):.1f} %."
     text = f"The search is better than both in {wins} of {len(lines)}. {off}"

@@ -35,12 +35,13 @@ def main(arguments: list[str]) -> int:
         check_dense(args.dense)
     folder = args.resumed or new_folder(args)
     console.print(f"search: {folder}", highlight=False, soft_wrap=True)
-    from effdl.search.record import write_asked
-
     if args.resumed:
         return _search(args, folder, console)
-    write_asked(folder, args.asked)
     try:
+        from effdl.search.record import new_asked, write_asked
+
+        args.asked = new_asked(args.words, args.dense, args.config_dir, args.storage)
+        write_asked(folder, args.asked)
         return _search(args, folder, console)
     except UserError:
         if not any(folder.glob("*/run.json")):  # nothing could begin

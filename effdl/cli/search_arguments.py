@@ -39,7 +39,8 @@ _CHOSEN = ("prune", "quantize", "factorize", "compression")  # what the search s
 
 
 def search_arguments(arguments: list[str]) -> argparse.Namespace:
-    """The command's arguments: ``dense`` is the given run or None, ``goal`` what is asked, ``overrides`` the rest.
+    """The command's arguments: ``dense`` is the given run or None, ``goal`` what is asked, ``overrides`` the rest;
+    ``resumed`` is the folder of a search that goes on or None, and ``asked`` what its file says, or None.
 
     Raises:
         UserError: one is wrong.
@@ -51,25 +52,20 @@ def search_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("words", nargs="*", metavar="FOLDER|KEY=VALUE", type=named, help=words)
     parser.add_argument("--config-dir", type=named, metavar="DIR", help="a folder of your own configs")
     args = parsed(parser, arguments)
-    args.resumed, storage = None, value_of(args.words, "storage")
-    words, dense = without(args.words, "storage"), None
-    if folder := resume_folder(words):
+    args.storage, args.words = value_of(args.words, "storage"), without(args.words, "storage")
+    args.dense = args.resumed = args.asked = None
+    if folder := resume_folder(args.words):
         from effdl.search.record import read_asked
 
-        if len(words) > 1 or args.config_dir:
+        if len(args.words) > 1 or args.config_dir:
             raise UserError(f"resume={folder}: allowed alone, or with storage=: a search goes on as it was asked")
         args.asked, args.resumed = read_asked(Path(folder)), Path(folder).absolute()
-    else:
-        from effdl.search.record import new_asked
-
-        if words and ("=" not in words[0] or os.path.isdir(words[0])):
-            dense, words = words[0], words[1:]
-        args.asked = new_asked(words, dense, args.config_dir, storage)
-    args.storage = storage
-    words, args.config_dir = args.asked.words, args.asked.config_dir
-    args.dense = args.asked.dense and Path(args.asked.dense)
-    args.goal = parse_goal([word for word in words if key_of(word).partition(".")[0] in _GOAL])
-    args.overrides = readable([word for word in words if key_of(word).partition(".")[0] not in _GOAL])
+        args.words, args.config_dir = args.asked.words, args.asked.config_dir
+        args.dense = args.asked.dense and Path(args.asked.dense)
+    elif args.words and ("=" not in args.words[0] or os.path.isdir(args.words[0])):
+        args.dense, args.words = Path(args.words[0]), args.words[1:]
+    args.goal = parse_goal([word for word in args.words if key_of(word).partition(".")[0] in _GOAL])
+    args.overrides = readable([word for word in args.words if key_of(word).partition(".")[0] not in _GOAL])
     _check(args.overrides)
     return args
 

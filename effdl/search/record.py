@@ -50,10 +50,10 @@ def read_asked(folder: Path) -> Asked:
     return read_shaped(folder / FILE, _Record)
 
 
-def new_asked(words: Sequence[str], dense: str | None, config_dir: str | None, storage: str | None) -> Asked:
+def new_asked(words: Sequence[str], dense: Path | None, config_dir: str | None, storage: str | None) -> Asked:
     """What is asked by these words, under a new name in the database."""
     shown = storage and without_password(storage)
-    given = dense and str(Path(dense).absolute())
+    given = dense and str(dense.absolute())
     return Asked(words=list(words), dense=given, config_dir=config_dir, study=uuid4().hex, storage=shown)
 
 

@@ -82,7 +82,6 @@ class Trials:
                 go()
             except _Outdated:
                 continue
-            self._gather()
             busy = [number for number in self.study.plans() if number not in self._known and not self._free(number)]
             if not busy and not self._elsewhere:
                 break
