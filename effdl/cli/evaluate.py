@@ -63,6 +63,7 @@ def _evaluate(args: argparse.Namespace, console: Console) -> int:
         metrics={key: instantiate(node) for key, node in run.config.get("metric", {}).items() if args.trust},
         split=args.split,
         channels_last=run.channels_last,
+        runtime=run.runtime,
         trusted=args.trust,
     )
     layers = found.pop("layers")

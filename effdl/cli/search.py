@@ -13,7 +13,7 @@ from rich.console import Console
 from effdl.cli.search_arguments import check_dense, new_folder, search_arguments
 from effdl.cli.terminal import terminal
 from effdl.cli.train import train
-from effdl.config.overrides import quote, without
+from effdl.config.overrides import quote, value_of, without
 from effdl.measure.metrics import COSTS, compared, metric
 from effdl.runs.folder import RunFolder
 from effdl.utils.errors import UserError
@@ -73,7 +73,7 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     @functools.cache
     def bases(path: Path, filters: float) -> "list[Base]":
         with _one_at_a_time(folder / "tables.lock", console):
-            return read_bases(path, filters, families_of(goal.keys), folder / "tables.jsonl", console)
+            return read_bases(path, filters, families_of(goal.keys, runtime), folder / "tables.jsonl", console)
 
     def afresh(path: Path, filters: float = 0.0) -> "list[Base]":
         return [base.afresh() for base in bases(path, filters)]
@@ -85,7 +85,11 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
         study = open_study(folder, args.asked, args.storage)
         dense = RunFolder(args.dense or run(_dense_overrides(args, folder)))
     check_dense(dense.path)
+    settings = dense.run["config"]["device"]
+    runtime = value_of(args.overrides, "device.runtime") or settings.get("runtime", "eager")
     row = row_of(dense)
+    if runtime != settings.get("runtime", "eager"):
+        row["latency_ms"] = None  # of another runtime than all that it would be compared with
     goal = args.goal.resolved(row)
     before = {} if args.dense else cost_of(dense.result["stages"])
     epochs = max(1, dense.run["config"]["epochs"] // 2)

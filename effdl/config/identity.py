@@ -37,6 +37,7 @@ ADDED = {
     "pretraining": {},
     "pretraining.views.count": 2,
     "pretraining.views.size": None,
+    "device.runtime": "eager",
 }
 SINGLE = {
     "dataset": "dataset",
@@ -134,15 +135,16 @@ def fingerprint(config: dict) -> str:
 
 
 def add_later_keys(config: dict) -> None:
-    """Give a config of an earlier version the groups and top-level keys that came later; in place.
+    """Give a config of an earlier version the groups, top-level keys and keys of the device that came later; in place.
 
-    Nodes need none: a function has a default for a key that came later.
+    Other nodes need none: a function has a default for a key that came later.
     """
     for group in ("metric", "teacher"):
         config.setdefault(group, {})
     for key, value in ADDED.items():
-        if "." not in key:
-            config.setdefault(key, value)
+        node, name = (config["device"], key.removeprefix("device.")) if key.startswith("device.") else (config, key)
+        if "." not in name:
+            node.setdefault(name, value)
 
 
 @cache

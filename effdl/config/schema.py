@@ -65,6 +65,7 @@ class DeviceSettings:
     compile: bool
     threads: Annotated[int, Field(ge=1, le=_MOST_THREADS)] | None
     deterministic: bool
+    runtime: Literal["eager", "onnx"]
 
 
 # Groups whose keys all functions of the group share, besides those of the function itself.

@@ -2,6 +2,7 @@
 
 import copy
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from effdl.measure.timing import latency_row
 from effdl.nn.fake_quant import QuantGrid
 from effdl.nn.layers import weights
 from effdl.nn.quantizers import activation_quantizers
-from effdl.utils.errors import UserError
+from effdl.utils.errors import RunError, UserError
 
 _INT8_BITS = (7, 8)  # 7: int8 with the reduced range that processors without VNNI need
 _HALF = {torch.float16: " fp16", torch.bfloat16: " bf16"}
@@ -41,14 +42,15 @@ def as_deployed(
     threads: int,
     *,
     channels_last: bool,
+    runtime: str = "eager",
 ) -> dict:
     """Latency of one image, throughput, and bytes that are loaded, in the runtime that a model would be deployed in.
 
-    Float models run in eager PyTorch in their own dtype, on their device; int8 models in ONNX Runtime on the CPU, in
-    a process of its own. (For eager PyTorch that would mean seconds of imports for every stage.) The dense model takes
-    turns with them, in the same runtime in float32. If no runtime here can compute with a model's weights, all values
-    but ``latency_note``, which has the reason, are None: the times of the float simulation would not be those of the
-    deployed model.
+    Float models run in eager PyTorch in their own dtype, on their device, unless `runtime` says otherwise; int8 models
+    in ONNX Runtime on the CPU, in a process of its own. (For eager PyTorch that would mean seconds of imports for every
+    stage.) The dense model takes turns with them, in the same runtime in float32. If no runtime here can compute with a
+    model's weights, all values but ``latency_note``, which has the reason, are None: the times of the float simulation
+    would not be those of the deployed model.
 
     Args:
         model: as it was stored, on `device`.
@@ -59,14 +61,26 @@ def as_deployed(
         device: the device of a float model.
         threads: number of CPU threads.
         channels_last: the memory layout of a float model.
+        runtime: of float models: ``eager``, or ``onnx``: ONNX Runtime on the CPU, as for int8.
     """
     if note := _obstacle(model, storage, grids):
         return {**NOT_DEPLOYED, "latency_note": note}
-    if fits_int8(model, grids):
+    if fits_int8(model, grids) or runtime == "onnx":
         found = _in_onnx_runtime(model, dense, grids, input_shape, threads)
     else:
         found = _in_eager(model, dense, input_shape, device, threads, channels_last)
-    return {**found, "latency_note": None}
+    return {"latency_note": None, **found}
+
+
+def check_runtime(runtime: str) -> None:
+    """Check that float models can be timed in a runtime.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    for name in ("onnx", "onnxscript", "onnxruntime") if runtime == "onnx" else ():
+        if find_spec(name) is None:
+            raise UserError(f"device.runtime={runtime}: {name} is not installed: pip install 'effdl[onnx]'")
 
 
 def _obstacle(model: nn.Module, storage: dict[str, dict], grids: dict[str, QuantGrid]) -> str | None:
@@ -132,12 +146,21 @@ def _in_onnx_runtime(
     input_shape: tuple[int, int, int],
     threads: int,
 ) -> dict:
-    """The figures of an int8 model, exported to ONNX, in ONNX Runtime."""
+    """The figures of a model, exported to ONNX as int8 or in its own precision, in ONNX Runtime.
+
+    A float model that cannot be exported has none, and a note that says so.
+    """
+    precision = "int8" if fits_int8(model, grids) else "fp16" if _half(model) == " fp16" else "fp32"
     with tempfile.TemporaryDirectory() as folder:
         path, before = Path(folder) / "model.onnx", Path(folder) / "dense.onnx"
-        size = to_onnx(model, grids, input_shape, path, "int8")
-        if dense is not None:
-            to_onnx(dense, {}, input_shape, before, "fp32")
+        try:
+            size = to_onnx(model, grids, input_shape, path, precision)
+            if dense is not None:
+                to_onnx(dense, {}, input_shape, before, "fp32")
+        except RunError as error:
+            if precision == "int8":
+                raise
+            return {**NOT_DEPLOYED, "latency_note": str(error)}
         others = [before, before] if dense is not None else []
         found = timed([path, *others], input_shape, threads=threads, throughput_batch=_THROUGHPUT_BATCH)
     return {**in_turns(found.rows, found.rounds), **found.throughput, "deployed_bytes": size}

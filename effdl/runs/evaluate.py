@@ -47,6 +47,7 @@ def evaluate(
     split: str = "test",
     dense: nn.Module | None = None,
     channels_last: bool = False,
+    runtime: str = "eager",
     trusted: bool = False,
     classifies: bool = True,
 ) -> dict:
@@ -59,6 +60,7 @@ def evaluate(
             ``train_top1``, a sample of the training images, of the length of the validation split.
         dense: the model to compare its speed with, on `device`.
         channels_last: the memory layout in which it is timed, for which a run takes that of its training.
+        runtime: in which a float model is timed, see `as_deployed`.
         trusted: also build a model whose code is not part of effdl.
         classifies: False after pretraining: all that needs its last layer is None, and its features are measured.
 
@@ -93,7 +95,9 @@ def evaluate(
         **summary(layers, operations["macs_nonzero"], float_bits),
         "size_bytes": file_bytes(path),
         "peak_activation_bytes": peak_activation_bytes(model, shape, 1 if fits_int8(model, grids) else float_bits // 8),
-        **as_deployed(model, dense, stored, grids, shape, device, threads, channels_last=channels_last),
+        **as_deployed(
+            model, dense, stored, grids, shape, device, threads, channels_last=channels_last, runtime=runtime
+        ),
         "layers": layers,
     }
 

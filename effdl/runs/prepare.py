@@ -25,6 +25,7 @@ from effdl.config.naming import option_name
 from effdl.config.paths import located
 from effdl.config.schema import SHARED
 from effdl.data.build import Data, load
+from effdl.deploy.latency import check_runtime
 from effdl.models.build import build
 from effdl.models.structure import changes
 from effdl.nn.layers import l1_norm
@@ -115,6 +116,7 @@ def prepare_run(config: dict, overrides: list[str] | None = None, typed_in: Path
     typed_in = typed_in or Path.cwd()
     typed, config = config, located(config, typed_in)
     device = select_device(config["device"])
+    check_runtime(device.runtime)
     data = load(config["dataset"])
     steps = [(name, locate(node["_target_"]), node) for name, node in steps_on(config)]
     check_order([(name, kind_of(function)) for name, function, _ in steps])

@@ -20,7 +20,8 @@ from effdl.utils.errors import UserError
 class ReopenedRun:
     """A run's folder with its data set on its device, as the stored model knows it.
 
-    `channels_last` is the memory layout of its training, and `same_data` says whether it is the data set of the run.
+    `channels_last` is the memory layout of its training, `runtime` that in which it is timed, and `same_data` says
+    whether it is the data set of the run.
     """
 
     folder: RunFolder
@@ -28,6 +29,7 @@ class ReopenedRun:
     data: Data
     device: torch.device
     channels_last: bool
+    runtime: str
     same_data: bool
 
 
@@ -77,7 +79,7 @@ def reopen(
     if (inputs := read_inputs(folder.model_file)) is not None:
         data = _as_known(data, inputs, config["dataset"], folder.path)
     device = selected.torch_device
-    return ReopenedRun(folder, config, data.to(device), device, selected.channels_last, same)
+    return ReopenedRun(folder, config, data.to(device), device, selected.channels_last, selected.runtime, same)
 
 
 def _as_known(data: Data, inputs: Inputs, node: dict, path: Path) -> Data:

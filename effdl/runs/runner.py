@@ -152,6 +152,7 @@ class Runner:
                 metrics={key: instantiate(node) for key, node in config["metric"].items()},
                 dense=self.trainer.dense,
                 channels_last=self.prepared.device.channels_last,
+                runtime=self.prepared.device.runtime,
                 trusted=True,
                 classifies=stage.classifies,
             )

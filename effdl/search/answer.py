@@ -16,7 +16,9 @@ def line_of(trial: Trial, goal: Goal) -> str:
     plan = f"filters {100 * trial.plan.filters:.4g} %" if trial.plan.filters else "all filters"
     if trial.plan.layers:
         plan += f", weights to {metric('size_bytes').text(trial.plan.predicted['size_bytes'])}"
-    if trial.plan.activations != FLOAT:
+    if trial.plan.int8:
+        plan += ", int8"
+    elif trial.plan.activations != FLOAT:
         plan += f", all of {trial.plan.activations} bits"
     if not trial.row:
         return f"{trial.name}: {plan}: {'impossible' if trial.refused else 'failed'}: {trial.reason}"

@@ -153,7 +153,7 @@ class Base:
         before["size_bytes"] = self._written(layers)
         predicted = {key: value * self._ratio(key) for key, value in before.items()}
         predicted["val_loss"] = self.row["val_loss"] + float(lost)
-        return Plan(self.filters, layers, predicted, self.family.activations)
+        return Plan(self.filters, layers, predicted, self.family.activations, self.family.int8)
 
     def _layers(self, chosen: Sequence[int]) -> dict[str, Choice]:
         """What is done to each layer."""

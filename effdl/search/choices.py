@@ -14,6 +14,7 @@ from effdl.nn.fake_quant import bounds, fake_quantize
 from effdl.nn.layers import weights
 
 FLOAT = 32  # bits of a weight that is not quantized
+_INT8, _INT8_INPUTS = 7, 8  # bits of weights and inputs, with which ONNX Runtime is right on all processors
 _SPARSITIES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
 _BITS = (2, 3, 4, 5, 6, 8)
 _STEPS = torch.logspace(-2, 1, 13, base=2).tolist()  # factors on the first step size, of which the best is taken
@@ -27,10 +28,12 @@ class Choice(NamedTuple):
 
 
 class Family(NamedTuple):
-    """Options of which each layer has one, and the bits of all activations; 32: floats."""
+    """Options of which each layer has one, the bits of all activations (32: floats), and whether integers are computed
+    with: the method int8."""
 
     activations: int
     options: tuple[Choice, ...]
+    int8: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,20 @@ class LayerTable:
     size: np.ndarray
 
 
-def families_of(keys: Collection[str]) -> list[Family]:
+def families_of(keys: Collection[str], runtime: str) -> list[Family]:
     """What is tried of each layer, by the metrics of a goal.
 
-    With a latency no layer has few bits, as no runtime here computes with them. The course's score counts the bits of
-    weights by their mean and multiplies with those of activations, so there all layers have the same.
+    With a latency no layer has few bits, as no runtime here computes with them; 8-bit integers are tried where the
+    dense model is timed in the runtime that computes with them. The course's score counts the bits of weights by their
+    mean and multiplies with those of activations, so there all layers have the same.
+
+    Args:
+        runtime: in which models of floats are timed.
     """
     if "latency_ms" in keys:
-        return [Family(FLOAT, tuple(Choice(sparsity, FLOAT) for sparsity in _SPARSITIES))]
+        floats = Family(FLOAT, tuple(Choice(sparsity, FLOAT) for sparsity in _SPARSITIES))
+        integers = Family(_INT8_INPUTS, tuple(Choice(sparsity, _INT8) for sparsity in _SPARSITIES), int8=True)
+        return [floats, integers] if runtime == "onnx" else [floats]
     if "course_score" in keys:
         return [Family(bits, tuple(Choice(sparsity, bits) for sparsity in _SPARSITIES)) for bits in _BITS]
     return [Family(FLOAT, tuple(Choice(sparsity, bits) for sparsity in _SPARSITIES for bits in (*_BITS, FLOAT)))]

@@ -33,12 +33,14 @@ class Plan:
         layers: by the name of the layer; empty: weights stay as they are.
         activations: bits of all layers' inputs; 32: floats.
         predicted: metrics of the model before it is fine-tuned, by key.
+        int8: whether all of it becomes 8-bit integers after training, with which ONNX Runtime computes.
     """
 
     filters: float = 0.0
     layers: Mapping[str, Choice] = field(default_factory=dict)
     predicted: Mapping[str, float] = field(default_factory=dict)
     activations: int = FLOAT
+    int8: bool = False
 
     @property
     def digest(self) -> str:
@@ -54,20 +56,21 @@ class Plan:
         """A plan from its text."""
         found = json.loads(text)
         layers = {name: Choice(*choice) for name, choice in found["layers"].items()}
-        return cls(found["filters"], layers, found["predicted"], found["activations"])
+        return cls(found["filters"], layers, found["predicted"], found["activations"], found.get("int8", False))
 
     @property
     def _made(self) -> dict:
         """What it makes, as plain values."""
         layers = {name: list(choice) for name, choice in self.layers.items()}
-        return {"filters": self.filters, "layers": layers, "activations": self.activations}
+        integers = {"int8": True} if self.int8 else {}  # plans without were numbered before there were any
+        return {"filters": self.filters, "layers": layers, "activations": self.activations, **integers}
 
     @property
     def methods(self) -> list[str]:
         """The compression methods that make it, in their order."""
         zeros = any(choice.sparsity for choice in self.layers.values())
-        few_bits = any(choice.bits != FLOAT for choice in self.layers.values())
-        return [name for name, used in zip(METHODS, (self.filters, zeros, few_bits), strict=True) if used]
+        few_bits = any(choice.bits != FLOAT for choice in self.layers.values()) and not self.int8
+        return [name for name, used in zip(METHODS, (self.filters, zeros, few_bits, self.int8), strict=True) if used]
 
     def overrides(self, folder: Path, sizes: Mapping[str, int], epochs: int, distilled: bool = False) -> list[str]:
         """The overrides of a run that makes it. What they refer to is written into the folder.
@@ -89,6 +92,8 @@ class Plan:
                 f"compression.magnitude.amounts={quote(folder / 'amounts.json')}",
                 f"compression.magnitude.epochs={epochs}",
             ]
+        if self.int8:
+            return [*found, "quantize=int8"]
         if bits := {name: choice.bits for name, choice in self.layers.items() if choice.bits != FLOAT}:
             write_json(folder / "bits.json", bits)
             found += [

@@ -9,9 +9,10 @@ decided by the predicted loss. All that is read of a model was measured on the v
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from effdl.search.base import Base
-from effdl.search.goal import ANSWERS, STRUCTURE, WEIGHTS, Goal
+from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, WEIGHTS, Goal
 from effdl.search.plan import Plan
 from effdl.search.trial import Trial
 from effdl.search.trials import Trials
@@ -40,6 +41,7 @@ class Strategy:
     dense: Sequence[Base]
     bases_of: Callable[[Trial], Sequence[Base]]
     ladder: Sequence[float] = _LADDER
+    int8: bool = False  # whether models are made of 8-bit integers, where only shapes decide
     bases: list[Base] = field(default_factory=list)
     too_small: dict[tuple[float, int], float] = field(default_factory=dict)  # budgets of the objective, by model
 
@@ -52,6 +54,7 @@ class Strategy:
         """Train models until a limit is reached or nothing better is left to try."""
         if self.goal.objective in STRUCTURE:
             self._thin()
+            self._other_numbers()
             return
         self._make_bases()
         if self.goal.objective in WEIGHTS:
@@ -61,6 +64,7 @@ class Strategy:
 
     def _thin(self) -> None:
         """Remove as many filters as the bounds allow: bisection by the part of the MACs that is left."""
+        self.int8 = self._is_faster_in_int8()
         mild, harsh = 1.0, 1 - _HARSHEST
         while self.trials.may_go_on and mild > harsh * _NEAR:
             left = math.sqrt(mild * harsh)
@@ -71,27 +75,60 @@ class Strategy:
 
     def _holds_without(self, filters: float) -> bool:
         """Whether the bounds hold without these filters, after pruning weights if they ask for it."""
-        trial = self._without(filters)
+        trial = self._without(filters, self.int8)
         if trial.holds or not trial.row or not (budgets := self.goal.of(WEIGHTS)):
             return trial.holds
         if not self._answers(trial, _SLACK) or not self.trials.may_go_on:
             return False
-        planned = self._planned(self.bases_of(trial), budgets)[:_AT_ONCE]
-        return any(self._meet(base, budgets) for base, _ in planned)
+        floats = self._without(filters) if self.int8 else trial
+        if not floats.row:
+            return False
+        bases = [base for base in self.bases_of(floats) if base.family.int8 == self.int8]
+        return any(self._meet(base, budgets) for base, _ in self._planned(bases, budgets)[:_AT_ONCE])
+
+    @property
+    def _has_int8(self) -> bool:
+        """Whether 8-bit integers are tried at all."""
+        return any(base.family.int8 for base in self.dense)
+
+    def _is_faster_in_int8(self) -> bool:
+        """Whether 8-bit integers make the dense model faster, which is measured."""
+        if not self._has_int8 or not self.trials.may_go_on:
+            return False
+        return (self._without(0.0, int8=True).row.get(LATENCY_PART) or 1.0) < 1.0
+
+    def _other_numbers(self) -> None:
+        """Make the best model of integers if it has floats, and of floats if it has integers: narrow layers gain less
+        by integers than the dense model's."""
+        best = self.trials.best
+        if self._has_int8 and best and not best.plan.layers and best.plan.filters and self.trials.may_go_on:
+            self._without(best.plan.filters, not best.plan.int8)
 
     def _make_bases(self) -> None:
         """The models whose weights are pruned and quantized: those whose shapes keep to the bounds, while they answer
         well enough. At most a third of the trials is spent on them."""
-        if self._shaped(self.dense[0].row):
-            self.bases.extend(self.dense)
-        for filters in self.ladder[: self.goal.trials // 3]:
+        self._add_bases(0.0, self.dense[0].row, lambda: self.dense)
+        for filters in self.ladder[: self.goal.trials // (6 if self._has_int8 else 3)]:
             if not self.trials.may_go_on:
                 return
             trial = self._without(filters)
             if not trial.row or not self._answers(trial, _SLACK):
                 return
-            if self._shaped(trial.row):
-                self.bases.extend(self.bases_of(trial))
+            self._add_bases(filters, trial.row, partial(self.bases_of, trial))
+
+    def _add_bases(self, filters: float, row: Mapping, read: Callable[[], Sequence[Base]]) -> None:
+        """The models without these filters, of floats and of integers, as far as their shapes keep to the bounds.
+
+        Args:
+            row: of the model of floats.
+            read: reads them.
+        """
+        rows = {False: row}
+        if self._has_int8 and self.trials.may_go_on:
+            rows[True] = self._without(filters, int8=True).row
+        shaped = [int8 for int8, own in rows.items() if own and self._shaped(own)]
+        if shaped:
+            self.bases.extend(base for base in read() if base.family.int8 in shaped)
 
     def _shrink(self) -> None:
         """Bisection for the smallest budget of the objective with which the bounds hold."""
@@ -146,13 +183,16 @@ class Strategy:
 
     def _spare_filters(self) -> None:
         """Remove as few filters as the bounds on shapes allow: bisection between too few and enough."""
-        tried = [(1 - trial.plan.filters, self._shaped(trial.row)) for trial in self.trials.found if trial.row]
-        tried.append((1.0, self._shaped(self.dense[0].row)))
+        self.int8 = self._is_faster_in_int8()
+        alike = [trial for trial in self.trials.found if trial.row and trial.plan.int8 == self.int8]
+        tried = [(1 - trial.plan.filters, self._shaped(trial.row)) for trial in alike]
+        if not self.int8:
+            tried.append((1.0, self._shaped(self.dense[0].row)))
         few = min((left for left, shaped in tried if not shaped), default=0.0)
         enough = max((left for left, shaped in tried if shaped), default=1 - _HARSHEST)
         while self.trials.may_go_on and few > enough * _NEAR:
             left = math.sqrt(few * enough)
-            if self._shaped(self._without(1 - left).row):
+            if self._shaped(self._without(1 - left, self.int8).row):
                 enough = left
             else:
                 few = left
@@ -169,16 +209,21 @@ class Strategy:
 
     def _try(self, base: Base, plan: Plan) -> Trial:
         """Train by a plan, if it is a new one, and learn how far its prediction was off."""
-        if (known := next((trial for trial in self.trials.found if trial.plan == plan), None)) is not None:
+        if (known := self._known(plan)) is not None:
             return known
         trial = self.trials.add(plan, base.sizes)
         if trial.row:
             base.learn(plan, trial.row)
         return trial
 
-    def _without(self, filters: float) -> Trial:
-        """Remove filters, and nothing else."""
-        return self.trials.add(Plan(filters=round(filters, 4)), self.dense[0].sizes)
+    def _without(self, filters: float, int8: bool = False) -> Trial:
+        """Remove filters, make integers of what is left if asked for, and nothing else."""
+        plan = Plan(filters=round(filters, 4), int8=int8)
+        return self._known(plan) or self.trials.add(plan, self.dense[0].sizes)
+
+    def _known(self, plan: Plan) -> Trial | None:
+        """What became of a plan that makes the same, whatever was predicted of it, if one was tried."""
+        return next((trial for trial in self.trials.found if trial.plan.digest == plan.digest), None)
 
     def _answers(self, trial: Trial, slack: float) -> bool:
         """Whether a model keeps to the bounds on its answers, or nearly."""

@@ -25,12 +25,14 @@ class Device:
         precision: ``fp32``, or ``bf16`` or ``fp16`` for mixed precision.
         channels_last: memory layout of convolutions.
         compile: train what `torch.compile` makes of the model.
+        runtime: in which float models are timed, see `effdl.deploy.latency.as_deployed`.
     """
 
     torch_device: torch.device
     precision: str = "fp32"
     channels_last: bool = False
     compile: bool = False
+    runtime: str = "eager"
 
     def autocast(self) -> AbstractContextManager:
         """Mixed precision, if asked for (Micikevicius et al. 2018)."""
@@ -65,7 +67,7 @@ def select_device(settings: dict) -> Device:
     make_deterministic(settings["deterministic"], compiled=settings["compile"])
     # On CPUs no model here trains slower so, most train faster: see scripts/benchmark_layout.py.
     channels_last = name != "mps" if settings["channels_last"] is None else settings["channels_last"]
-    return Device(_own_device(name), settings["precision"], channels_last, settings["compile"])
+    return Device(_own_device(name), settings["precision"], channels_last, settings["compile"], settings["runtime"])
 
 
 def _own_device(name: str) -> torch.device:

@@ -63,6 +63,7 @@ RAW = {
         "compile": False,
         "threads": None,
         "deterministic": True,
+        "runtime": "eager",
     },
     "energy": {"enabled": True, "country": None, "pue": 1.0},
 }
@@ -134,7 +135,7 @@ def test_the_shipped_values_are_accepted():
             "device.precison",
             "fp16",
             "device.precison is not a key; did you mean 'precision'? "
-            "(allowed: name, precision, channels_last, compile, threads, deterministic)",
+            "(allowed: name, precision, channels_last, compile, threads, deterministic, runtime)",
         ),
         ("model.depth", 21, "model.depth=21: allowed is one of 8, 20, 32, 44, 56, 110"),
         ("model.depth", 20.0, "model.depth=20.0: allowed is one of 8, 20, 32, 44, 56, 110"),

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from effdl.deploy.latency import NOT_DEPLOYED, as_deployed
+from effdl.deploy.latency import NOT_DEPLOYED, as_deployed, check_runtime
 from effdl.deploy.onnx import to_onnx
 from effdl.deploy.onnx_runtime import runtime_name
 from effdl.nn.fake_quant import QuantGrid
 from effdl.nn.quantizers import ActivationQuantizer
+from effdl.utils.errors import UserError
 
 SHAPE, CPU = (3, 16, 16), torch.device("cpu")
 
@@ -64,6 +65,41 @@ def test_int8_models_run_in_onnx_runtime_on_integers(tmp_path, quantized_model, 
     assert found["deployed_bytes"] == to_onnx(model, grids, SHAPE, tmp_path / "again.onnx", "int8")
     assert set(found) == set(NOT_DEPLOYED)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [(torch.float32, "fp32"), (torch.float16, "fp16")])
+def test_with_runtime_onnx_float_models_run_there_too(tmp_path, float_model, dtype, precision):
+    model = float_model("lenet5")
+    found = of(copy.deepcopy(model).to(dtype), dense=model, runtime="onnx")
+    assert found["latency_runtime"].startswith(runtime_name())
+    assert found["dense_latency_runtime"] == f"{runtime_name()} fp32"
+    assert found["latency_device"] == "cpu"
+    assert found["latency_note"] is None
+    path = tmp_path / "again.onnx"
+    assert found["deployed_bytes"] == to_onnx(copy.deepcopy(model).to(dtype), {}, SHAPE, path, precision)
+    assert set(found) == set(NOT_DEPLOYED)
+
+
+def test_a_float_model_that_cannot_be_exported_is_not_timed(float_model):
+    class Sorted(nn.Module):
+        def forward(self, x):
+            return x.flatten(1) if x.sum() > 0 else -x.flatten(1)
+
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), Sorted()).eval()
+    found = of(model, runtime="onnx")
+    expect_none(found, found["latency_note"])
+    assert "cannot be exported to ONNX" in found["latency_note"]
+    assert of(model)["latency_runtime"] == "pytorch-eager"
+
+
+def test_a_runtime_that_is_not_installed_is_named(monkeypatch):
+    check_runtime("eager")
+    check_runtime("onnx")
+    monkeypatch.setattr("effdl.deploy.latency.find_spec", lambda name: None if name == "onnxruntime" else name)
+    with pytest.raises(
+        UserError, match=r"device.runtime=onnx: onnxruntime is not installed: pip install 'effdl\[onnx\]'"
+    ):
+        check_runtime("onnx")
 
 
 def test_the_label_is_what_ran():

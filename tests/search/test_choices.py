@@ -89,9 +89,13 @@ def test_what_is_analysed_is_what_a_choice_does():
 
 def test_what_a_goal_lets_layers_be():
     [mixed], [timed], same = (
-        families_of(keys) for keys in (["top1"], ["latency_ms", "course_score"], ["course_score"])
+        families_of(keys, "eager") for keys in (["top1"], ["latency_ms", "course_score"], ["course_score"])
     )
     assert {option.bits for option in mixed.options} == {2, 3, 4, 5, 6, 8, FLOAT}
     assert {option.bits for option in timed.options} == {timed.activations} == {FLOAT}
     assert [{option.bits for option in family.options} for family in same] == [{f.activations} for f in same]
     assert len(same) == 6
+    assert families_of(["top1"], "onnx") == [mixed]
+    floats, integers = families_of(["latency_ms"], "onnx")
+    assert floats == timed
+    assert (integers.int8, integers.activations, {option.bits for option in integers.options}) == (True, 8, {7})

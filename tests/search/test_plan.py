@@ -45,3 +45,15 @@ def test_a_plan_is_what_it_makes():
 def test_activations_have_bits_too(tmp_path):
     found = Plan(layers={"0": Choice(0.0, 4), "2": Choice(0.0, 4)}, activations=4).overrides(tmp_path, SIZES, 5)
     assert {"quantize=4", "compression.lsq.activation_bits=4", "compression.lsq.first_last=null"} <= set(found)
+
+
+def test_integers_of_the_whole_model(tmp_path):
+    plan = Plan(0.5, {"0": Choice(0.8, 7), "2": Choice(0.0, 7)}, activations=8, int8=True)
+    found = plan.overrides(tmp_path, SIZES, 5)
+    assert found[0] == "compression=[filters,magnitude,int8]"
+    assert found[-1] == "quantize=int8"
+    assert not any("lsq" in override for override in found)
+    assert Plan(int8=True).overrides(tmp_path, SIZES, 5) == ["compression=[int8]", "quantize=int8"]
+    assert Plan.from_json(plan.to_json()) == plan
+    assert Plan(0.5, int8=True).digest != Plan(0.5).digest
+    assert "int8" not in json.loads(Plan(0.5).to_json())  # as plans were numbered before there were any

@@ -134,3 +134,42 @@ def test_while_another_process_trains_a_model_a_larger_one_is_tried(trials, base
     found.add = elsewhere
     Strategy(found, [base()], lambda trial: [], ladder=()).go()
     assert asked[1] > asked[0] * 1.2
+
+
+def with_int8(goal, trials, base, ladder=(0.5, 0.75)):
+    """A search whose dense model is timed where integers run."""
+
+    def kinds(filters=0.0):
+        return [base(filters, max(8, int(64 * (1 - filters))), int8) for int8 in (False, True)]
+
+    found = trials(goal)
+    Strategy(found, kinds(), lambda trial: kinds(trial.plan.filters), ladder).go()
+    return found
+
+
+def test_integers_are_taken_where_they_are_faster(trials, base):
+    """They are with all filters, so models are made of them; the best one, which is narrow, is faster in floats."""
+    found = with_int8(Goal((Bound("top1", 0.97),), "latency_ms", 20), trials, base)
+    first, *others, last = found.found
+    assert (first.plan.filters, first.plan.int8, first.row["latency_part"]) == (0.0, True, 0.8)
+    assert all(trial.plan.int8 for trial in others)
+    assert not last.plan.int8
+    assert found.best is last
+    assert last.plan.filters in [trial.plan.filters for trial in others if trial.holds]
+
+
+def test_integers_shrink_what_must_be_fast(trials, base):
+    goal = Goal((Bound("top1", 0.96), replace(Bound("latency_ms", 0.45), column="latency_part")), "size_bytes", 20)
+    found = with_int8(goal, trials, base)
+    assert found.best.plan.int8
+    floats = trials(goal)
+    Strategy(floats, [base(int8=False)], lambda trial: [base(trial.plan.filters, 16, int8=False)], (0.75,)).go()
+    assert found.best.row["latency_part"] <= 0.45
+    assert found.best.row["size_bytes"] < floats.best.row["size_bytes"]
+    assert len({trial.plan.digest for trial in found.found}) == len(found.found)  # none is made twice
+
+
+def test_as_few_filters_are_removed_from_integers_as_must(trials, base):
+    found = with_int8(Goal((Bound("latency_ms", 0.4),), "top1", 20), trials, base)
+    assert found.best.plan.int8
+    assert found.best.plan.filters == pytest.approx(0.5, abs=0.03)  # of floats, 0.6 would go

@@ -86,6 +86,7 @@ FREE = (
     "device.threads",
     "device.compile",
     "device.channels_last",
+    "device.runtime",
 )
 
 
