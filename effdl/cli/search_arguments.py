@@ -21,12 +21,13 @@ Examples:
   effdl search model=resnet budget.top1=0.97 budget.size_bytes=100e3 minimize=latency_ms
   effdl search model=resnet budget.macs=0.3*dense maximize=top1 compression.filters.lr_scale=0.5
   effdl search model=resnet budget.top1=0.97 minimize=course_score
+  effdl search model=resnet budget.micronet_score=0.1*dense maximize=top1
   effdl search resume=outputs/2026-01-31/13-00-00
 
 The last one goes on with a search that was cut off. While it runs, the same command in another terminal helps it.
 
 Metrics: top1, top5, loss, size_bytes, params_nonzero, macs_nonzero, params, macs, peak_activation_bytes, latency_ms,
-course_score.
+course_score, micronet_score.
 A bound is a number, FACTOR*dense or dense-DIFFERENCE. Accuracies are those of the validation split; what the test
 split says of the model that was chosen is shown in the end.
 limit.trials=12 models are trained at most; limit.hours= and limit.co2eq_g= are limits of all runs together.

@@ -19,6 +19,11 @@ CIFAR100 = Reference("CIFAR-100 (WideResNet-28-10)", 36.5e6, 10.49e9)
 IMAGENET = Reference("ImageNet (MobileNetV2-1.4)", 6.9e6, 1170e6)
 
 
+def reference_of(dataset: str) -> Reference:
+    """ImageNet's for a set of that name; else CIFAR-100's, the nearest that the challenge has for small images."""
+    return IMAGENET if "imagenet" in dataset.lower() else CIFAR100
+
+
 def counted_bits(layer: dict) -> float:
     """Bits that a weight counts as, from its row of ``layers.jsonl``."""
     return integer_bits(layer["weight_bits"])

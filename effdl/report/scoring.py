@@ -3,12 +3,7 @@
 from effdl.measure.course import course_columns, pruned_params
 from effdl.measure.dcase import RANKED_BY, dcase_columns, weighted_ranks
 from effdl.measure.metrics import metric
-from effdl.measure.scores import (
-    CIFAR100,
-    IMAGENET,
-    Reference,
-    micronet_columns,
-)
+from effdl.measure.scores import micronet_columns, reference_of
 from effdl.measure.training_cost import training_cost_columns
 from effdl.report.gather import Run
 
@@ -27,7 +22,7 @@ def scored(rows: list[dict], runs: list[Run]) -> list[dict]:
             {
                 **row,
                 **course_columns(row, next(iter(stages), None), own, pruned=pruned, dataset=dataset),
-                **micronet_columns(row, own, _reference(run)),
+                **micronet_columns(row, own, reference_of(str(dataset or ""))),
                 **dcase_columns(row, own, _methods_until(run, row["stage"])),
                 **training_cost_columns(row["total_duration_s"], row["total_energy_kwh"], _hardware(run), _price(run)),
             }
@@ -48,11 +43,6 @@ def _layers_of(run: Run) -> dict[str, list[dict]]:
     for row in run.layers():
         found.setdefault(row["stage"], []).append(row)
     return found
-
-
-def _reference(run: Run) -> Reference:
-    """ImageNet's for a set of that name; else CIFAR-100's, the nearest that the challenge has for small images."""
-    return IMAGENET if "imagenet" in str(run.settings.get("dataset", "")).lower() else CIFAR100
 
 
 def _methods_until(run: Run, stage: str | None) -> list[str]:

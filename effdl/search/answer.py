@@ -19,7 +19,8 @@ def line_of(trial: Trial, goal: Goal) -> str:
     if trial.plan.int8:
         plan += ", int8"
     elif trial.plan.activations != FLOAT:
-        plan += f", all of {trial.plan.activations} bits"
+        alike = {choice.bits for choice in trial.plan.layers.values()} == {trial.plan.activations}
+        plan += f", {'all' if alike else 'inputs'} of {trial.plan.activations} bits"
     if not trial.row:
         return f"{trial.name}: {plan}: {'impossible' if trial.refused else 'failed'}: {trial.reason}"
     values = ", ".join(f"{metric(key).heading} {metric(key).text(trial.row.get(column(key)))}" for key in goal.keys)

@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from effdl.measure.course import course_score
+from effdl.measure.scores import CIFAR100, Reference, integer_bits, micronet_score
 from effdl.search.choices import Choice, Family, LayerTable
 from effdl.search.plan import Plan, compressed, stored_bytes
 from effdl.search.solver import choose
@@ -30,6 +31,7 @@ class Base:
         macs: multiply-accumulates of each layer, by name.
         ratios: by metric, what trained models had, as part of what they had by the same plan before their training.
         lengths: of files that were written, by what was done to each layer.
+        reference: of the MicroNet score.
     """
 
     filters: float
@@ -41,6 +43,7 @@ class Base:
     macs: Mapping[str, int]
     ratios: dict[str, float] = field(default_factory=dict)
     lengths: dict[tuple[Choice, ...], int] = field(default_factory=dict)
+    reference: Reference = CIFAR100
 
     def afresh(self) -> "Base":
         """The same as it was before anything was learned from trained models."""
@@ -67,7 +70,15 @@ class Base:
         if self._bits:
             kept = np.array([1 - option.sparsity for option in self.family.options])  # zeros of rounding count
             found["course_score"] = [kept * course_score(table.numel, 0, *self._bits) for table in self.tables]
-        return found
+        return {**found, "micronet_score": [self._micronet(table) for table in self.tables]}
+
+    def _micronet(self, table: LayerTable) -> np.ndarray:
+        """What the options of a layer are of the MicroNet score."""
+        bits = np.array([integer_bits(option.bits) for option in self.family.options])
+        storage = np.minimum(table.numel * bits, table.nonzero * bits + table.numel) / 32
+        macs = table.nonzero * (self.macs[table.name] / table.numel)
+        operations = macs * (np.maximum(bits, self.family.activations) + 32) / 32
+        return micronet_score(storage, operations, self.reference)
 
     @property
     def _bits(self) -> tuple[int, int] | None:
@@ -108,7 +119,7 @@ class Base:
             row: what was measured of it.
         """
         for key in self.costs:
-            if plan.predicted[key] > 0:
+            if plan.predicted[key] > 0 and row[key] is not None:
                 self.ratios[key] = self._ratio(key) * row[key] / plan.predicted[key]
 
     def _ratio(self, key: str) -> float:
@@ -137,6 +148,8 @@ class Base:
             "params_nonzero": params,
             "macs_nonzero": self.row["macs_nonzero"] - sum(self.macs.values()),
         }
+        others = self.row["macs"] - sum(self.macs.values())  # products of two activations
+        found["micronet_score"] = micronet_score(params, 2 * others, self.reference)
         if self._bits:
             found["course_score"] = course_score(params, self.row["macs"], *self._bits)
         return found

@@ -17,6 +17,7 @@ FLOAT = 32  # bits of a weight that is not quantized
 _INT8, _INT8_INPUTS = 7, 8  # bits of weights and inputs, with which ONNX Runtime is right on all processors
 _SPARSITIES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
 _BITS = (2, 3, 4, 5, 6, 8)
+_MICRONET_INPUTS = (4, 8)  # bits of activations; a multiplication counts the wider of its inputs, an addition 32
 _STEPS = torch.logspace(-2, 1, 13, base=2).tolist()  # factors on the first step size, of which the best is taken
 
 
@@ -60,7 +61,7 @@ def families_of(keys: Collection[str], runtime: str) -> list[Family]:
 
     With a latency no layer has few bits, as no runtime here computes with them; 8-bit integers are tried where the
     dense model is timed in the runtime that computes with them. The course's score counts the bits of weights by their
-    mean and multiplies with those of activations, so there all layers have the same.
+    mean and multiplies with those of activations, so there all layers have the same; MicroNet's counts each layer's.
 
     Args:
         runtime: in which models of floats are timed.
@@ -71,6 +72,9 @@ def families_of(keys: Collection[str], runtime: str) -> list[Family]:
         return [floats, integers] if runtime == "onnx" else [floats]
     if "course_score" in keys:
         return [Family(bits, tuple(Choice(sparsity, bits) for sparsity in _SPARSITIES)) for bits in _BITS]
+    if "micronet_score" in keys:
+        options = tuple(Choice(sparsity, bits) for sparsity in _SPARSITIES for bits in _BITS)
+        return [Family(bits, options) for bits in _MICRONET_INPUTS]
     return [Family(FLOAT, tuple(Choice(sparsity, bits) for sparsity in _SPARSITIES for bits in (*_BITS, FLOAT)))]
 
 

@@ -12,7 +12,7 @@ from effdl.utils.errors import UserError, nearest
 LATENCY_PART = "latency_part"  # a column of the search's own: 1 / speed-up, which was measured in turns
 ANSWERS = ("top1", "top5", "loss")
 STRUCTURE = ("params", "macs", "peak_activation_bytes", "latency_ms")
-WEIGHTS = ("size_bytes", "params_nonzero", "macs_nonzero", "course_score")
+WEIGHTS = ("size_bytes", "params_nonzero", "macs_nonzero", "course_score", "micronet_score")
 METHODS = ("filters", "magnitude", "lsq", "int8")  # of compression, that make a model smaller, in their order
 _KEYS = (*ANSWERS, *WEIGHTS, *STRUCTURE)
 _NUMBER = r"[0-9.]+(?:e[+-]?[0-9]+)?"

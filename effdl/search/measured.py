@@ -11,8 +11,10 @@ from rich.progress import track
 from torch import nn
 
 from effdl.compression.sensitivity import analyse
+from effdl.config.naming import option_name
 from effdl.data.loader import normalized_batches
 from effdl.measure.accuracy import accuracy
+from effdl.measure.scores import reference_of
 from effdl.models.stored import load_model, read_description
 from effdl.nn.layers import weights
 from effdl.runs.reopen import ReopenedRun, reopen, stored_run
@@ -63,9 +65,10 @@ def read_bases(path: Path, filters: float, families: list[Family], file: Path, c
     macs = {row["name"]: row["macs"] for row in run.folder.layers.read() if row["stage"] == stage["stage"]}
     base, float_bytes, row = _loss(model, run), stage["size_bytes"] / stage["params"], row_of(run.folder)
     made = [tables(model, base, found, family.options, float_bytes) for family in families]
+    reference = reference_of(option_name(run.config["dataset"]))
     model, description = model.cpu(), read_description(path)
     return [
-        Base(filters, row, model, description, layers, family, macs)
+        Base(filters, row, model, description, layers, family, macs, reference=reference)
         for layers, family in zip(made, families, strict=True)
     ]
 

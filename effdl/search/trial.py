@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from effdl.config.naming import option_name
 from effdl.measure.costs import spent, sum_known
 from effdl.measure.course import course_columns, pruned_params
 from effdl.measure.metrics import COSTS, on_measuring, on_test
+from effdl.measure.scores import micronet_columns, reference_of
 from effdl.runs.folder import RunFolder
 from effdl.search.goal import LATENCY_PART, Goal
 from effdl.search.plan import Plan
@@ -48,19 +50,22 @@ def cost_of(stages: Sequence[Mapping]) -> dict[str, float]:
 
 def row_of(folder: RunFolder) -> dict:
     """What a search reads of a run, see `readable`."""
-    return readable(folder.result["stages"], folder.layers.read())
+    return readable(folder.result["stages"], folder.layers.read(), option_name(folder.run["config"]["dataset"]))
 
 
-def readable(stages: Sequence[Mapping], layers: Sequence[Mapping] = ()) -> dict:
+def readable(stages: Sequence[Mapping], layers: Sequence[Mapping] = (), dataset: str = "") -> dict:
     """The row of a run's last stage without the columns of the test split, which a search never reads, with
-    `LATENCY_PART`, 1 for a run that only trains, and with the course's score.
+    `LATENCY_PART`, 1 for a run that only trains, and with the scores of the course and of the MicroNet challenge.
 
     Args:
         stages: all rows of the run.
         layers: its rows of layers.
+        dataset: the name of the data set, by which the MicroNet challenge has another reference.
     """
     row = {key: value for key, value in stages[-1].items() if not on_test(key)}
     part = 1.0 if len(stages) == 1 else 1 / row["speedup"] if row.get("speedup") else None
     own = [layer for layer in layers if layer["stage"] == row["stage"]]
     course = course_columns(row, stages[0], own, pruned=pruned_params(stages))
-    return {**row, LATENCY_PART: part, "course_score": course["course_score"]}
+    micronet = micronet_columns(row, own, reference_of(dataset))
+    scores = {"course_score": course["course_score"], "micronet_score": micronet["micronet_score"]}
+    return {**row, LATENCY_PART: part, **scores}

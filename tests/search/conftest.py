@@ -59,6 +59,7 @@ def trials(tmp_path, base):
                 row |= {key: 1.04 * plan.predicted[key] for key in ("size_bytes", "params_nonzero", "macs_nonzero")}
                 row |= {
                     "course_score": plan.predicted.get("course_score"),
+                    "micronet_score": plan.predicted["micronet_score"],
                     "val_top1": row["val_top1"] - plan.predicted["val_loss"] / 5,
                 }
             row["latency_part"] = row["latency_ms"] * ((0.8 if plan.filters < 0.7 else 1.2) if plan.int8 else 1)

@@ -71,3 +71,24 @@ def test_the_score_of_the_course_is_planned_with_the_same_bits_everywhere(base):
     assert 5e-5 < plan.predicted["course_score"] <= 7e-5
     assert plan.activations == 4
     assert "course_score" not in made.plan({"size_bytes": 2000.0}).predicted  # bits differ from layer to layer
+
+
+def test_the_micronet_score_is_planned_with_bits_of_each_layer(base):
+    """Storage: b/32 of a value that is not zero, 1/32 for each element of the mask; operations: b/32 of a product of
+    b-bit numbers and 1 of an addition; relative to 36.5e6 and 10.49e9."""
+    options = tuple(Choice(sparsity, bits) for sparsity in (0.0, 0.5, 0.9) for bits in (2, 8))
+    made = base()
+    places = [made.family.options.index(option) for option in options]
+    tables = [replace(t, losses=t.losses[places], nonzero=t.nonzero[places], size=t.size[places]) for t in made.tables]
+    made = replace(made, tables=tables, family=Family(4, options))
+    plan = made.plan({"micronet_score": 1.3e-5})
+    assert plan.predicted["micronet_score"] <= 1.3e-5
+    storage = operations = 0.0
+    for table in tables:
+        bits, nonzero = plan.layers[table.name].bits, table.nonzero[options.index(plan.layers[table.name])]
+        storage += min(table.numel * bits, nonzero * bits + table.numel) / 32
+        operations += nonzero * (max(bits, 4) + 32) / 32  # as many MACs as weights
+    by_hand = (storage + 74) / 36.5e6 + operations / 10.49e9
+    assert plan.predicted["micronet_score"] == pytest.approx(by_hand)
+    assert len({choice.bits for choice in plan.layers.values()}) == 2
+    assert base().plan({"micronet_score": 1e-9}).predicted["micronet_score"] == base().floor("micronet_score")

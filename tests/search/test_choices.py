@@ -95,6 +95,10 @@ def test_what_a_goal_lets_layers_be():
     assert {option.bits for option in timed.options} == {timed.activations} == {FLOAT}
     assert [{option.bits for option in family.options} for family in same] == [{f.activations} for f in same]
     assert len(same) == 6
+    four, eight = families_of(["micronet_score"], "eager")
+    assert (four.activations, eight.activations) == (4, 8)
+    assert four.options == eight.options
+    assert {option.bits for option in four.options} == {2, 3, 4, 5, 6, 8}
     assert families_of(["top1"], "onnx") == [mixed]
     floats, integers = families_of(["latency_ms"], "onnx")
     assert floats == timed
