@@ -19,7 +19,8 @@ READS = {  # what these files read, as a word of theirs; None: they are given th
     "report/totals.py": "deciding",
     "search/answer.py": "column(",
     "search/goal.py": "on_validation(",
-    "search/strategy.py": "trial.row",  # without what the test split says, see `readable`
+    "search/models.py": "trial.row",  # without what the test split says, see `readable`
+    "search/strategy.py": "trial.row",
     "search/trial.py": "not on_test(",
     "search/trials.py": "trial.row",
     "sweep/optuna_study.py": "val_top1",  # the objectives are checked by the sweeper

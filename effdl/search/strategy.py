@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from effdl.search.base import Base
-from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, WEIGHTS, Goal
+from effdl.search.goal import STRUCTURE, WEIGHTS, Goal
+from effdl.search.models import Models
 from effdl.search.plan import Plan
 from effdl.search.trial import Trial
 from effdl.search.trials import Trials
@@ -41,9 +42,13 @@ class Strategy:
     dense: Sequence[Base]
     bases_of: Callable[[Trial], Sequence[Base]]
     ladder: Sequence[float] = _LADDER
+    models: Models = field(init=False)
     int8: bool = False  # whether models are made of 8-bit integers, where only shapes decide
     bases: list[Base] = field(default_factory=list)
     too_small: dict[tuple[float, int], float] = field(default_factory=dict)  # budgets of the objective, by model
+
+    def __post_init__(self) -> None:
+        self.models = Models(self.trials, self.dense)
 
     @property
     def goal(self) -> Goal:
@@ -64,7 +69,7 @@ class Strategy:
 
     def _thin(self) -> None:
         """Remove as many filters as the bounds allow: bisection by the part of the MACs that is left."""
-        self.int8 = self._is_faster_in_int8()
+        self.int8 = self.models.are_faster_in_int8()
         mild, harsh = 1.0, 1 - _HARSHEST
         while self.trials.may_go_on and mild > harsh * _NEAR:
             left = math.sqrt(mild * harsh)
@@ -75,44 +80,33 @@ class Strategy:
 
     def _holds_without(self, filters: float) -> bool:
         """Whether the bounds hold without these filters, after pruning weights if they ask for it."""
-        trial = self._without(filters, self.int8)
+        trial = self.models.without(filters, self.int8)
         if trial.holds or not trial.row or not (budgets := self.goal.of(WEIGHTS)):
             return trial.holds
-        if not self._answers(trial, _SLACK) or not self.trials.may_go_on:
+        if not self.models.answer(trial.row, _SLACK) or not self.trials.may_go_on:
             return False
-        floats = self._without(filters) if self.int8 else trial
+        floats = self.models.without(filters) if self.int8 else trial
         if not floats.row:
             return False
         bases = [base for base in self.bases_of(floats) if base.family.int8 == self.int8]
         return any(self._meet(base, budgets) for base, _ in self._planned(bases, budgets)[:_AT_ONCE])
 
-    @property
-    def _has_int8(self) -> bool:
-        """Whether 8-bit integers are tried at all."""
-        return any(base.family.int8 for base in self.dense)
-
-    def _is_faster_in_int8(self) -> bool:
-        """Whether 8-bit integers make the dense model faster, which is measured."""
-        if not self._has_int8 or not self.trials.may_go_on:
-            return False
-        return (self._without(0.0, int8=True).row.get(LATENCY_PART) or 1.0) < 1.0
-
     def _other_numbers(self) -> None:
         """Make the best model of integers if it has floats, and of floats if it has integers: narrow layers gain less
         by integers than the dense model's."""
         best = self.trials.best
-        if self._has_int8 and best and not best.plan.layers and best.plan.filters and self.trials.may_go_on:
-            self._without(best.plan.filters, not best.plan.int8)
+        if self.models.have_int8 and best and not best.plan.layers and best.plan.filters and self.trials.may_go_on:
+            self.models.without(best.plan.filters, not best.plan.int8)
 
     def _make_bases(self) -> None:
         """The models whose weights are pruned and quantized: those whose shapes keep to the bounds, while they answer
         well enough. At most a third of the trials is spent on them."""
         self._add_bases(0.0, self.dense[0].row, lambda: self.dense)
-        for filters in self.ladder[: self.goal.trials // (6 if self._has_int8 else 3)]:
+        for filters in self.ladder[: self.goal.trials // (6 if self.models.have_int8 else 3)]:
             if not self.trials.may_go_on:
                 return
-            trial = self._without(filters)
-            if not trial.row or not self._answers(trial, _SLACK):
+            trial = self.models.without(filters)
+            if not trial.row or not self.models.answer(trial.row, _SLACK):
                 return
             self._add_bases(filters, trial.row, partial(self.bases_of, trial))
 
@@ -124,9 +118,9 @@ class Strategy:
             read: reads them.
         """
         rows = {False: row}
-        if self._has_int8 and self.trials.may_go_on:
-            rows[True] = self._without(filters, int8=True).row
-        shaped = [int8 for int8, own in rows.items() if own and self._shaped(own)]
+        if self.models.have_int8 and self.trials.may_go_on:
+            rows[True] = self.models.without(filters, int8=True).row
+        shaped = [int8 for int8, own in rows.items() if own and self.models.are_shaped(own)]
         if shaped:
             self.bases.extend(base for base in read() if base.family.int8 in shaped)
 
@@ -159,7 +153,7 @@ class Strategy:
         plans = [pair for pair in planned if target > self.too_small.get(pair[0].name, 0.0)]
         for base, plan in plans[:_AT_ONCE]:
             if self.trials.may_go_on:
-                trial = self._try(base, plan)
+                trial = self.models.by(base, plan)
                 if trial.holds:
                     return True
                 missed_by = self.goal.worst(trial.row).excess(trial.row) if trial.row else 0.0
@@ -183,16 +177,16 @@ class Strategy:
 
     def _spare_filters(self) -> None:
         """Remove as few filters as the bounds on shapes allow: bisection between too few and enough."""
-        self.int8 = self._is_faster_in_int8()
+        self.int8 = self.models.are_faster_in_int8()
         alike = [trial for trial in self.trials.found if trial.row and trial.plan.int8 == self.int8]
-        tried = [(1 - trial.plan.filters, self._shaped(trial.row)) for trial in alike]
+        tried = [(1 - trial.plan.filters, self.models.are_shaped(trial.row)) for trial in alike]
         if not self.int8:
-            tried.append((1.0, self._shaped(self.dense[0].row)))
+            tried.append((1.0, self.models.are_shaped(self.dense[0].row)))
         few = min((left for left, shaped in tried if not shaped), default=0.0)
         enough = max((left for left, shaped in tried if shaped), default=1 - _HARSHEST)
         while self.trials.may_go_on and few > enough * _NEAR:
             left = math.sqrt(few * enough)
-            if self._shaped(self._without(1 - left, self.int8).row):
+            if self.models.are_shaped(self.models.without(1 - left, self.int8).row):
                 enough = left
             else:
                 few = left
@@ -202,34 +196,7 @@ class Strategy:
         for _ in range(_ATTEMPTS):
             if not self.trials.may_go_on:
                 return False
-            trial = self._try(base, base.plan(budgets))
+            trial = self.models.by(base, base.plan(budgets))
             if trial.holds or not trial.row or all(trial.row[key] <= budget for key, budget in budgets.items()):
                 return trial.holds
         return False
-
-    def _try(self, base: Base, plan: Plan) -> Trial:
-        """Train by a plan, if it is a new one, and learn how far its prediction was off."""
-        if (known := self._known(plan)) is not None:
-            return known
-        trial = self.trials.add(plan, base.sizes)
-        if trial.row:
-            base.learn(plan, trial.row)
-        return trial
-
-    def _without(self, filters: float, int8: bool = False) -> Trial:
-        """Remove filters, make integers of what is left if asked for, and nothing else."""
-        plan = Plan(filters=round(filters, 4), int8=int8)
-        return self._known(plan) or self.trials.add(plan, self.dense[0].sizes)
-
-    def _known(self, plan: Plan) -> Trial | None:
-        """What became of a plan that makes the same, whatever was predicted of it, if one was tried."""
-        return next((trial for trial in self.trials.found if trial.plan.digest == plan.digest), None)
-
-    def _answers(self, trial: Trial, slack: float) -> bool:
-        """Whether a model keeps to the bounds on its answers, or nearly."""
-        bounds = [bound for bound in self.goal.bounds if bound.key in ANSWERS]
-        return all(bound.excess(trial.row) <= slack for bound in bounds)
-
-    def _shaped(self, row: Mapping) -> bool:
-        """Whether a model keeps to the bounds that only its shapes decide."""
-        return all(bound.excess(row) <= 0 for bound in self.goal.bounds if bound.key in STRUCTURE)
