@@ -19,7 +19,7 @@ from effdl.nn.layers import weights
 from effdl.nn.mask import mask_of
 from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
 from effdl.nn.quantizers import WeightQuantizer
-from effdl.search.choices import FLOAT, Choice, step_size
+from effdl.search.choices import FLOAT, Choice, stored_step
 from effdl.search.goal import METHODS
 from effdl.utils.files import write_json
 
@@ -116,7 +116,7 @@ def compressed(model: nn.Module, layers: Mapping[str, Choice]) -> nn.Module:
         if choice.sparsity:
             mask_of(module, attribute).keep.logical_and_(weight != 0)
         if choice.bits != FLOAT:
-            quantizer = WeightQuantizer(choice.bits, step_size(weight, choice.bits), learn=False)
+            quantizer = WeightQuantizer(choice.bits, stored_step(weight, choice.bits), learn=False)
             parametrize.register_parametrization(module, attribute, quantizer)
     return made
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from effdl.compression.quantize.lsq import first_step_size
 from effdl.compression.sensitivity import analyse
 from effdl.nn.fake_quant import bounds, fake_quantize
 from effdl.search.choices import (
@@ -17,8 +18,9 @@ from effdl.search.choices import (
     codes,
     entropy_bytes,
     families_of,
+    least_error_step,
     levels_of,
-    step_size,
+    stored_step,
     tables,
 )
 
@@ -40,9 +42,17 @@ def test_no_other_step_of_the_search_has_a_smaller_error(bits):
     def error(step):
         return float((fake_quantize(values, torch.tensor(step), 0, low, high) - values).square().sum())
 
-    found = float(step_size(values, bits))
+    found = float(least_error_step(values, bits))
     assert error(found) <= min(error(found * factor) for factor in (0.25, 0.5, 0.7, 1.4, 2.0, 4.0))
     assert codes(values, bits).abs().max() <= 2 ** (bits - 1)
+
+
+def test_a_stored_weight_has_the_step_that_its_training_begins_with():
+    values = weight(64, 9)
+    for bits in (2, 4, 8):
+        assert stored_step(values, bits) == first_step_size(values, 2 ** (bits - 1) - 1)
+    assert stored_step(values, 8) > 3 * least_error_step(values, 8)
+    assert stored_step(values, 7) == least_error_step(values, 7)  # int8, which is not trained
 
 
 def test_a_choice_counts_what_is_left():
@@ -83,7 +93,9 @@ def test_what_is_analysed_is_what_a_choice_does():
 
     list(analyse(model, measure, {"prune": [0.5], "quantize": [3]}, [], CHANGES))
     assert int((seen[0] == 0).sum()) == 16
-    torch.testing.assert_close(seen[1], codes(before, 3) * step_size(before, 3))
+    steps = seen[1] / least_error_step(before, 3)
+    torch.testing.assert_close(steps, steps.round())
+    assert steps.unique().numel() > 4
     assert torch.equal(model[0].weight, before)
 
 

@@ -104,7 +104,7 @@ def test_the_same_search_twice_is_the_same(trials, base):
 
 
 def test_a_model_that_missed_with_more_is_not_tried_with_less(trials, base):
-    found = trials(Goal((Bound("top1", 0.95),), "size_bytes", 20))
+    found = trials(Goal((Bound("top1", 0.96),), "size_bytes", 20))
     add = found.add
 
     def worse_than_predicted(plan, sizes):
