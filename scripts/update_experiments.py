@@ -11,6 +11,7 @@ is the 95 % interval of a mean over several seeds or folds. Of a cross-validatio
 "To paper" says whether ours agrees with the paper's within our tolerance, or is above or below it.
 """
 
+import math
 import sys
 
 from pages import markdown, replace_part
@@ -78,12 +79,16 @@ def regimes() -> str:
     lines = []
     for name, words in DATA.items():
         found = {arm(claim): claim.value for claim in transfers(name)}
-        for labels in sorted({labels for labels, _ in found if labels}):
+        for labels in sorted({labels for labels, _ in found}):
             values = [found.get((labels, regime)) for regime in REGIMES]
             best = max(value for value in values if value is not None)
             texts = [metric(ACCURACY).text(value) for value in values]
             lines.append(
-                [words, f"{labels:,}", *(f"**{t}**" if v == best else t for t, v in zip(texts, values, strict=True))]
+                [
+                    words,
+                    "all" if labels == math.inf else f"{labels:,}",
+                    *(f"**{t}**" if v == best else t for t, v in zip(texts, values, strict=True)),
+                ]
             )
     return markdown(("data", "labels", *REGIMES.values()), lines)
 
@@ -94,12 +99,12 @@ def transfers(name: str) -> list[Claim]:
     return [claim for claim in found if claim.metric == ACCURACY and not claim.is_difference and not claim.paper]
 
 
-def arm(claim: Claim) -> tuple[int, tuple[str, str]]:
-    """Number of labels, what learns, and whether it begins with weights."""
+def arm(claim: Claim) -> tuple[float, tuple[str, str]]:
+    """Number of labels (infinite: all), what learns, and whether it begins with weights."""
     given = dict(override.split("=", 1) for override in claim.overrides)
     labels = given.get("dataset.labelled", "500")
     weights = "none" if given.get("model.weights") == "null" else "ImageNet"
-    return int(labels) if labels != "null" else 0, (given.get("trainable", "head"), weights)
+    return int(labels) if labels != "null" else math.inf, (given.get("trainable", "head"), weights)
 
 
 def main() -> int:
