@@ -7,6 +7,7 @@ from subprocess import PIPE, STDOUT, Popen
 
 import pytest
 
+from effdl.cli.search_arguments import search_arguments
 from effdl.runs.folder import RunFolder
 
 SMALL = ("model=mlp", "model.hidden=[64]", "epochs=4", "dataset.subset=300", "dataset.val=0.5", "device=cpu")
@@ -99,6 +100,36 @@ def test_a_given_run_and_a_size_that_cannot_be(effdl, tmp_path):
     assert "MISSED" in out
     assert len(list((tmp_path / "found").glob("trial-*/result.json"))) == 3
     assert not (tmp_path / "found" / "dense").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "added"),
+    [
+        (["minimize=latency_ms"], ["device.runtime=onnx"]),
+        (["budget.latency_ms=0.5*dense", "minimize=macs"], ["device.runtime=onnx"]),
+        (["minimize=latency_ms", "device.runtime=eager"], ["device.runtime=eager"]),
+        (["minimize=macs"], []),
+    ],
+)
+def test_a_latency_is_that_of_onnx_runtime_unless_asked(words, added):
+    assert search_arguments(["budget.top1=0.9", *words]).overrides == added
+
+
+@pytest.mark.slow
+def test_a_latency_is_that_of_a_runtime_in_which_integers_are_tried(search, tmp_path):
+    code, out, error = search("budget.top1=dense-0.2", "minimize=latency_ms", "limit.trials=1")
+    assert code == 0, error + out
+    dense, trial = (RunFolder(tmp_path / "found" / name) for name in ("dense", "trial-01"))
+    assert dense.run["config"]["device"]["runtime"] == "onnx"
+    assert dense.result["stages"][0]["latency_runtime"].endswith(" fp32")
+    last = trial.result["stages"][-1]
+    assert last["method"] == "int8"
+    assert " int8" in last["latency_runtime"]
+    assert last["dense_latency_runtime"] == dense.result["stages"][0]["latency_runtime"]
+    [found] = json.loads((tmp_path / "found" / "search.json").read_bytes())["trials"]
+    assert found["int8"]
+    assert found["measured"]["latency_part"] == pytest.approx(1 / last["speedup"])
+    assert "all filters, int8: top-1" in out
 
 
 def test_the_score_of_the_course(search, tmp_path):
