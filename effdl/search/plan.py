@@ -94,10 +94,11 @@ class Plan:
             ]
         if self.int8:
             return [*found, "quantize=int8"]
-        if bits := {name: choice.bits for name, choice in self.layers.items() if choice.bits != FLOAT}:
+        if "lsq" in self.methods:
+            bits = {name: choice.bits for name, choice in self.layers.items()}
             write_json(folder / "bits.json", bits)
             found += [
-                f"quantize={max(bits.values())}",
+                f"quantize={max(few for few in bits.values() if few != FLOAT)}",
                 f"compression.lsq.bits_file={quote(folder / 'bits.json')}",
                 f"compression.lsq.activation_bits={self.activations}",
                 "compression.lsq.first_last=null",

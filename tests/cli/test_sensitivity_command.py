@@ -35,15 +35,20 @@ def test_table_picture_rows_and_amounts_for_a_later_run(effdl, tmp_path):
 
 
 def test_bits_of_layers_in_a_run(effdl, tmp_path):
-    (tmp_path / "bits.json").write_text(json.dumps({"1": 3, "7": 5}))
-    mlp = ("train", "model=mlp", "model.hidden=[16,16]", "epochs=1", "quantize=4")
+    (tmp_path / "bits.json").write_text(json.dumps({"1": 3, "7": 5, "10": 32}))
+    mlp = ("train", "model=mlp", "model.hidden=[16,16,16]", "epochs=1", "quantize=4")
     mlp += ("compression.lsq.bits_file=bits.json",)
     assert effdl(*mlp, "hydra.run.dir=run")[0] == 0
     found = {row["name"]: row for row in Rows(tmp_path / "run" / "layers.jsonl").read() if row["stage"] == "quantize"}
-    assert [(row["weight_bits"], row["activation_bits"]) for row in found.values()] == [(3, 3), (4, 4), (5, 5)]
+    assert [(row["weight_bits"], row["activation_bits"]) for row in found.values()] == [
+        (3, 3),
+        (4, 4),
+        (5, 5),
+        (32, 32),
+    ]
     for text, message in (
-        ('{"9": 3}', "compression.lsq.bits_file=bits.json: 9 is no layer (layers: 1, 4, 7)"),
-        ('{"1": 1}', "(allowed: {layer name: whole number from 2 to 8} in JSON)"),
+        ('{"9": 3}', "compression.lsq.bits_file=bits.json: 9 is no layer (layers: 1, 4, 7, 10)"),
+        ('{"1": 1}', "(allowed: {layer name: whole number from 2 to 8, or 32} in JSON)"),
     ):
         (tmp_path / "bits.json").write_text(text)
         code, _, error = effdl(*mlp, "hydra.run.dir=other")

@@ -24,7 +24,7 @@ def test_all_three(tmp_path):
     assert found["compression"] == "[logits,filters,magnitude,lsq]"
     assert (found["prune"], found["compression.magnitude.level"], found["quantize"]) == ("0.5", "0.600000", "3")
     assert json.loads((tmp_path / "amounts.json").read_bytes()) == {"0": 0.8}
-    assert json.loads((tmp_path / "bits.json").read_bytes()) == {"0": 3}
+    assert json.loads((tmp_path / "bits.json").read_bytes()) == {"0": 3, "2": 32}
 
 
 def test_zeros_alone_are_what_prune_means(tmp_path):

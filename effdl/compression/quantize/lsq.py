@@ -24,7 +24,7 @@ from effdl.nn.quantizers import ActivationQuantizer, WeightQuantizer, keep_scale
 from effdl.training.trainer import Trainer
 
 _Bits = Annotated[int, Field(ge=2, le=8)]
-_FLOAT = 32  # `activation_bits` of activations that are not quantized
+_FLOAT = 32  # of weights and of activations that are not quantized
 _IMAGES = 64  # number of images from which the step sizes of activations are initialized
 
 
@@ -66,7 +66,8 @@ def lsq(
         level: number of bits of a weight.
         activation_bits: number of bits of the inputs of the layers; None: `level`; 32: they are not quantized.
         bits_file: path of a JSON file ``{layer name: bits}``: number of bits of these layers' weights and, without
-            `activation_bits`, of their inputs; the layers that it does not name have those of the other keys.
+            `activation_bits`, of their inputs; the layers that it does not name have those of the other keys. 32: the
+            layer and its inputs are not quantized.
         first_last: number of bits of weights and inputs in the first and the last layer; None: as in the others.
         per_channel: whether every output of a layer has a step size of its own, instead of one for the weight.
         epochs: number of epochs of training; None: half as many as the run has.
@@ -75,6 +76,8 @@ def lsq(
     layers, given = list(weights(model)), _bits_of_layers(model, bits_file)
     entering = layer_inputs(model, trainer.calibration_batches(_IMAGES, _IMAGES)[0][0])
     for position, (layer_name, module, name) in enumerate(layers):
+        if given.get(layer_name) == _FLOAT:
+            continue
         edge = first_last if position in (0, len(layers) - 1) else None
         _quantize_weight(module, name, given.get(layer_name) or edge or level, per_channel)
         if activation_bits != _FLOAT and module in entering:
@@ -88,7 +91,11 @@ def _bits_of_layers(model: nn.Module, path: str | None) -> dict[str, int]:
     """The bits that a file names; none without one."""
     names = [name for name, _, _ in weights(model)]
     key = "compression.lsq.bits_file"
-    return {} if path is None else read_layer_file(key, path, names, _Bits, "whole number from 2 to 8")
+    return (
+        {}
+        if path is None
+        else read_layer_file(key, path, names, _Bits | Literal[32], "whole number from 2 to 8, or 32")
+    )
 
 
 def first_step_size(values: Tensor, high: int, dims: tuple[int, ...] | None = None) -> Tensor:
