@@ -5,6 +5,7 @@ import functools
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,8 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
         return [base.afresh() for base in bases(path, filters)]
 
     def go() -> None:
-        Strategy(trials, afresh(dense.path), lambda trial: afresh(trial.folder, trial.plan.filters)).go()
+        first = [replace(base, row=row) for base in afresh(dense.path)]
+        Strategy(trials, first, lambda trial: afresh(trial.folder, trial.plan.filters)).go()
 
     with _one_at_a_time(folder / "dense.lock", console):
         study = open_study(folder, args.asked, args.storage)

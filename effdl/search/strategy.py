@@ -102,7 +102,8 @@ class Strategy:
         """The models whose weights are pruned and quantized: those whose shapes keep to the bounds, while they answer
         well enough. At most a third of the trials is spent on them."""
         self._add_bases(0.0, self.dense[0].row, lambda: self.dense)
-        for filters in self.ladder[: self.goal.trials // (6 if self.models.have_int8 else 3)]:
+        levels = self.goal.trials // (6 if self.models.have_int8 else 3)
+        for filters in self.ladder[: levels if self.bases else max(1, levels)]:
             if not self.trials.may_go_on:
                 return
             trial = self.models.without(filters)

@@ -173,3 +173,9 @@ def test_as_few_filters_are_removed_from_integers_as_must(trials, base):
     found = with_int8(Goal((Bound("latency_ms", 0.4),), "top1", 20), trials, base)
     assert found.best.plan.int8
     assert found.best.plan.filters == pytest.approx(0.5, abs=0.03)  # of floats, 0.6 would go
+
+
+def test_filters_are_removed_if_the_dense_model_is_too_slow_however_few_trials_there_are(trials, base):
+    goal = Goal((Bound("top1", 0.95), Bound("latency_ms", 0.3)), "size_bytes", 2)
+    assert [(t.plan.filters, t.plan.int8) for t in with_int8(goal, trials, base).found] == [(0.0, True), (0.5, False)]
+    assert searched(goal, trials, base).found[0].plan.filters == 0.5
