@@ -121,7 +121,7 @@ def sampled(dense: RunFolder, goal: Goal, folder: Path, sampler: str, seed: int,
 
 def drawn_plan(draw: Draw, layers: list[str], keys: list[str]) -> Plan:
     """A plan by the values that Optuna draws, of the same choices that the search has."""
-    [family] = families_of(keys)
+    [family] = families_of(keys, "eager")
     sparsities, bits = (sorted({option[place] for option in family.options}) for place in (0, 1))
     filters = draw.suggest_float("filters", 0.0, 0.95) if draw.suggest_categorical("thin", [False, True]) else 0.0
     chosen = {

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from optuna.trial import FixedTrial
 
+from effdl.search.choices import FLOAT, Choice
 from effdl.search.goal import parse_goal
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_search.py"
@@ -51,3 +53,9 @@ def test_what_keeps_to_the_bounds_is_better(script):
         "misses by 0.01",
         "2 / 0 / 2",
     ]
+
+
+def test_plans_are_drawn_of_the_choices_that_the_search_has(script):
+    draw = FixedTrial({"thin": True, "filters": 0.5, "0.sparsity": 0, "0.bits": 0, "2.sparsity": 2, "2.bits": 6})
+    plan = script.drawn_plan(draw, ["0", "2"], ["top1", "size_bytes"])
+    assert (plan.filters, plan.layers) == (0.5, {"0": Choice(0.0, 2), "2": Choice(0.5, FLOAT)})
