@@ -52,6 +52,7 @@ def main(arguments: list[str]) -> int:
 
 def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     """Train the dense model if none is given, search, and show what was found."""
+    from effdl.config.stored import stored_config
     from effdl.search.choices import families_of
     from effdl.search.measured import read_bases
     from effdl.search.record import open_study, write_found
@@ -87,10 +88,10 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
         study = open_study(folder, args.asked, args.storage)
         dense = RunFolder(args.dense or run(_dense_overrides(args, folder)))
     check_dense(dense.path)
-    settings = dense.run["config"]["device"]
-    runtime = value_of(args.overrides, "device.runtime") or settings.get("runtime", "eager")
+    timed_in = stored_config(dense.run["config"])["device"]["runtime"]
+    runtime = value_of(args.overrides, "device.runtime") or timed_in
     row = row_of(dense)
-    if runtime != settings.get("runtime", "eager"):
+    if runtime != timed_in:
         row["latency_ms"] = None  # of another runtime than all that it would be compared with
     goal = args.goal.resolved(row)
     before = {} if args.dense else cost_of(dense.result["stages"])

@@ -142,9 +142,9 @@ def add_later_keys(config: dict) -> None:
     for group in ("metric", "teacher"):
         config.setdefault(group, {})
     for key, value in ADDED.items():
-        node, name = (config["device"], key.removeprefix("device.")) if key.startswith("device.") else (config, key)
-        if "." not in name:
-            node.setdefault(name, value)
+        group, _, name = key.rpartition(".")
+        if group in ("", "device"):
+            (config[group] if group else config).setdefault(name, value)
 
 
 @cache

@@ -150,7 +150,8 @@ def _in_onnx_runtime(
 
     A float model that cannot be exported has none, and a note that says so.
     """
-    precision = "int8" if fits_int8(model, grids) else "fp16" if _half(model) == " fp16" else "fp32"
+    half = any(parameter.dtype is torch.float16 for parameter in model.parameters())
+    precision = "int8" if fits_int8(model, grids) else "fp16" if half else "fp32"
     with tempfile.TemporaryDirectory() as folder:
         path, before = Path(folder) / "model.onnx", Path(folder) / "dense.onnx"
         try:

@@ -59,7 +59,7 @@ class Base:
         """Elements of each layer's weight."""
         return {table.name: table.numel for table in self.tables}
 
-    @property
+    @cached_property
     def costs(self) -> dict[str, list[np.ndarray]]:
         """What the options of each layer cost, by metric; the course's score only if all layers have the same bits."""
         found = {

@@ -42,13 +42,14 @@ class Strategy:
     dense: Sequence[Base]
     bases_of: Callable[[Trial], Sequence[Base]]
     ladder: Sequence[float] = _LADDER
-    models: Models = field(init=False)
     int8: bool = False  # whether models are made of 8-bit integers, where only shapes decide
     bases: list[Base] = field(default_factory=list)
     too_small: dict[tuple[float, int], float] = field(default_factory=dict)  # budgets of the objective, by model
 
-    def __post_init__(self) -> None:
-        self.models = Models(self.trials, self.dense)
+    @property
+    def models(self) -> Models:
+        """What can be made of the dense model."""
+        return Models(self.trials, self.dense)
 
     @property
     def goal(self) -> Goal:
