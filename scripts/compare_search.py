@@ -10,8 +10,8 @@ One thread for all.
 
 A search that has ended is not repeated: the script can be killed and started again. It prints a table in the end.
 Columns: what was asked; whether the search kept to the bounds; the best of the metric that each
-found (a model that keeps to the bounds is better than one that does not), after how many models; by how much files
-differed from what was predicted.
+found (a model that keeps to the bounds is better than one that does not), after how many models; by how much files and
+validation accuracies differed from what was predicted before the model was trained (medians).
 """
 
 import argparse
@@ -21,7 +21,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -48,7 +48,8 @@ from effdl.utils.files import write_json
 
 DENSE = ("model=mlp", "epochs=20", "device=cpu", "device.threads=1")
 EPOCHS = 10  # of fine-tuning: half of the dense model's, as `effdl search` has it
-COLUMNS = ("asked", "verdict", "search", "random", "NSGA-II", "models", "predicted size")
+COLUMNS = ("asked", "verdict", "search", "random", "NSGA-II", "models", "size off", "top-1 off")
+OFF = {"size": "{:.1f} %", "top1": "{:.1f} points"}
 OTHERS: dict[str, Callable[[int], BaseSampler]] = {
     "random": lambda seed: RandomSampler(seed=seed),
     "nsga2": lambda seed: NSGAIISampler(seed=10_000 + seed, population_size=6),  # whose first models are drawn as well
@@ -141,20 +142,28 @@ def best(found: dict, goal: Goal) -> tuple[float, float]:
     return min(scores, default=(float("inf"), float("inf")))
 
 
-def line(words: list[str], goal: Goal, results: dict[str, dict]) -> tuple[list[str], bool, list[float]]:
-    """A line of the table, whether the search is better than both, and the errors of its predictions of size."""
+def line(words: list[str], goal: Goal, results: dict[str, dict]) -> tuple[list[str], bool, Mapping[str, list[float]]]:
+    """A line of the table, whether the search is better than both, and the errors of its predictions."""
     scores = {name: best(found, goal) for name, found in results.items()}
     won = all(scores["search"] < score for name, score in scores.items() if name != "search")
-    errors = [
-        abs(trial["measured"]["size_bytes"] / trial["predicted"]["size_bytes"] - 1)
-        for trial in results["search"]["trials"]
-        if trial["predicted"].get("size_bytes")
-    ]
+    errors = prediction_errors(results["search"]["trials"])
     texts = [_text(scores[name], goal) for name in ("search", *OTHERS)]
     verdict = "holds" if results["search"]["kept"] else "missed"
     models = " / ".join(str(len(found["trials"])) for found in results.values())
-    error = f"{100 * median(errors):.1f} %" if errors else ""
-    return [f"`{' '.join(words)}`", verdict, *texts, models, error], won, errors
+    off = [OFF[key].format(100 * median(values)) if values else "" for key, values in errors.items()]
+    return [f"`{' '.join(words)}`", verdict, *texts, models, *off], won, errors
+
+
+def prediction_errors(trials: Sequence[dict]) -> dict[str, list[float]]:
+    """By how much models differ from what was predicted before they were trained: files as a part of what was
+    predicted, accuracies in absolute terms."""
+    pairs = [(trial["predicted"], trial["measured"]) for trial in trials]
+    sizes = [(told["size_bytes"], found["size_bytes"]) for told, found in pairs if told.get("size_bytes")]
+    top1 = [(told["val_top1"], found["val_top1"]) for told, found in pairs if "val_top1" in told]
+    return {
+        "size": [abs(found / told - 1) for told, found in sizes],
+        "top1": [abs(found - told) for told, found in top1],
+    }
 
 
 def _text(score: tuple[float, float], goal: Goal) -> str:
@@ -178,7 +187,7 @@ def main() -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     dense = RunFolder(train([*DENSE, f"hydra.run.dir={quote(output / 'dense')}", "resume=true"], quiet=True))
     row = row_of(dense)
-    lines, wins, errors = [], 0, []
+    lines, wins, errors = [], 0, {key: [] for key in OFF}
     for number, words in enumerate(draw(args.budgets, args.seed), 1):
         folder = output / f"{number:02d}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -190,9 +199,10 @@ def main() -> int:
             results[name] = once(folder / f"{name}.json", make)
         made, won, own = line(words, goal, results)
         lines.append(made)
-        wins, errors = wins + won, errors + own
+        wins, errors = wins + won, {key: [*errors[key], *own[key]] for key in OFF}
         print(" | ".join(made), flush=True)
-    off = f"Files differ from what was predicted by a median of {100 * median(errors):.1f} %."
+    size, top1 = (OFF[key].format(100 * median(errors[key])) for key in OFF)
+    off = f"Files differ from what was predicted by a median of {size}, accuracies by {top1}."
     text = f"The search is better than both in {wins} of {len(lines)}. {off}"
     print(f"\n{markdown(COLUMNS, lines)}\n\n{text}")
     return 0

@@ -54,7 +54,9 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     """Train the dense model if none is given, search, and show what was found."""
     from effdl.config.stored import stored_config
     from effdl.search.choices import families_of
+    from effdl.search.dry_runs import DryRuns
     from effdl.search.measured import read_bases
+    from effdl.search.plan import Plan
     from effdl.search.record import open_study, write_found
     from effdl.search.strategy import Strategy
     from effdl.search.trial import Trial, cost_of, row_of
@@ -80,9 +82,19 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     def afresh(path: Path, filters: float = 0.0) -> "list[Base]":
         return [base.afresh() for base in bases(path, filters)]
 
+    @functools.cache
+    def dry_run(filters: float, int8: bool) -> dict:
+        with _one_at_a_time(folder / "tables.lock", console):
+            return dry_runs.row(Plan(filters=filters, int8=int8))
+
     def go() -> None:
         first = [replace(base, row=row) for base in afresh(dense.path)]
-        Strategy(trials, first, lambda trial: afresh(trial.folder, trial.plan.filters)).go()
+        Strategy(
+            trials,
+            first,
+            lambda trial: afresh(trial.folder, trial.plan.filters),
+            lambda plan: dry_run(plan.filters, plan.int8),
+        ).go()
 
     with _one_at_a_time(folder / "dense.lock", console):
         study = open_study(folder, args.asked, args.storage)
@@ -97,6 +109,13 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     before = {} if args.dense else cost_of(dense.result["stages"])
     epochs = max(1, dense.run["config"]["epochs"] // 2)
     trials = Trials(run, folder, goal, _common(args, dense), epochs, tell, study, before)
+    dry_runs = DryRuns(
+        dense.path,
+        lambda plan: trials.overrides_of(plan, folder / "plans", {}),
+        args.config_dir,
+        "latency_ms" in goal.keys,
+        folder / "dry_runs.jsonl",
+    )
     trials.settle(go, wait)
     write_found(folder, trials, ended=True)
     return _show(trials, row, console)

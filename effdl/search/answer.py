@@ -21,6 +21,8 @@ def line_of(trial: Trial, goal: Goal) -> str:
     elif trial.plan.activations != FLOAT:
         alike = {choice.bits for choice in trial.plan.layers.values()} == {trial.plan.activations}
         plan += f", {'all' if alike else 'inputs'} of {trial.plan.activations} bits"
+    if trial.plan.longer:
+        plan += ", trained longer"
     if not trial.row:
         return f"{trial.name}: {plan}: {'impossible' if trial.refused else 'failed'}: {trial.reason}"
     values = ", ".join(f"{metric(key).heading} {metric(key).text(trial.row.get(column(key)))}" for key in goal.keys)
@@ -63,10 +65,10 @@ def _row(key: str, bound: Bound | None, shown: Trial, dense: Mapping) -> list[st
 
 def _part_row(bound: Bound, shown: Trial) -> list[str]:
     """The line of a bound that is a part of the dense model's latency."""
-    part = shown.row.get(bound.column)
-    measured = "-" if part is None else f"{part:.2f} x dense"
+    parts = (shown.plan.predicted.get(bound.column), shown.row.get(bound.column))
+    predicted, measured = ("-" if part is None else f"{part:.2f} x dense" for part in parts)
     verdict = "holds" if bound.excess(shown.row) <= 0 else "MISSED"
-    return ["latency, 1 image, in turns", f"<= {bound.value:g} x dense", "1 x dense", "-", measured, verdict]
+    return ["latency, 1 image, in turns", f"<= {bound.value:g} x dense", "1 x dense", predicted, measured, verdict]
 
 
 def scatter(trials: Trials) -> dict | None:

@@ -10,6 +10,7 @@ from torch import nn
 from effdl.measure.course import course_score
 from effdl.measure.scores import CIFAR100, Reference, integer_bits, micronet_score
 from effdl.search.choices import Choice, Family, LayerTable
+from effdl.search.forecast import accuracies, accuracy_lost
 from effdl.search.plan import Plan, compressed, stored_bytes
 from effdl.search.solver import choose
 
@@ -30,6 +31,7 @@ class Base:
         family: what the tables' entries stand for.
         macs: multiply-accumulates of each layer, by name.
         ratios: by metric, what trained models had, as part of what they had by the same plan before their training.
+        lost: by accuracy, of trained models, see `accuracy_lost`.
         lengths: of files that were written, by what was done to each layer.
         reference: of the MicroNet score.
     """
@@ -42,12 +44,13 @@ class Base:
     family: Family
     macs: Mapping[str, int]
     ratios: dict[str, float] = field(default_factory=dict)
+    lost: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     lengths: dict[tuple[Choice, ...], int] = field(default_factory=dict)
     reference: Reference = CIFAR100
 
     def afresh(self) -> "Base":
         """The same as it was before anything was learned from trained models."""
-        return replace(self, ratios={})
+        return replace(self, ratios={}, lost={})
 
     @property
     def name(self) -> tuple[float, int]:
@@ -121,6 +124,9 @@ class Base:
         for key in self.costs:
             if plan.predicted[key] > 0 and row[key] is not None:
                 self.ratios[key] = self._ratio(key) * row[key] / plan.predicted[key]
+        grown = plan.predicted["val_loss"] - self.row["val_loss"]
+        for key, value in accuracies(row).items():
+            self.lost.setdefault(key, []).append((grown, self.row[key] - value))
 
     def _ratio(self, key: str) -> float:
         """The correction of a metric."""
@@ -165,6 +171,8 @@ class Base:
         before = {key: self._sum(key, chosen) + beside for key, beside in self._beside.items()}
         before["size_bytes"] = self._written(layers)
         predicted = {key: value * self._ratio(key) for key, value in before.items()}
+        for key, value in accuracies(self.row).items():
+            predicted[key] = max(0.0, value - accuracy_lost(float(lost), self.lost.get(key, [])))
         predicted["val_loss"] = self.row["val_loss"] + float(lost)
         return Plan(self.filters, layers, predicted, self.family.activations, self.family.int8)
 

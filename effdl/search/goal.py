@@ -10,7 +10,8 @@ from effdl.utils.errors import UserError, nearest
 
 # What decides a metric: how well the model answers, the shapes of its layers, or the values of its weights.
 LATENCY_PART = "latency_part"  # a column of the search's own: 1 / speed-up, which was measured in turns
-ANSWERS = ("top1", "top5", "loss")
+ACCURACIES = ("top1", "top5")
+ANSWERS = (*ACCURACIES, "loss")
 STRUCTURE = ("params", "macs", "peak_activation_bytes", "latency_ms")
 WEIGHTS = ("size_bytes", "params_nonzero", "macs_nonzero", "course_score", "micronet_score")
 METHODS = ("filters", "magnitude", "lsq", "int8")  # of compression, that make a model smaller, in their order

@@ -1,13 +1,19 @@
-"""The models that a search makes, each once, and what is asked of them."""
+"""The models that a search makes, each once, what is expected of them, and what is asked."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from effdl.search.base import Base
+from effdl.search.forecast import PER_HALVING, accuracies, accuracy_lost, halvings
 from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE
 from effdl.search.plan import Plan
 from effdl.search.trial import Trial
 from effdl.search.trials import Trials
+
+NEAR = 1.03  # ratio of two budgets, or of two models' MACs, that are as good as equal
+LEAST = 0.02  # of the MACs, below which no model is tried
+_HOPELESS = 20.0  # nats, by which a loss grew: no training brought such a model back
 
 
 @dataclass(frozen=True)
@@ -17,39 +23,111 @@ class Models:
     Args:
         trials: the runs.
         dense: the trained model with the tables of its layers, once for each family of choices.
+        dry_run: the metrics that shapes decide, of a plan that is carried out without training; empty if it cannot be.
     """
 
     trials: Trials
     dense: Sequence[Base]
+    dry_run: Callable[[Plan], Mapping[str, float]]
 
     @property
     def have_int8(self) -> bool:
         """Whether 8-bit integers are tried at all."""
         return any(base.family.int8 for base in self.dense)
 
+    @property
     def are_faster_in_int8(self) -> bool:
-        """Whether 8-bit integers make the dense model faster, which is measured."""
-        if not self.have_int8 or not self.trials.may_go_on:
-            return False
-        return (self.without(0.0, int8=True).row.get(LATENCY_PART) or 1.0) < 1.0
+        """Whether 8-bit integers make the dense model faster, by a dry run."""
+        return self.have_int8 and self.dry_run(Plan(int8=True)).get(LATENCY_PART, 1.0) < 1.0
+
+    @property
+    def may_hold_in_int8(self) -> bool:
+        """Whether bounds on shapes may hold with 8-bit integers: narrow layers gain less by them than wide ones."""
+        return self.are_faster_in_int8 or (self.have_int8 and self.fit(0.0, int8=True))
 
     def without(self, filters: float, int8: bool = False) -> Trial:
-        """Remove filters, make integers of what is left if asked for, and nothing else."""
+        """Remove filters, make integers of what is left if asked for, and nothing else.
+
+        Of fractions with which as many filters go, one is tried.
+        """
         plan = Plan(filters=round(filters, 4), int8=int8)
-        return self._known(plan) or self.trials.add(plan, self.dense[0].sizes)
+        shapes = self.dry_run(plan)
+        if (known := self._known(plan) or self._alike(plan, shapes)) is not None:
+            return known
+        return self.trials.add(plan.expected({**shapes, **self._accuracies(plan)}), self.dense[0].sizes)
 
     def by(self, base: Base, plan: Plan) -> Trial:
         """Train by a plan, if it is a new one, and learn how far its prediction was off."""
         if (known := self._known(plan)) is not None:
             return known
-        trial = self.trials.add(plan, base.sizes)
+        shapes = self.dry_run(Plan(filters=plan.filters, int8=plan.int8))
+        trial = self.trials.add(plan.expected({**shapes, **plan.predicted}), base.sizes)
         if trial.row:
             base.learn(plan, trial.row)
         return trial
 
+    def fit(self, filters: float, int8: bool = False) -> bool:
+        """Whether the shapes that are left keep to the bounds on them, by a dry run."""
+        shapes = self.dry_run(Plan(filters=round(filters, 4), int8=int8))
+        return bool(shapes) and self.are_shaped(shapes)
+
+    def mildest(self, int8: bool = False) -> float:
+        """The fewest filters to remove such that shapes keep to the bounds on them, by dry runs, as the fraction of the
+        MACs that goes; if none are enough, the most that can be removed."""
+        if not self._have_shape_bounds or self.fit(0.0, int8):
+            return 0.0
+        many, few = 1.0, LEAST  # parts of the MACs that are left
+        while many > few * NEAR:
+            left = math.sqrt(many * few)
+            possible = self.dry_run(Plan(filters=round(1 - left, 4), int8=int8))
+            if possible and not self.are_shaped(possible):
+                many = left
+            else:
+                few = left
+        return 1 - (few if self.fit(1 - few, int8) else many)
+
+    @property
+    def _have_shape_bounds(self) -> bool:
+        """Whether shapes are bound at all."""
+        return any(bound.key in STRUCTURE for bound in self.trials.goal.bounds)
+
+    def longer(self, trial: Trial) -> Trial:
+        """Make the same model with twice as many epochs of fine-tuning; it is expected to be as before."""
+        return self.trials.add(replace(trial.plan, longer=True, predicted=self._of_before(trial)), self.dense[0].sizes)
+
+    def may_learn_longer(self, trial: Trial) -> bool:
+        """Whether a trial trains, and was not made with longer training yet."""
+        return bool(trial.plan.methods[: -1 if trial.plan.int8 else None]) and not (
+            trial.plan.longer or self._known(replace(trial.plan, longer=True))
+        )
+
+    def _of_before(self, trial: Trial) -> dict[str, float]:
+        """What a trial has of what was predicted."""
+        return {key: trial.row[key] for key in trial.plan.predicted if trial.row.get(key) is not None}
+
     def _known(self, plan: Plan) -> Trial | None:
         """What became of a plan that makes the same, whatever was predicted of it, if one was tried."""
         return next((trial for trial in self.trials.found if trial.plan.digest == plan.digest), None)
+
+    def _alike(self, plan: Plan, shapes: Mapping[str, float]) -> Trial | None:
+        """A trial that removed as many filters as another fraction would, if there is one."""
+        alike = [trial for trial in self._thinned(plan.int8) if trial.plan.filters and plan.filters and trial.row]
+        keys = [key for key in ("params", "macs") if key in shapes]
+        return next((one for one in alike if keys and all(one.row[key] == shapes[key] for key in keys)), None)
+
+    def _thinned(self, int8: bool) -> list[Trial]:
+        """The trials that did nothing but remove filters, in floats or in integers."""
+        plain = [trial for trial in self.trials.found if not trial.plan.layers and not trial.plan.longer]
+        return [trial for trial in plain if trial.plan.int8 == int8]
+
+    def _accuracies(self, plan: Plan) -> dict[str, float]:
+        """What is expected of a model without filters, by what is known of others."""
+        tried = [trial for trial in self._thinned(plan.int8) if trial.row]
+        found = {}
+        for key, dense in accuracies(self.dense[0].row).items():
+            known = [(halvings(trial.plan.filters), dense - trial.row[key]) for trial in tried]
+            found[key] = max(0.0, dense - accuracy_lost(halvings(plan.filters), known, PER_HALVING))
+        return found
 
     def answer(self, row: Mapping, slack: float) -> bool:
         """Whether a model keeps to the bounds on its answers, or nearly."""
@@ -59,3 +137,7 @@ class Models:
     def are_shaped(self, row: Mapping) -> bool:
         """Whether a model keeps to the bounds that only its shapes decide."""
         return all(bound.excess(row) <= 0 for bound in self.trials.goal.bounds if bound.key in STRUCTURE)
+
+    def may_come_back(self, base: Base, plan: Plan) -> bool:
+        """Whether training may mend what a plan harms."""
+        return plan.predicted["val_loss"] - base.row["val_loss"] <= _HOPELESS

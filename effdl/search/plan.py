@@ -5,7 +5,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,8 @@ from effdl.search.choices import FLOAT, Choice, stored_step
 from effdl.search.goal import METHODS
 from effdl.utils.files import write_json
 
+_LATER = ("int8", "longer")  # plans were numbered before they had these
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -34,6 +36,7 @@ class Plan:
         activations: bits of all layers' inputs; 32: floats.
         predicted: metrics of the model before it is fine-tuned, by key.
         int8: whether all of it becomes 8-bit integers after training, with which ONNX Runtime computes.
+        longer: whether fine-tuning takes twice as many epochs after each step.
     """
 
     filters: float = 0.0
@@ -41,6 +44,7 @@ class Plan:
     predicted: Mapping[str, float] = field(default_factory=dict)
     activations: int = FLOAT
     int8: bool = False
+    longer: bool = False
 
     @property
     def digest(self) -> str:
@@ -56,14 +60,25 @@ class Plan:
         """A plan from its text."""
         found = json.loads(text)
         layers = {name: Choice(*choice) for name, choice in found["layers"].items()}
-        return cls(found["filters"], layers, found["predicted"], found["activations"], found.get("int8", False))
+        return cls(
+            found["filters"],
+            layers,
+            found["predicted"],
+            found["activations"],
+            found.get("int8", False),
+            found.get("longer", False),
+        )
+
+    def expected(self, predicted: Mapping[str, float]) -> "Plan":
+        """The same plan with other predictions."""
+        return replace(self, predicted=predicted)
 
     @property
     def _made(self) -> dict:
         """What it makes, as plain values."""
         layers = {name: list(choice) for name, choice in self.layers.items()}
-        integers = {"int8": True} if self.int8 else {}  # plans without were numbered before there were any
-        return {"filters": self.filters, "layers": layers, "activations": self.activations, **integers}
+        later = {key: True for key in _LATER if getattr(self, key)}
+        return {"filters": self.filters, "layers": layers, "activations": self.activations, **later}
 
     @property
     def methods(self) -> list[str]:
@@ -80,6 +95,7 @@ class Plan:
             epochs: of fine-tuning after each step.
             distilled: whether fine-tuning learns from a teacher's logits.
         """
+        epochs *= 2 if self.longer else 1
         found = [f"compression=[{','.join([*(['logits'] if distilled else []), *self.methods])}]"]
         if self.filters:
             found += [f"prune={self.filters:g}", f"compression.filters.epochs={epochs}"]

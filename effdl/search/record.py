@@ -107,6 +107,7 @@ def _trial(trial: Trial, goal: Goal) -> dict:
         "filters": trial.plan.filters,
         "activations": trial.plan.activations,
         "int8": trial.plan.int8,
+        "longer": trial.plan.longer,
         "layers": {name: {"sparsity": c.sparsity, "bits": c.bits} for name, c in trial.plan.layers.items()},
         "predicted": dict(trial.plan.predicted),
         "measured": {key: trial.row.get(key) for key in dict.fromkeys((*_SHOWN, column(goal.objective), LATENCY_PART))},

@@ -9,22 +9,21 @@ decided by the predicted loss. All that is read of a model was measured on the v
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from effdl.search.base import Base
-from effdl.search.goal import STRUCTURE, WEIGHTS, Goal
-from effdl.search.models import Models
+from effdl.search.bases import LADDER, SLACK, make_bases
+from effdl.search.goal import ANSWERS, STRUCTURE, WEIGHTS, Goal
+from effdl.search.models import LEAST, NEAR, Models
 from effdl.search.plan import Plan
 from effdl.search.trial import Trial
 from effdl.search.trials import Trials
 
-_LADDER = (0.5, 0.75, 0.875, 0.94)  # fractions of the MACs that removed filters save
-_SLACK = 0.02  # of an accuracy, by which a model may miss the bound before its weights are pruned and trained on
-_HARSHEST = 0.98  # of the same, beyond which no model is tried
-_NEAR = 1.03  # ratio of two budgets, or of two models' MACs, that are as good as equal
 _AT_ONCE = 2  # models that are tried with one budget
 _ROUNDS = 3  # through all models with the same budget
 _ATTEMPTS = 3  # to meet a budget with one model
+_KEPT = 6  # one of so many trials is kept for longer training, which may mend what is nearly good enough
+_NEARLY = 0.01  # of an accuracy, by which it then misses at most
+_LESS = 0.93  # of the MACs, with the next of them
 
 
 @dataclass
@@ -35,21 +34,27 @@ class Strategy:
         trials: the runs.
         dense: the trained model with the tables of its layers, once for each family of choices.
         bases_of: the same of a trial that removed filters.
+        dry_run: see `Models`.
         ladder: how many filters are removed.
     """
 
     trials: Trials
     dense: Sequence[Base]
     bases_of: Callable[[Trial], Sequence[Base]]
-    ladder: Sequence[float] = _LADDER
-    int8: bool = False  # whether models are made of 8-bit integers, where only shapes decide
+    dry_run: Callable[[Plan], Mapping[str, float]]
+    ladder: Sequence[float] = LADDER
     bases: list[Base] = field(default_factory=list)
+    kept: int = field(init=False)  # trials, for longer training
+    low: float = 0.0  # the largest budget of the objective that was found to be too small
     too_small: dict[tuple[float, int], float] = field(default_factory=dict)  # budgets of the objective, by model
+
+    def __post_init__(self) -> None:
+        self.kept = self.goal.trials // _KEPT
 
     @property
     def models(self) -> Models:
         """What can be made of the dense model."""
-        return Models(self.trials, self.dense)
+        return Models(self.trials, self.dense, self.dry_run)
 
     @property
     def goal(self) -> Goal:
@@ -61,83 +66,100 @@ class Strategy:
         if self.goal.objective in STRUCTURE:
             self._thin()
             self._other_numbers()
-            return
-        self._make_bases()
+        elif self.goal.objective in WEIGHTS or self.goal.of(WEIGHTS):
+            self.bases = make_bases(self.models, self.bases_of, self.ladder)
+            if self.goal.objective in WEIGHTS:
+                self._shrink()
+            else:
+                self._fit()
+        else:
+            self._spare_filters()
+        self.kept = 0
+        self._train_longer()
         if self.goal.objective in WEIGHTS:
             self._shrink()
-        else:
-            self._fit()
+
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether there are trials left besides those that are kept for longer training."""
+        return self.trials.may_go_on and self.trials.left > self.kept
+
+    def _train_longer(self) -> None:
+        """Train those longer that would be better than the best if they answered a little better, and where answers are
+        optimized, the best."""
+        asked: set[str] = set()  # another process may be at one
+        while self.trials.may_go_on and (nearly := [one for one in self._nearly() if one.name not in asked]):
+            asked.add(nearly[0].name)
+            self.models.longer(nearly[0])
+        best = self.trials.best
+        if self.goal.objective in ANSWERS and best and self.models.may_learn_longer(best) and self.trials.may_go_on:
+            self.models.longer(best)
+
+    def _nearly(self) -> list[Trial]:
+        """The trials that cost less than the best and miss nothing but answers, by little: of least cost first."""
+        most = self.goal.cost(self.trials.best.row) if self.trials.best else math.inf
+        slack = {bound: _NEARLY if bound.key in ANSWERS else 0.0 for bound in self.goal.bounds}
+        cheaper = [one for one in self.trials.models if not one.holds and self.goal.cost(one.row) < most]
+        fair = [one for one in cheaper if all(bound.excess(one.row) <= most for bound, most in slack.items())]
+        return sorted(filter(self.models.may_learn_longer, fair), key=lambda trial: self.goal.cost(trial.row))
 
     def _thin(self) -> None:
         """Remove as many filters as the bounds allow: bisection by the part of the MACs that is left."""
-        self.int8 = self.models.are_faster_in_int8()
-        mild, harsh = 1.0, 1 - _HARSHEST
-        while self.trials.may_go_on and mild > harsh * _NEAR:
-            left = math.sqrt(mild * harsh)
-            if self._holds_without(1 - left):
-                mild = left
-            else:
-                harsh = left
+        if self.models.are_faster_in_int8:
+            self.models.without(0.0, int8=True)
+        for int8 in self._numbers():
+            mild, harsh = 1 - self.models.mildest(int8), LEAST
+            if mild < 1 and not self._holds_without(1 - mild, int8) and not self._answers_without(1 - mild, int8):
+                continue  # with fewer filters it would answer worse
+            while self._may_go_on and mild > harsh * NEAR:
+                left = math.sqrt(mild * harsh)
+                if self._holds_without(1 - left, int8):
+                    mild = left
+                else:
+                    harsh = left
+            if self.trials.best:
+                return
 
-    def _holds_without(self, filters: float) -> bool:
+    def _numbers(self) -> list[bool]:
+        """Whether models are made of 8-bit integers, of floats, or first of one and then of the other."""
+        return [True, False] if self.models.are_faster_in_int8 else [False]
+
+    def _answers_without(self, filters: float, int8: bool) -> bool:
+        """Whether a model without filters answers well enough."""
+        row = self.models.without(filters, int8).row
+        return bool(row) and self.models.answer(row, 0.0)
+
+    def _holds_without(self, filters: float, int8: bool) -> bool:
         """Whether the bounds hold without these filters, after pruning weights if they ask for it."""
-        trial = self.models.without(filters, self.int8)
+        trial = self.models.without(filters, int8)
         if trial.holds or not trial.row or not (budgets := self.goal.of(WEIGHTS)):
             return trial.holds
-        if not self.models.answer(trial.row, _SLACK) or not self.trials.may_go_on:
+        if not self.models.answer(trial.row, SLACK) or not self._may_go_on:
             return False
-        floats = self.models.without(filters) if self.int8 else trial
+        floats = self.models.without(filters) if int8 else trial
         if not floats.row:
             return False
-        bases = [base for base in self.bases_of(floats) if base.family.int8 == self.int8]
+        bases = [base for base in self.bases_of(floats) if base.family.int8 == int8]
         return any(self._meet(base, budgets) for base, _ in self._planned(bases, budgets)[:_AT_ONCE])
 
     def _other_numbers(self) -> None:
         """Make the best model of integers if it has floats, and of floats if it has integers: narrow layers gain less
         by integers than the dense model's."""
         best = self.trials.best
-        if self.models.have_int8 and best and not best.plan.layers and best.plan.filters and self.trials.may_go_on:
+        if self.models.have_int8 and best and not best.plan.layers and best.plan.filters and self._may_go_on:
             self.models.without(best.plan.filters, not best.plan.int8)
-
-    def _make_bases(self) -> None:
-        """The models whose weights are pruned and quantized: those whose shapes keep to the bounds, while they answer
-        well enough. At most a third of the trials is spent on them."""
-        self._add_bases(0.0, self.dense[0].row, lambda: self.dense)
-        levels = self.goal.trials // (6 if self.models.have_int8 else 3)
-        for filters in self.ladder[: levels if self.bases else max(1, levels)]:
-            if not self.trials.may_go_on:
-                return
-            trial = self.models.without(filters)
-            if not trial.row or not self.models.answer(trial.row, _SLACK):
-                return
-            self._add_bases(filters, trial.row, partial(self.bases_of, trial))
-
-    def _add_bases(self, filters: float, row: Mapping, read: Callable[[], Sequence[Base]]) -> None:
-        """The models without these filters, of floats and of integers, as far as their shapes keep to the bounds.
-
-        Args:
-            row: of the model of floats.
-            read: reads them.
-        """
-        rows = {False: row}
-        if self.models.have_int8 and self.trials.may_go_on:
-            rows[True] = self.models.without(filters, int8=True).row
-        shaped = [int8 for int8, own in rows.items() if own and self.models.are_shaped(own)]
-        if shaped:
-            self.bases.extend(base for base in read() if base.family.int8 in shaped)
 
     def _shrink(self) -> None:
         """Bisection for the smallest budget of the objective with which the bounds hold."""
         objective, bounds = self.goal.objective, self.goal.of(WEIGHTS)
         best = self.trials.best
         high = min([self.dense[0].row[objective], *([best.row[objective]] if best else [])])
-        low = 0.0
-        while self.trials.may_go_on and high > (low := max(low, self._floor(objective))) * _NEAR:
+        while self._may_go_on and high > (low := max(self.low, self._floor(objective))) * NEAR:
             target = math.sqrt(low * high)
             if self._any_holds({**bounds, objective: min(target, bounds.get(objective, math.inf))}, target):
                 high = min(target, self.trials.best.row[objective])
             else:
-                low = target
+                self.low = target
 
     def _floor(self, key: str) -> float:
         """The least that any plan can have, as far as is known; infinite without a model to begin with."""
@@ -153,8 +175,9 @@ class Strategy:
         """
         planned = self._planned(self.bases, budgets)
         plans = [pair for pair in planned if target > self.too_small.get(pair[0].name, 0.0)]
+        plans = [pair for pair in plans if self.models.may_come_back(*pair) or not self.trials.models]
         for base, plan in plans[:_AT_ONCE]:
-            if self.trials.may_go_on:
+            if self._may_go_on:
                 trial = self.models.by(base, plan)
                 if trial.holds:
                     return True
@@ -174,29 +197,24 @@ class Strategy:
             self._spare_filters()
             return
         for base, _ in _ROUNDS * self._planned(self.bases, budgets):
-            if self.trials.may_go_on:
+            if self._may_go_on:
                 self._meet(base, budgets)
 
     def _spare_filters(self) -> None:
-        """Remove as few filters as the bounds on shapes allow: bisection between too few and enough."""
-        self.int8 = self.models.are_faster_in_int8()
-        alike = [trial for trial in self.trials.found if trial.row and trial.plan.int8 == self.int8]
-        tried = [(1 - trial.plan.filters, self.models.are_shaped(trial.row)) for trial in alike]
-        if not self.int8:
-            tried.append((1.0, self.models.are_shaped(self.dense[0].row)))
-        few = min((left for left, shaped in tried if not shaped), default=0.0)
-        enough = max((left for left, shaped in tried if shaped), default=1 - _HARSHEST)
-        while self.trials.may_go_on and few > enough * _NEAR:
-            left = math.sqrt(few * enough)
-            if self.models.are_shaped(self.models.without(1 - left, self.int8).row):
-                enough = left
-            else:
-                few = left
+        """Remove as few filters as the bounds on shapes allow, and more if what is measured is beyond them."""
+        for int8 in self._numbers():
+            left = 1 - self.models.mildest(int8)
+            for _ in range(_ATTEMPTS):
+                if not self._may_go_on or (left == 1 and not int8):
+                    break
+                if self.models.are_shaped(self.models.without(1 - left, int8).row):
+                    break
+                left *= _LESS
 
     def _meet(self, base: Base, budgets: dict[str, float]) -> bool:
         """Prune and quantize the weights of a model to budgets; again, better predicted, if they are missed."""
         for _ in range(_ATTEMPTS):
-            if not self.trials.may_go_on:
+            if not self._may_go_on:
                 return False
             trial = self.models.by(base, base.plan(budgets))
             if trial.holds or not trial.row or all(trial.row[key] <= budget for key, budget in budgets.items()):

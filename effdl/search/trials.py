@@ -67,7 +67,12 @@ class Trials:
     @property
     def may_go_on(self) -> bool:
         """Whether no limit is reached."""
-        return sum(not trial.refused for trial in self.found) < self.goal.trials and not self._full
+        return self.left > 0 and not self._full
+
+    @property
+    def left(self) -> int:
+        """How many models may still be trained."""
+        return self.goal.trials - sum(not trial.refused for trial in self.found)
 
     def settle(self, go: Callable[[], None], wait: Callable[[Sequence[str]], None]) -> None:
         """Follow a strategy until it ends and no other process trains a model; then `found` is all that is known.
@@ -144,6 +149,17 @@ class Trials:
             raise _Outdated
         return trial
 
+    def overrides_of(self, plan: Plan, folder: Path, sizes: Mapping[str, int]) -> list[str]:
+        """The overrides of a run that makes a plan.
+
+        Args:
+            folder: for what they refer to, if the plan has layers.
+            sizes: elements of each layer's weight.
+        """
+        distilled = value_of(list(self.common), "distill") is not None
+        others = [f"compression.{name}." for name in METHODS if name not in plan.methods]
+        return [*without(list(self.common), *others), *plan.overrides(folder, sizes, self.epochs, distilled)]
+
     def everything(self) -> list[Trial]:
         """All trials that are known, those of other processes too, by number."""
         self._gather()
@@ -156,10 +172,7 @@ class Trials:
             UserError: no run can begin with these overrides.
         """
         folder = self._folder(number)
-        distilled = value_of(list(self.common), "distill") is not None
-        planned = plan.overrides(self._plans(number), sizes, self.epochs, distilled)
-        others = [f"compression.{name}." for name in METHODS if name not in plan.methods]
-        overrides = [*without(list(self.common), *others), *planned, f"hydra.run.dir={quote(folder)}"]
+        overrides = [*self.overrides_of(plan, self._plans(number), sizes), f"hydra.run.dir={quote(folder)}"]
         try:
             self.run([*overrides, "resume=true"])
         except (RunError, UserError) as error:

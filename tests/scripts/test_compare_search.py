@@ -55,6 +55,13 @@ def test_what_keeps_to_the_bounds_is_better(script):
     ]
 
 
+def test_errors_of_predictions(script):
+    told = [{"size_bytes": 100.0, "val_top1": 0.9}, {"val_top1": 0.8}, {}]
+    trials = [{"predicted": one, "measured": {"size_bytes": 103.0, "val_top1": 0.91}} for one in told]
+    errors = script.prediction_errors(trials)
+    assert errors == {"size": [pytest.approx(0.03)], "top1": [pytest.approx(0.01), pytest.approx(0.11)]}
+
+
 def test_plans_are_drawn_of_the_choices_that_the_search_has(script):
     draw = FixedTrial({"thin": True, "filters": 0.5, "0.sparsity": 0, "0.bits": 0, "2.sparsity": 2, "2.bits": 6})
     plan = script.drawn_plan(draw, ["0", "2"], ["top1", "size_bytes"])

@@ -1,0 +1,56 @@
+"""The models without some filters, whose weights a search prunes and quantizes."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from effdl.search.base import Base
+from effdl.search.models import Models
+from effdl.search.trial import Trial
+
+LADDER = (0.5, 0.75, 0.875, 0.94)  # fractions of the MACs that removed filters save
+SLACK = 0.02  # of an accuracy, by which a model may miss the bound before its weights are pruned and trained on
+
+
+def make_bases(
+    models: Models, bases_of: Callable[[Trial], Sequence[Base]], ladder: Sequence[float] = LADDER
+) -> list[Base]:
+    """Those whose shapes keep to the bounds, while they answer well enough; a third of the trials is spent on them.
+
+    Args:
+        models: what can be made.
+        bases_of: the bases of a trial that removed filters.
+        ladder: how many filters are removed, besides what bounds on shapes ask for.
+    """
+    shaped = list(_shaped(models, 0.0, models.are_shaped(models.dense[0].row)))
+    found = [base for base in models.dense if base.family.int8 in shaped]
+    levels = models.trials.goal.trials // (6 if models.may_hold_in_int8 else 3)
+    for filters in _within_bounds(models, ladder)[: levels if found else max(1, levels)]:
+        if not models.trials.may_go_on:
+            break
+        trial = models.without(filters)
+        if not trial.row or not models.answer(trial.row, SLACK):
+            break
+        shaped = list(_shaped(models, filters, models.are_shaped(trial.row)))
+        found += [base for base in bases_of(trial) if base.family.int8 in shaped] if shaped else []
+    return found
+
+
+def _shaped(models: Models, filters: float, floats: bool) -> Iterator[bool]:
+    """Whether integers are computed with, of those kinds of models without these filters that keep to the bounds on
+    shapes.
+
+    Args:
+        floats: whether the model of floats does.
+    """
+    if floats:
+        yield False
+    if models.may_hold_in_int8 and models.trials.may_go_on and models.fit(filters, int8=True):
+        row = models.without(filters, int8=True).row
+        if row and models.are_shaped(row):
+            yield True
+
+
+def _within_bounds(models: Models, ladder: Sequence[float]) -> list[float]:
+    """How many filters are removed: first as few as the bounds on shapes ask for, of floats and of integers."""
+    kinds = {int8: models.mildest(int8) for int8 in {False, models.may_hold_in_int8}}
+    enough = {filters for int8, filters in kinds.items() if models.fit(filters, int8)} or {kinds[False]}
+    return sorted(enough - {0.0}) + [filters for filters in ladder if filters > max(enough)]
