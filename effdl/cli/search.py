@@ -55,6 +55,7 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     from effdl.config.stored import stored_config
     from effdl.search.choices import families_of
     from effdl.search.dry_runs import DryRuns
+    from effdl.search.front import FrontStrategy
     from effdl.search.measured import read_bases
     from effdl.search.plan import Plan
     from effdl.search.record import open_study, write_found
@@ -89,7 +90,8 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
 
     def go() -> None:
         first = [replace(base, row=row) for base in afresh(dense.path)]
-        Strategy(
+        strategy = FrontStrategy if goal.against else Strategy
+        strategy(
             trials,
             first,
             lambda trial: afresh(trial.folder, trial.plan.filters),
@@ -146,7 +148,7 @@ def _common(args: argparse.Namespace, dense: RunFolder) -> list[str]:
 
 def _show(trials: "Trials", dense: dict, console: Console) -> int:
     """Show the answer; returns the exit code."""
-    from effdl.search.answer import answer_table, scatter
+    from effdl.search.answer import answer_table, front_table, scatter
     from effdl.search.trial import cost_of
     from effdl.sweep.front import front_picture
 
@@ -155,7 +157,10 @@ def _show(trials: "Trials", dense: dict, console: Console) -> int:
         console.print("no model could be trained: see the folders of the trials", style="red")
         return 1
     stages = RunFolder(shown.folder).result["stages"]
-    console.print(answer_table(trials, dense, stages[-1]))
+    if trials.goal.against and trials.front:
+        console.print(front_table(trials, dense))
+    else:
+        console.print(answer_table(trials, dense, stages[-1]))
     enough = trials.goal.holds(dense)
     if not trials.best and enough:
         console.print("none of them keeps to all bounds, but the dense model does", highlight=False)
@@ -167,10 +172,11 @@ def _show(trials: "Trials", dense: dict, console: Console) -> int:
     console.print(compared(len(trials.models), "validation"), highlight=False)
     own = cost_of(stages)
     texts = [f"{metric(key).text(trials.costs[key])} ({metric(key).text(own[key])})" for key in COSTS]
-    console.print(f"the search took, and in brackets this model alone: {', '.join(texts)}", highlight=False)
+    alone = shown.name if trials.goal.against else "this model"
+    console.print(f"the search took, and in brackets {alone} alone: {', '.join(texts)}", highlight=False)
     if found := scatter(trials):
         picture = trials.folder / "front.png"
         write_atomic(picture, front_picture(found, trials.folder.name))
         console.print(f"picture: {picture}", highlight=False, soft_wrap=True)
-    console.print(f"folder: {shown.folder}", highlight=False, soft_wrap=True)
+    console.print(f"folder: {trials.folder if trials.goal.against else shown.folder}", highlight=False, soft_wrap=True)
     return 0 if trials.best or enough else 1

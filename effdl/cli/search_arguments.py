@@ -22,9 +22,11 @@ Examples:
   effdl search model=resnet budget.macs=0.3*dense maximize=top1 compression.filters.lr_scale=0.5
   effdl search model=resnet budget.top1=0.97 minimize=course_score
   effdl search model=resnet budget.micronet_score=0.1*dense maximize=top1
+  effdl search model=resnet minimize=size_bytes maximize=top1
   effdl search resume=outputs/2026-01-31/13-00-00
 
-The last one goes on with a search that was cut off. While it runs, the same command in another terminal helps it.
+Two objectives, a cost and an accuracy or the loss, ask for a front: of each cost the best model. The last command goes
+on with a search that was cut off. While it runs, the same command in another terminal helps it.
 
 Metrics: top1, top5, loss, size_bytes, params_nonzero, macs_nonzero, params, macs, peak_activation_bytes, latency_ms,
 course_score, micronet_score.

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from effdl.measure.metrics import metric
+from effdl.measure.metrics import Metric, metric
 from effdl.measure.pareto import MAX, MIN, front
+from effdl.runs.folder import RunFolder
 from effdl.search.choices import FLOAT
 from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal, column
 from effdl.search.trial import Trial
@@ -50,6 +51,31 @@ def answer_table(trials: Trials, dense: Mapping, test: Mapping) -> Table:
     return Table(columns, rows, title, constants=False)
 
 
+def front_table(trials: Trials, dense: Mapping) -> Table:
+    """The models of a front, each with both objectives, as they were predicted too, and what the test split says.
+
+    Args:
+        dense: row of the dense model.
+    """
+    goal = trials.goal
+    cost, answer = metric(goal.objective), metric(column(goal.against))
+    test = metric(goal.against)
+    headings = (answer.heading, "predicted", f"{test.heading}, test", cost.heading, "predicted")
+    columns = [Column("model"), *(Column(heading, right=True) for heading in headings)]
+    rows = [["dense", *_pair(answer, dense, {}), "", *_pair(cost, dense, {})]]
+    for trial in trials.front:
+        read = RunFolder(trial.folder).result["stages"][-1][test.key]
+        told = trial.plan.predicted
+        rows.append([trial.name, *_pair(answer, trial.row, told), test.text(read), *_pair(cost, trial.row, told)])
+    title = f"front of {len(trials.models)} models, by the validation split; the test split is for reading"
+    return Table(columns, rows, title, constants=False)
+
+
+def _pair(entry: Metric, row: Mapping, predicted: Mapping) -> list[str]:
+    """A metric of a model as measured, and as predicted."""
+    return [entry.text(row.get(entry.key)), entry.text(predicted.get(entry.key))]
+
+
 def _row(key: str, bound: Bound | None, shown: Trial, dense: Mapping) -> list[str]:
     """A line of the answer."""
     at = bound.column if bound else column(key)
@@ -76,8 +102,8 @@ def scatter(trials: Trials) -> dict | None:
     goal = trials.goal
     costs = [key for key in (goal.objective, *(bound.key for bound in goal.bounds)) if key in (*WEIGHTS, *STRUCTURE)]
     answers = [column(bound.key) for bound in goal.bounds if bound.key in ANSWERS] or [column("top1")]
-    if goal.objective in ANSWERS:
-        answers = [column(goal.objective)]
+    for key in (goal.objective, goal.against):
+        answers = [column(key)] if key in ANSWERS else answers
     keys = [answers[0], costs[0]]
     rows = [
         {"trial": number, "values": {key: trial.row[key] for key in keys}}

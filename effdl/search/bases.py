@@ -1,9 +1,10 @@
 """The models without some filters, whose weights a search prunes and quantizes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from effdl.search.base import Base
 from effdl.search.models import Models
+from effdl.search.plan import Plan
 from effdl.search.trial import Trial
 
 LADDER = (0.5, 0.75, 0.875, 0.94)  # fractions of the MACs that removed filters save
@@ -32,6 +33,12 @@ def make_bases(
         shaped = list(_shaped(models, filters, models.are_shaped(trial.row)))
         found += [base for base in bases_of(trial) if base.family.int8 in shaped] if shaped else []
     return found
+
+
+def planned(bases: Sequence[Base], budgets: Mapping[str, float]) -> list[tuple[Base, Plan]]:
+    """Each model with its plan within budgets, that of least predicted loss first."""
+    plans = [(base, base.plan(budgets)) for base in bases]
+    return sorted(plans, key=lambda pair: pair[1].predicted["val_loss"])
 
 
 def _shaped(models: Models, filters: float, floats: bool) -> Iterator[bool]:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from effdl.search.goal import ACCURACIES, column
+from effdl.search.solver import not_falling
 
 PER_NAT, PER_HALVING = 0.05, 0.01  # of an accuracy that is lost while nothing is known: by loss, and by MACs
 
@@ -19,9 +19,8 @@ def accuracies(row: Mapping) -> dict[str, float]:
 def accuracy_lost(harm: float, known: Sequence[tuple[float, float]], usual: float = PER_NAT) -> float:
     """The accuracy that is lost in the end, by what is known of a model before any training.
 
-    Between known points it is interpolated in their isotonic regression (Barlow, Bartholomew, Bremner & Brunk 1972,
-    "Statistical Inference under Order Restrictions"), as a plan that harms more is not better after training. Beyond
-    the last it grows as it has on average.
+    Between known points it is interpolated in their isotonic regression, as a plan that harms more is not better after
+    training. Beyond the last it grows as it has on average.
 
     Args:
         harm: by how much the loss grew, in nats, or how often the MACs were halved.
@@ -34,7 +33,7 @@ def accuracy_lost(harm: float, known: Sequence[tuple[float, float]], usual: floa
     if not known:
         return usual * harm
     harms, lost = np.array(sorted(known)).T
-    fitted = isotonic_regression(lost).x
+    fitted = not_falling(lost)
     slope = max(fitted[-1], 0.0) / harms[-1] if harms[-1] > 0 else usual
     return float(np.interp(harm, harms, fitted) + max(harm - harms[-1], 0.0) * slope)
 

@@ -74,9 +74,11 @@ class Goal:
     """Bounds that must hold, the metric to make as good as possible, and where the search stops.
 
     Args:
+        objective: a key; with `against` that of a cost.
         trials: number of compressed models that are trained, at most.
         hours: of all runs together; None: no limit.
         co2eq_g: grams of all runs together; None: no limit.
+        against: key of the answer of which a front is wanted, for each cost the best; None: one model is.
     """
 
     bounds: tuple[Bound, ...]
@@ -84,11 +86,13 @@ class Goal:
     trials: int
     hours: float | None = None
     co2eq_g: float | None = None
+    against: str | None = None
 
     @property
     def keys(self) -> list[str]:
         """The metrics that are bound or optimized, each once."""
-        return list(dict.fromkeys([*(bound.key for bound in self.bounds), self.objective]))
+        against = [self.against] if self.against else []
+        return list(dict.fromkeys([*(bound.key for bound in self.bounds), self.objective, *against]))
 
     def resolved(self, dense: Mapping) -> "Goal":
         """The goal with all bounds as numbers, see `Bound.resolved`."""
@@ -118,6 +122,11 @@ class Goal:
         value = metric(self.objective).cost(row.get(column(self.objective)))
         return float("inf") if value is None else value
 
+    def answer(self, row: Mapping) -> float:
+        """What a front is of, more of it being better: an accuracy, or the loss below 0; least if not measured."""
+        value = metric(self.against).cost(row.get(column(self.against)))
+        return -float("inf") if value is None else -value
+
     def of(self, keys: Sequence[str]) -> dict[str, float]:
         """The bounds on some metrics, by key."""
         return {bound.key: bound.value for bound in self.bounds if bound.key in keys}
@@ -129,7 +138,7 @@ def column(key: str) -> str:
 
 
 def parse_goal(words: Sequence[str]) -> Goal:
-    """The goal in ``budget.KEY=BOUND``, ``minimize=KEY`` or ``maximize=KEY`` and ``limit.KEY=NUMBER``.
+    """The goal in ``budget.KEY=BOUND``, ``minimize=KEY``, ``maximize=KEY`` and ``limit.KEY=NUMBER``.
 
     Raises:
         UserError: names the key, its value and what is allowed.
@@ -144,14 +153,17 @@ def parse_goal(words: Sequence[str]) -> Goal:
             limits[_one_of(key, _LIMITS, word)] = _positive(value, word)
         else:
             objectives.append(_objective(name, value, word))
-    if len(objectives) != 1:
+    objectives.sort(key=lambda key: key in ANSWERS)
+    if len(objectives) != 1 and [key in ANSWERS for key in objectives] != [False, True]:
         given = " ".join(word for word in words if word.startswith(("minimize", "maximize"))) or "no minimize="
-        raise UserError(f"{given}: a search optimizes one metric (allowed: minimize=KEY or maximize=KEY)")
-    if not bounds:
+        allowed = f"minimize=KEY or maximize=KEY, or for a front one of {', '.join(ANSWERS)} and one of the others"
+        raise UserError(f"{given}: not what a search optimizes (allowed: {allowed})")
+    if not bounds and len(objectives) == 1:
         raise UserError("no budget.KEY=BOUND: without a bound the best is the dense model, or none (see --help)")
     if int(limits["trials"]) != limits["trials"]:
         raise UserError(f"limit.trials={limits['trials']:g}: allowed is a whole number >= 1")
-    return Goal(tuple(bounds.values()), objectives[0], int(limits["trials"]), limits["hours"], limits["co2eq_g"])
+    objective, against = [*objectives, None][:2]
+    return Goal(tuple(bounds.values()), objective, int(limits["trials"]), limits["hours"], limits["co2eq_g"], against)
 
 
 def _one_of(key: str, allowed: Sequence[str] | Mapping, word: str) -> str:

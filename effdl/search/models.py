@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from effdl.search.base import Base
 from effdl.search.forecast import PER_HALVING, accuracies, accuracy_lost, halvings
-from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE
+from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, Bound
 from effdl.search.plan import Plan
 from effdl.search.trial import Trial
 from effdl.search.trials import Trials
@@ -66,30 +66,38 @@ class Models:
             base.learn(plan, trial.row)
         return trial
 
-    def fit(self, filters: float, int8: bool = False) -> bool:
-        """Whether the shapes that are left keep to the bounds on them, by a dry run."""
-        shapes = self.dry_run(Plan(filters=round(filters, 4), int8=int8))
-        return bool(shapes) and self.are_shaped(shapes)
+    def fit(self, filters: float, int8: bool = False, more: Sequence[Bound] = ()) -> bool:
+        """Whether the shapes that are left keep to the bounds on them, and to more, by a dry run."""
+        shapes = self._dry(filters, int8)
+        return bool(shapes) and self._keep(shapes, more)
 
-    def mildest(self, int8: bool = False) -> float:
-        """The fewest filters to remove such that shapes keep to the bounds on them, by dry runs, as the fraction of the
-        MACs that goes; if none are enough, the most that can be removed."""
-        if not self._have_shape_bounds or self.fit(0.0, int8):
+    def mildest(self, int8: bool = False, more: Sequence[Bound] = ()) -> float:
+        """The fewest filters to remove such that shapes keep to the bounds on them, and to more, by dry runs, as the
+        fraction of the MACs that goes; if none are enough, the most that can be removed."""
+        if not [*self._shape_bounds, *more] or self.fit(0.0, int8, more):
             return 0.0
         many, few = 1.0, LEAST  # parts of the MACs that are left
         while many > few * NEAR:
             left = math.sqrt(many * few)
-            possible = self.dry_run(Plan(filters=round(1 - left, 4), int8=int8))
-            if possible and not self.are_shaped(possible):
+            shapes = self._dry(1 - left, int8)
+            if shapes and not self._keep(shapes, more):
                 many = left
             else:
                 few = left
-        return 1 - (few if self.fit(1 - few, int8) else many)
+        return 1 - (few if self.fit(1 - few, int8, more) else many)
+
+    def _dry(self, filters: float, int8: bool) -> Mapping[str, float]:
+        """A dry run without these filters."""
+        return self.dry_run(Plan(filters=round(filters, 4), int8=int8))
+
+    def _keep(self, shapes: Mapping, more: Sequence[Bound]) -> bool:
+        """Whether shapes keep to the bounds on them and to more."""
+        return all(bound.excess(shapes) <= 0 for bound in (*self._shape_bounds, *more))
 
     @property
-    def _have_shape_bounds(self) -> bool:
-        """Whether shapes are bound at all."""
-        return any(bound.key in STRUCTURE for bound in self.trials.goal.bounds)
+    def _shape_bounds(self) -> list[Bound]:
+        """The bounds that only shapes decide."""
+        return [bound for bound in self.trials.goal.bounds if bound.key in STRUCTURE]
 
     def longer(self, trial: Trial) -> Trial:
         """Make the same model with twice as many epochs of fine-tuning; it is expected to be as before."""
@@ -136,7 +144,7 @@ class Models:
 
     def are_shaped(self, row: Mapping) -> bool:
         """Whether a model keeps to the bounds that only its shapes decide."""
-        return all(bound.excess(row) <= 0 for bound in self.trials.goal.bounds if bound.key in STRUCTURE)
+        return self._keep(row, ())
 
     def may_come_back(self, base: Base, plan: Plan) -> bool:
         """Whether training may mend what a plan harms."""

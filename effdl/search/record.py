@@ -9,7 +9,7 @@ from pydantic import Field
 from effdl.measure.metrics import on_validation
 from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal, column
 from effdl.search.study import Study, has_hidden_password, without_password
-from effdl.search.trial import Trial, best_of
+from effdl.search.trial import Trial, best_of, front_of
 from effdl.search.trials import Trials
 from effdl.utils.errors import UserError
 from effdl.utils.files import write_json
@@ -35,6 +35,8 @@ class _Record(Asked):
 
     bounds: list[dict] = Field(default_factory=list)
     objective: str | None = None
+    against: str | None = None
+    front: list[str] = Field(default_factory=list)
     trials: list[dict] = Field(default_factory=list)
     best: str | None = None
     costs: dict = Field(default_factory=dict)
@@ -87,6 +89,8 @@ def write_found(folder: Path, trials: Trials, ended: bool = False) -> None:
         **{key: getattr(asked, key) for key in Asked.model_fields},
         "bounds": [_bound(bound) for bound in trials.goal.bounds],
         "objective": trials.goal.objective,
+        "against": trials.goal.against,
+        "front": [trial.name for trial in front_of(known, trials.goal)] if trials.goal.against else [],
         "trials": [_trial(trial, trials.goal) for trial in known],
         "best": best and best.name,
         "costs": trials.costs,

@@ -1,4 +1,5 @@
-"""The choice of one option for each layer under bounds on sums: an integer program, solved by SciPy's HiGHS."""
+"""The choice of one option for each layer under bounds on sums: an integer program, solved by SciPy's HiGHS; and
+isotonic regression, which is of the same library."""
 
 import os
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 from effdl.utils.errors import UserError
 
 try:
-    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.optimize import Bounds, LinearConstraint, isotonic_regression, milp
 except ImportError as error:
     raise UserError(f"search: {error}; install it with: pip install 'effdl[search]'") from error
 
@@ -49,6 +50,12 @@ def choose(
         return None
     ends = np.cumsum(counts)[:-1]
     return [int(part.argmax()) for part in np.split(found.x, ends)]
+
+
+def not_falling(values: np.ndarray) -> np.ndarray:
+    """The values nearest to these, by squares, none of which is below the one before it (n,): their isotonic
+    regression (Barlow, Bartholomew, Bremner & Brunk 1972, "Statistical Inference under Order Restrictions")."""
+    return isotonic_regression(values).x
 
 
 @contextmanager

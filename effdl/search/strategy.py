@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from effdl.search.base import Base
-from effdl.search.bases import LADDER, SLACK, make_bases
+from effdl.search.bases import LADDER, SLACK, make_bases, planned
 from effdl.search.goal import ANSWERS, STRUCTURE, WEIGHTS, Goal
 from effdl.search.models import LEAST, NEAR, Models
 from effdl.search.plan import Plan
@@ -140,7 +140,7 @@ class Strategy:
         if not floats.row:
             return False
         bases = [base for base in self.bases_of(floats) if base.family.int8 == int8]
-        return any(self._meet(base, budgets) for base, _ in self._planned(bases, budgets)[:_AT_ONCE])
+        return any(self._meet(base, budgets) for base, _ in planned(bases, budgets)[:_AT_ONCE])
 
     def _other_numbers(self) -> None:
         """Make the best model of integers if it has floats, and of floats if it has integers: narrow layers gain less
@@ -173,8 +173,8 @@ class Strategy:
         Args:
             target: the budget of the objective.
         """
-        planned = self._planned(self.bases, budgets)
-        plans = [pair for pair in planned if target > self.too_small.get(pair[0].name, 0.0)]
+        plans = planned(self.bases, budgets)
+        plans = [pair for pair in plans if target > self.too_small.get(pair[0].name, 0.0)]
         plans = [pair for pair in plans if self.models.may_come_back(*pair) or not self.trials.models]
         for base, plan in plans[:_AT_ONCE]:
             if self._may_go_on:
@@ -185,18 +185,11 @@ class Strategy:
                 self.too_small[base.name] = target * (1 + missed_by)
         return False
 
-    def _planned(self, bases: Sequence[Base], budgets: dict[str, float]) -> list[tuple[Base, Plan]]:
-        """Each model with its plan within budgets, that of least predicted loss first."""
-        plans = [(base, base.plan(budgets)) for base in bases]
-        return sorted(plans, key=lambda pair: pair[1].predicted["val_loss"])
-
     def _fit(self) -> None:
         """The best answers within the bounds on costs: all models are tried, that of least predicted loss first, and
         again where a plan changes by what was learned of the budget that they left unused."""
-        if not (budgets := self.goal.of(WEIGHTS)):
-            self._spare_filters()
-            return
-        for base, _ in _ROUNDS * self._planned(self.bases, budgets):
+        budgets = self.goal.of(WEIGHTS)
+        for base, _ in _ROUNDS * planned(self.bases, budgets):
             if self._may_go_on:
                 self._meet(base, budgets)
 

@@ -8,6 +8,7 @@ from effdl.config.naming import option_name
 from effdl.measure.costs import spent, sum_known
 from effdl.measure.course import course_columns, pruned_params
 from effdl.measure.metrics import COSTS, on_measuring, on_test
+from effdl.measure.pareto import MAX, MIN, front
 from effdl.measure.scores import micronet_columns, reference_of
 from effdl.runs.folder import RunFolder
 from effdl.search.goal import LATENCY_PART, Goal
@@ -40,6 +41,13 @@ class Trial:
 def best_of(trials: Sequence[Trial], goal: Goal) -> Trial | None:
     """The trial of least cost among those that keep to all bounds."""
     return min((trial for trial in trials if trial.holds), key=lambda trial: goal.cost(trial.row), default=None)
+
+
+def front_of(trials: Sequence[Trial], goal: Goal) -> list[Trial]:
+    """The trials that keep to all bounds and are surpassed by none in both objectives, the cheapest first."""
+    held = [trial for trial in trials if trial.holds]
+    points = [(goal.cost(trial.row), goal.answer(trial.row)) for trial in held]
+    return [held[place] for place in front(points, [MIN, MAX])]
 
 
 def cost_of(stages: Sequence[Mapping]) -> dict[str, float]:

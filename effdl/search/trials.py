@@ -12,7 +12,7 @@ from effdl.runs.verify import verify
 from effdl.search.goal import METHODS, Goal
 from effdl.search.plan import Plan
 from effdl.search.study import Study
-from effdl.search.trial import Trial, best_of, cost_of, row_of
+from effdl.search.trial import Trial, best_of, cost_of, front_of, row_of
 from effdl.utils.errors import RunError, UserError
 from effdl.utils.locks import locked
 
@@ -100,6 +100,11 @@ class Trials:
     def best(self) -> Trial | None:
         """The trial of least cost among those that keep to all bounds."""
         return best_of(self.found, self.goal)
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials that keep to all bounds and are surpassed by none in both objectives, the cheapest first."""
+        return front_of(self.found, self.goal)
 
     @property
     def models(self) -> list[Trial]:

@@ -53,6 +53,21 @@ def test_the_smallest_file_that_answers_well_enough(search, effdl, tmp_path):
     assert out_again.splitlines()[1:] == out.splitlines()[1:]
 
 
+def test_a_front(search, tmp_path):
+    code, out, error = search("minimize=macs", "maximize=top1", "limit.trials=3")
+    assert code == 0, error + out
+    found = json.loads((tmp_path / "found" / "search.json").read_bytes())
+    assert (found["objective"], found["against"], found["best"]) == ("macs", "top1", found["front"][0])
+    shown = [trial["measured"] for name in found["front"] for trial in found["trials"] if trial["name"] == name]
+    assert [row["macs"] for row in shown] == sorted(row["macs"] for row in shown)
+    assert [row["val_top1"] for row in shown] == sorted(row["val_top1"] for row in shown)
+    for trial in found["trials"]:
+        assert trial["predicted"]["macs"] == trial["measured"]["macs"]  # known before any training
+        assert trial["predicted"]["params"] == trial["measured"]["params"]
+    assert "front of 3 models, by the validation split" in out
+    assert (tmp_path / "found" / "front.png").stat().st_size > 1000
+
+
 def test_two_processes_try_nothing_twice(tmp_path):
     database = f"storage=sqlite:///{tmp_path / 'study.db'}"
     goal = ("budget.top1=dense-0.05", "minimize=size_bytes", "limit.trials=6", f"hydra.run.dir={tmp_path / 'found'}")

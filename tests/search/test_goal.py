@@ -13,6 +13,20 @@ def test_bounds_objective_and_limits():
     assert parse_goal(["budget.size_bytes=12e3", "maximize=top1"]) == Goal((Bound("size_bytes", 12000),), "top1", 12)
 
 
+def test_two_objectives_are_a_front():
+    goal = parse_goal(["minimize=loss", "minimize=macs"])
+    assert goal == Goal((), "macs", 12, against="loss")
+    assert goal.keys == ["macs", "loss"]
+    assert goal.answer({"val_loss": 0.5, "loss": 0.1}) == -0.5
+    assert goal.holds({})
+
+
+@pytest.mark.parametrize("words", [["minimize=macs", "minimize=size_bytes"], ["maximize=top1", "minimize=loss"]])
+def test_a_front_is_of_an_answer_and_a_cost(words):
+    with pytest.raises(UserError, match=f"{' '.join(words)}: not what a search optimizes .allowed: .* for a front"):
+        parse_goal(words)
+
+
 def test_what_is_compared_is_of_the_validation_split():
     assert [Bound(key, 1.0).column for key in ("top1", "loss", "macs")] == ["val_top1", "val_loss", "macs"]
     goal = parse_goal(["budget.top1=0.9", "minimize=size_bytes"])
@@ -59,7 +73,7 @@ def test_a_cost_is_low_where_the_objective_is_good():
     ("words", "message"),
     [
         (["budget.top1=0.9"], "no minimize="),
-        (["budget.top1=0.9", "minimize=macs", "maximize=top1"], "one metric"),
+        (["minimize=macs", "maximize=top1", "minimize=params"], "not what a search optimizes"),
         (["minimize=macs"], "no budget.KEY=BOUND"),
         (["budget.size_byte=9", "minimize=macs"], "'size_byte' is not among .* did you mean 'size_bytes'"),
         (["budget.top1=high", "minimize=macs"], "budget.top1=high: allowed is a number, such as 0.97"),
