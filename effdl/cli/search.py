@@ -57,6 +57,7 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     from effdl.search.dry_runs import DryRuns
     from effdl.search.front import FrontStrategy
     from effdl.search.measured import read_bases
+    from effdl.search.models import Models
     from effdl.search.plan import Plan
     from effdl.search.record import open_study, write_found
     from effdl.search.strategy import Strategy
@@ -90,13 +91,9 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
 
     def go() -> None:
         first = [replace(base, row=row) for base in afresh(dense.path)]
+        models = Models(trials, first, lambda plan: dry_run(plan.filters, plan.int8))
         strategy = FrontStrategy if goal.against else Strategy
-        strategy(
-            trials,
-            first,
-            lambda trial: afresh(trial.folder, trial.plan.filters),
-            lambda plan: dry_run(plan.filters, plan.int8),
-        ).go()
+        strategy(models, lambda trial: afresh(trial.folder, trial.plan.filters)).go()
 
     with _one_at_a_time(folder / "dense.lock", console):
         study = open_study(folder, args.asked, args.storage)

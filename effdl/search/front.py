@@ -1,6 +1,6 @@
 """How the search for a front goes: models of costs in between, where the front has its widest gap."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from effdl.search.base import Base
@@ -8,9 +8,7 @@ from effdl.search.bases import LADDER, make_bases, planned
 from effdl.search.gaps import widest_gap
 from effdl.search.goal import LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal
 from effdl.search.models import LEAST, NEAR, Models
-from effdl.search.plan import Plan
 from effdl.search.trial import Trial
-from effdl.search.trials import Trials
 
 
 @dataclass
@@ -18,33 +16,26 @@ class FrontStrategy:
     """The course of a search for a front: of each cost the model of best answers.
 
     Args:
-        trials, dense, bases_of, dry_run, ladder: see `effdl.search.strategy.Strategy`.
+        models, bases_of, ladder: see `effdl.search.strategy.Strategy`.
         aimed: costs that were aimed at.
     """
 
-    trials: Trials
-    dense: Sequence[Base]
+    models: Models
     bases_of: Callable[[Trial], Sequence[Base]]
-    dry_run: Callable[[Plan], Mapping[str, float]]
     ladder: Sequence[float] = LADDER
     bases: list[Base] = field(default_factory=list)
     aimed: set[float] = field(default_factory=set)
 
     @property
-    def models(self) -> Models:
-        """What can be made of the dense model."""
-        return Models(self.trials, self.dense, self.dry_run)
-
-    @property
     def goal(self) -> Goal:
         """What is asked, with bounds as numbers."""
-        return self.trials.goal
+        return self.models.trials.goal
 
     def go(self) -> None:
         """Train models until a limit is reached or no gap is left."""
         if self.goal.objective in WEIGHTS:
             self.bases = make_bases(self.models, self.bases_of, self.ladder)
-        while self.trials.may_go_on and (cost := self._middle()) is not None:
+        while self.models.trials.may_go_on and (cost := self._middle()) is not None:
             self.aimed.add(cost)
             if self.goal.objective in STRUCTURE:
                 self._thin_to(cost)
@@ -53,7 +44,7 @@ class FrontStrategy:
 
     def _middle(self) -> float | None:
         """The cost in the middle of the widest gap."""
-        rows = [self.dense[0].row, *(trial.row for trial in self.trials.models if trial.holds)]
+        rows = [self.models.dense[0].row, *(trial.row for trial in self.models.trials.models if trial.holds)]
         found: dict[float, float] = {}
         for row in rows:
             cost, answer = self.goal.cost(row), self.goal.answer(row)
@@ -65,7 +56,7 @@ class FrontStrategy:
         """The least cost that any model can have, as far as is known."""
         if self.bases:
             return min(base.floor(self.goal.objective) for base in self.bases)
-        return LEAST * self.goal.cost(self.dense[0].row)
+        return LEAST * self.goal.cost(self.models.dense[0].row)
 
     def _shrink_to(self, cost: float) -> None:
         """Prune and quantize the weights of the model of least predicted loss."""

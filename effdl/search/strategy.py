@@ -7,14 +7,13 @@ decided by the predicted loss. All that is read of a model was measured on the v
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from effdl.search.base import Base
 from effdl.search.bases import LADDER, SLACK, make_bases, planned
 from effdl.search.goal import ANSWERS, STRUCTURE, WEIGHTS, Goal
 from effdl.search.models import LEAST, NEAR, Models
-from effdl.search.plan import Plan
 from effdl.search.trial import Trial
 from effdl.search.trials import Trials
 
@@ -31,17 +30,13 @@ class Strategy:
     """The course of a search.
 
     Args:
-        trials: the runs.
-        dense: the trained model with the tables of its layers, once for each family of choices.
-        bases_of: the same of a trial that removed filters.
-        dry_run: see `Models`.
+        models: what can be made of the dense model.
+        bases_of: reads what is left of it in a trial that removed filters.
         ladder: how many filters are removed.
     """
 
-    trials: Trials
-    dense: Sequence[Base]
+    models: Models
     bases_of: Callable[[Trial], Sequence[Base]]
-    dry_run: Callable[[Plan], Mapping[str, float]]
     ladder: Sequence[float] = LADDER
     bases: list[Base] = field(default_factory=list)
     kept: int = field(init=False)  # trials, for longer training
@@ -52,9 +47,9 @@ class Strategy:
         self.kept = self.goal.trials // _KEPT
 
     @property
-    def models(self) -> Models:
-        """What can be made of the dense model."""
-        return Models(self.trials, self.dense, self.dry_run)
+    def trials(self) -> Trials:
+        """The runs."""
+        return self.models.trials
 
     @property
     def goal(self) -> Goal:
@@ -153,7 +148,7 @@ class Strategy:
         """Bisection for the smallest budget of the objective with which the bounds hold."""
         objective, bounds = self.goal.objective, self.goal.of(WEIGHTS)
         best = self.trials.best
-        high = min([self.dense[0].row[objective], *([best.row[objective]] if best else [])])
+        high = min([self.models.dense[0].row[objective], *([best.row[objective]] if best else [])])
         while self._may_go_on and high > (low := max(self.low, self._floor(objective))) * NEAR:
             target = math.sqrt(low * high)
             if self._any_holds({**bounds, objective: min(target, bounds.get(objective, math.inf))}, target):

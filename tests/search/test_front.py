@@ -4,6 +4,7 @@ import pytest
 
 from effdl.search.front import FrontStrategy
 from effdl.search.goal import Bound, Goal
+from effdl.search.models import Models
 
 
 @pytest.fixture
@@ -12,7 +13,8 @@ def searched(trials, thinned, dry_run):
 
     def go(goal):
         found = trials(goal)
-        FrontStrategy(found, [thinned()], lambda trial: [thinned(trial.plan.filters)], dry_run, (0.5, 0.75)).go()
+        models = Models(found, [thinned()], dry_run)
+        FrontStrategy(models, lambda trial: [thinned(trial.plan.filters)], (0.5, 0.75)).go()
         return found
 
     return go

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from effdl.search.goal import Bound, Goal
+from effdl.search.models import Models
 from effdl.search.plan import compressed, stored_bytes
 from effdl.search.strategy import Strategy
 from effdl.search.trial import Trial
@@ -16,7 +17,7 @@ def strategy(thinned, dry_run):
 
     def go(found, ladder=(0.5, 0.75), bases=None):
         made = bases or (lambda filters=0.0: [thinned(filters)])
-        Strategy(found, made(), lambda trial: made(trial.plan.filters), dry_run, ladder).go()
+        Strategy(Models(found, made(), dry_run), lambda trial: made(trial.plan.filters), ladder).go()
         return found
 
     return go
