@@ -23,11 +23,13 @@ KEY=VALUE:
   precision   fp32, fp16 or int8; fp16 and int8 for onnx only (int8 if the model is quantized to it, else fp32)
   threads     of the runtime while it is timed (those of the run)
   preprocessing   true: uint8 pixels in, probabilities out, for onnx only (false: normalized images in, logits out)
+  layers      true: also the time of each layer, for onnx only (false)
 
 Examples:
   effdl export outputs/2026-01-31/12-00-00                       model.onnx
   effdl export outputs/2026-01-31/12-00-00 precision=fp16 threads=1
   effdl export outputs/2026-01-31/12-00-00 preprocessing=true    the normalization and the softmax are in the file
+  effdl export outputs/2026-01-31/12-00-00 layers=true           where the time goes
   effdl export outputs/2026-01-31/12-00-00 format=torch_export   model.pt2
   effdl export outputs/2026-01-31/12-00-00 format=executorch     model.pte
 
@@ -38,10 +40,11 @@ _ROWS = (
     *("top1", "top1_difference", "argmax_agreement", "logit_difference_max", "logit_max", "probability_difference_max"),
     *("size_bytes", "latency_ms", "latency_runtime", "dense_latency_ms"),
 )
+_ONNX_ONLY = ("preprocessing", "layers")
 _ALLOWED = {
     "format": ("onnx", "torch_export", "executorch"),
     "precision": ("fp32", "fp16", "int8"),
-    "preprocessing": ("true", "false"),
+    **dict.fromkeys(_ONNX_ONLY, ("true", "false")),
 }
 _Records = dict[Literal["onnx", "torch_export", "executorch"], dict[str, Any]]  # what ``export.json`` holds
 
@@ -61,17 +64,19 @@ def checked(pairs: list[str]) -> dict:
     Raises:
         UserError: a key or value that is not allowed.
     """
-    options = parse_pairs(pairs, {"format": "onnx", "precision": None, "threads": None, "preprocessing": "false"})
+    defaults = {"format": "onnx", "precision": None, "threads": None, **dict.fromkeys(_ONNX_ONLY, "false")}
+    options = parse_pairs(pairs, defaults)
     for key, allowed in _ALLOWED.items():
         if options[key] is not None and options[key] not in allowed:
             raise UserError(f"{key}={options[key]}{nearest(options[key], allowed)} (allowed: {', '.join(allowed)})")
     threads = options["threads"]
     if threads is not None and not (re.fullmatch("[0-9]{1,4}", threads) and 1 <= int(threads) <= OPENED_THREADS):
         raise UserError(f"threads={threads}: allowed is a whole number from 1 to {OPENED_THREADS}")
-    preprocessing = options["preprocessing"] == "true"
-    if preprocessing and options["format"] != "onnx":
-        raise UserError(f"preprocessing=true format={options['format']}: allowed is format=onnx")
-    return {**options, "threads": None if threads is None else int(threads), "preprocessing": preprocessing}
+    switches = {key: options[key] == "true" for key in _ONNX_ONLY}
+    for key, on in switches.items():
+        if on and options["format"] != "onnx":
+            raise UserError(f"{key}=true format={options['format']}: allowed is format=onnx")
+    return {**options, "threads": None if threads is None else int(threads), **switches}
 
 
 def _export(args: argparse.Namespace, options: dict, console: Console) -> int:
@@ -115,6 +120,7 @@ def _export(args: argparse.Namespace, options: dict, console: Console) -> int:
         threads=options["threads"] or run.folder.run["threads"],
         inputs=data.inputs,
         preprocessing=options["preprocessing"],
+        layers=options["layers"],
         metadata={"effdl": json.dumps(description)},
         dense=dense,  # its weights are not the run's, which changes no time
     )
@@ -149,6 +155,24 @@ def _show(found: dict, title: str, console: Console) -> None:
     rows = [(metric(key).label, *_cells(found, key)) for key in _ROWS if key in found]
     rows += [("arithmetic", found["arithmetic"], "")] if found.get("arithmetic") else []
     console.print(Table(columns, rows, title, constants=False))
+    if "layer_times" in found:
+        console.print(_layer_table(found["layer_times"]))
     console.print(f"top1 = {found['top1']!r}", highlight=False)
     if "verdict" in found:
         console.print(f"speed: {found['verdict']}", highlight=False, soft_wrap=True)
+
+
+def _layer_table(times: list[dict]) -> Table:
+    """The time of each layer, and its part of the whole."""
+    whole = sum(row["time_us"] for row in times)
+    columns = [Column("layer"), Column("kernels", wraps=True), Column("time", right=True), Column("part", right=True)]
+    rows = [
+        [
+            row["layer"] or "before the first",
+            ", ".join(dict.fromkeys(row["kernels"])),
+            metric("latency_ms").text(row["time_us"] / 1000),
+            f"{row['time_us'] / whole:.0%}",
+        ]
+        for row in times
+    ]
+    return Table(columns, rows, "time of each layer, with what follows it, by the profile", constants=False)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from effdl.data.inputs import Inputs
 from effdl.deploy import executorch, torch_export
 from effdl.deploy.benchmark import timed
+from effdl.deploy.layer_times import layer_times
 from effdl.deploy.onnx import Precision, check_precision, to_onnx
 from effdl.deploy.onnx_runtime import describe_arithmetic, kernels, onnxruntime, ort_logits
 from effdl.deploy.parity import (
@@ -61,6 +62,7 @@ def export(
     preprocessing: bool = False,
     metadata: dict[str, str],
     dense: nn.Module | None = None,
+    layers: bool = False,
 ) -> dict:
     """Write a model into a folder in a format; return the measurements of the file.
 
@@ -78,6 +80,7 @@ def export(
         preprocessing: put the normalization and the softmax into the graph of an ONNX file.
         metadata: further strings that are stored in an ONNX file.
         dense: the model to compare the speed with, on the CPU; None: there is none.
+        layers: also time each layer of an ONNX file, see `layer_times`.
 
     Raises:
         UserError: a library that the format needs is not installed.
@@ -103,6 +106,7 @@ def export(
         found = timed([path, *([before, before] if dense is not None else [])], input_shape, threads=threads)
         latency = in_turns(found.rows, found.rounds)
         ran = _ran(path, input_shape) if format == "onnx" else {}
+        ran |= {"layer_times": layer_times(path, input_shape, threads)} if layers else {}
         path.replace(folder / _FILES[format])
     sizes = {"size_bytes": size, "deployed_bytes": size}
     asked = {"precision": precision, "preprocessing": preprocessing}

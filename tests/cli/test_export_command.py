@@ -42,7 +42,7 @@ def top1_by_onnxruntime_alone(path):
 
 
 def test_onnx_and_torch_export_of_a_run(effdl, run):
-    code, output, error = effdl("export", "run")
+    code, output, error = effdl("export", "run", "layers=true")
     assert code == 0, error
     recorded = Rows(run / "stages.jsonl").read()[-1]
     kept = json.loads((run / "export.json").read_text())["onnx"]
@@ -59,6 +59,10 @@ def test_onnx_and_torch_export_of_a_run(effdl, run):
     assert kept["deployed_bytes"] == kept["size_bytes"]
     assert kept["speedup"] is None  # it is the dense model itself
     assert "verdict" not in kept
+    layers = [row["name"] for row in Rows(run / "layers.jsonl").read()]
+    assert [row["layer"] for row in kept["layer_times"] if row["layer"]] == layers
+    for shown in (*(f"\n{layer} " for layer in layers), "time of each layer"):
+        assert shown in output
     for shown in ("top-1", "largest logit difference", "latency, 1 image", f"top1 = {kept['top1']!r}"):
         assert shown in output
 
@@ -99,6 +103,7 @@ def test_an_export_that_differs_is_an_error_and_leaves_no_file(effdl, run, monke
 def test_what_cannot_be_exported_is_refused(effdl, run):
     for arguments, message in {
         ("precision=int8",): "quantize=int8",
+        ("format=torch_export", "layers=true"): "layers=true format=torch_export: allowed is format=onnx",
         ("format=torch_export", "precision=fp16"): "format=torch_export is written in float32 (allowed: fp32)",
     }.items():
         code, _, error = effdl("export", "run", *arguments)
@@ -115,6 +120,7 @@ def test_mistakes_are_named(effdl, tmp_path):
         "format=onxx": "format=onxx; did you mean 'onnx'? (allowed: onnx, torch_export, executorch)",
         "precision=int4": "precision=int4; did you mean 'int8'? (allowed: fp32, fp16, int8)",
         "threads=0": "threads=0: allowed is a whole number from 1 to 512",
+        "layers=yes": "layers=yes (allowed: true, false)",
         "fromat=onnx": "did you mean 'format'?",
         "onnx": "'onnx' is not a KEY=VALUE",
     }.items():
