@@ -8,7 +8,8 @@ trials), Optuna's random sampler and its NSGA-II get as many seconds by the cloc
 and bits of each layer. Their models are trained, stored and measured in the same way, and the validation split decides.
 One thread for all.
 
-A search that has ended is not repeated: the script can be killed and started again. It prints a table in the end.
+A search that has ended is not repeated: the script can be killed and started again. In the end it writes its table into
+effdl/search/README.md.
 Columns: what was asked; whether the search kept to the bounds; the best of the metric that each
 found (a model that keeps to the bounds is better than one that does not), after how many models; by how much files and
 validation accuracies differed from what was predicted before the model was trained (medians).
@@ -29,7 +30,7 @@ from statistics import median
 import optuna
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler
 from optuna.trial import Trial as Draw
-from pages import markdown
+from pages import markdown, replace_part
 
 from effdl.cli.search import main as search
 from effdl.cli.train import train
@@ -46,6 +47,7 @@ from effdl.search.trial import row_of
 from effdl.search.trials import Trials
 from effdl.utils.files import write_json
 
+PAGE = "effdl/search/README.md"
 DENSE = ("model=mlp", "epochs=20", "device=cpu", "device.threads=1")
 EPOCHS = 10  # of fine-tuning: half of the dense model's, as `effdl search` has it
 COLUMNS = ("asked", "verdict", "search", "random", "NSGA-II", "models", "size off", "top-1 off")
@@ -203,8 +205,11 @@ def main() -> int:
         print(" | ".join(made), flush=True)
     size, top1 = (OFF[key].format(100 * median(errors[key])) for key in OFF)
     off = f"Files differ from what was predicted by a median of {size}, accuracies by {top1}."
-    text = f"The search is better than both in {wins} of {len(lines)}. {off}"
-    print(f"\n{markdown(COLUMNS, lines)}\n\n{text}")
+    kept = sum(cells[1] == "holds" for cells in lines)
+    text = f"{kept} of {len(lines)} budgets were met, and the search is better than both in {wins}. {off}"
+    record = dense.run
+    where = f"{record['hardware']['cpu']}, {record['threads']} threads, PyTorch {record['versions']['torch']}"
+    replace_part(PAGE, "comparison", f"{markdown(COLUMNS, lines)}\n\n{text} {where}, {record['started'][:10]}.")
     return 0
 
 
