@@ -5,7 +5,8 @@
 One multilayer perceptron is trained on the embedded digits; every search begins with it. Budgets are drawn, most of
 them relative to what it has, each with one metric to optimize. After `effdl search` (the program's default limit of
 trials), Optuna's random sampler and its NSGA-II get as many seconds by the clock, with the same keys: filters, zeros
-and bits of each layer. Their models are trained, stored and measured in the same way, and the validation split decides.
+and bits of each layer. Their models are stored and measured in the same way, and the validation split decides. Only the
+search trains some models twice as long.
 One thread for all.
 
 A search that has ended is not repeated: the script can be killed and started again. In the end it writes its table into
@@ -159,7 +160,8 @@ def line(words: list[str], goal: Goal, results: dict[str, dict]) -> tuple[list[s
 def prediction_errors(trials: Sequence[dict]) -> dict[str, list[float]]:
     """By how much models differ from what was predicted before they were trained: files as a part of what was
     predicted, accuracies in absolute terms."""
-    pairs = [(trial["predicted"], trial["measured"]) for trial in trials]
+    first = [trial for trial in trials if not trial.get("longer")]  # of the others a shorter training was measured
+    pairs = [(trial["predicted"], trial["measured"]) for trial in first]
     sizes = [(told["size_bytes"], found["size_bytes"]) for told, found in pairs if told.get("size_bytes")]
     top1 = [(told["val_top1"], found["val_top1"]) for told, found in pairs if "val_top1" in told]
     return {

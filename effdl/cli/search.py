@@ -110,7 +110,7 @@ def _search(args: argparse.Namespace, folder: Path, console: Console) -> int:
     trials = Trials(run, folder, goal, _common(args, dense), epochs, tell, study, before)
     dry_runs = DryRuns(
         dense.path,
-        lambda plan: trials.overrides_of(plan, folder / "plans", {}),
+        lambda plan: trials.overrides_of(plan, folder / "plans", {}, taught=False),
         args.config_dir,
         "latency_ms" in goal.keys,
         folder / "dry_runs.jsonl",
@@ -169,8 +169,8 @@ def _show(trials: "Trials", dense: dict, console: Console) -> int:
     console.print(compared(len(trials.models), "validation"), highlight=False)
     own = cost_of(stages)
     texts = [f"{metric(key).text(trials.costs[key])} ({metric(key).text(own[key])})" for key in COSTS]
-    alone = shown.name if trials.goal.against else "this model"
-    console.print(f"the search took, and in brackets {alone} alone: {', '.join(texts)}", highlight=False)
+    shown_as = f"{shown.name}'s" if trials.goal.against else "this model's"
+    console.print(f"all runs took, and in brackets {shown_as}: {', '.join(texts)}", highlight=False)
     if found := scatter(trials):
         picture = trials.folder / "front.png"
         write_atomic(picture, front_picture(found, trials.folder.name))

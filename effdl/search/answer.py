@@ -6,7 +6,7 @@ from effdl.measure.metrics import Metric, metric
 from effdl.measure.pareto import MAX, MIN, front
 from effdl.runs.folder import RunFolder
 from effdl.search.choices import FLOAT
-from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal, column
+from effdl.search.goal import ACCURACIES, ANSWERS, LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal, column
 from effdl.search.trial import Trial
 from effdl.search.trials import Trials
 from effdl.utils.table import Column, Table
@@ -65,14 +65,17 @@ def front_table(trials: Trials, dense: Mapping) -> Table:
     rows = [["dense", *_pair(answer, dense, {}), "", *_pair(cost, dense, {})]]
     for trial in trials.front:
         read = RunFolder(trial.folder).result["stages"][-1][test.key]
-        told = trial.plan.predicted
-        rows.append([trial.name, *_pair(answer, trial.row, told), test.text(read), *_pair(cost, trial.row, told)])
+        told = trial.plan.predicted if answer.key in map(column, ACCURACIES) else {}  # losses are those before training
+        costs = _pair(cost, trial.row, trial.plan.predicted)
+        rows.append([trial.name, *_pair(answer, trial.row, told), test.text(read), *costs])
     title = f"front of {len(trials.models)} models, by the validation split; the test split is for reading"
     return Table(columns, rows, title, constants=False)
 
 
 def _pair(entry: Metric, row: Mapping, predicted: Mapping) -> list[str]:
-    """A metric of a model as measured, and as predicted."""
+    """A metric of a model as measured, and as predicted; latencies as they were measured in turns, if they were."""
+    if entry.key == "latency_ms":
+        return [_part(values) for values in (row, predicted)]
     return [entry.text(row.get(entry.key)), entry.text(predicted.get(entry.key))]
 
 
@@ -85,16 +88,21 @@ def _row(key: str, bound: Bound | None, shown: Trial, dense: Mapping) -> list[st
     asked = f"{'>=' if entry.better == MAX else '<='} {entry.text(bound.value)}" if bound else "best"
     excess = bound.excess(shown.row) if bound else 0.0
     verdict = "" if bound is None else "holds" if excess <= 0 else "MISSED"
-    predicted = shown.plan.predicted.get(at)
+    predicted = None if key == "loss" else shown.plan.predicted.get(at)  # it is the loss before training
     return [metric(at).name, asked, *map(entry.text, (dense.get(at), predicted, shown.row.get(at))), verdict]
 
 
 def _part_row(bound: Bound, shown: Trial) -> list[str]:
     """The line of a bound that is a part of the dense model's latency."""
-    parts = (shown.plan.predicted.get(bound.column), shown.row.get(bound.column))
-    predicted, measured = ("-" if part is None else f"{part:.2f} x dense" for part in parts)
+    predicted, measured = (_part(values) for values in (shown.plan.predicted, shown.row))
     verdict = "holds" if bound.excess(shown.row) <= 0 else "MISSED"
     return ["latency, 1 image, in turns", f"<= {bound.value:g} x dense", "1 x dense", predicted, measured, verdict]
+
+
+def _part(values: Mapping) -> str:
+    """A latency as a part of the dense model's."""
+    part = values.get(LATENCY_PART)
+    return "-" if part is None else f"{part:.2f} x dense"
 
 
 def scatter(trials: Trials) -> dict | None:
@@ -114,10 +122,12 @@ def scatter(trials: Trials) -> dict | None:
         return None
     ways = [metric(key).better for key in keys]
     points = [[row["values"][key] for key in keys] for row in rows]
+    names = {trial.name for trial in trials.front} if goal.against else set()
+    held = [row["trial"] for row in rows if trials.found[row["trial"] - 1].name in names]
     words = {MIN: "minimize", MAX: "maximize"}
     return {
         "objectives": {key: words[way] for key, way in zip(keys, ways, strict=True)},
         "bounds": {bound.column: bound.value for bound in goal.bounds},
         "trials": rows,
-        "best": [rows[place]["trial"] for place in front(points, ways)],
+        "best": held if goal.against else [rows[place]["trial"] for place in front(points, ways)],
     }

@@ -10,7 +10,7 @@ from torch import nn
 from effdl.measure.course import course_score
 from effdl.measure.scores import CIFAR100, Reference, integer_bits, micronet_score
 from effdl.search.choices import Choice, Family, LayerTable
-from effdl.search.forecast import accuracies, accuracy_lost
+from effdl.search.forecast import accuracies, accuracy_lost, expected
 from effdl.search.plan import Plan, compressed, stored_bytes
 from effdl.search.solver import choose
 
@@ -172,7 +172,7 @@ class Base:
         before["size_bytes"] = self._written(layers)
         predicted = {key: value * self._ratio(key) for key, value in before.items()}
         for key, value in accuracies(self.row).items():
-            predicted[key] = max(0.0, value - accuracy_lost(float(lost), self.lost.get(key, [])))
+            predicted[key] = expected(value, accuracy_lost(float(lost), self.lost.get(key, [])))
         predicted["val_loss"] = self.row["val_loss"] + float(lost)
         return Plan(self.filters, layers, predicted, self.family.activations, self.family.int8)
 

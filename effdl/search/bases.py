@@ -58,6 +58,5 @@ def _shaped(models: Models, filters: float, floats: bool) -> Iterator[bool]:
 
 def _within_bounds(models: Models, ladder: Sequence[float]) -> list[float]:
     """How many filters are removed: first as few as the bounds on shapes ask for, of floats and of integers."""
-    kinds = {int8: models.mildest(int8) for int8 in {False, models.may_hold_in_int8}}
-    enough = {filters for int8, filters in kinds.items() if models.fit(filters, int8)} or {kinds[False]}
-    return sorted(enough - {0.0}) + [filters for filters in ladder if filters > max(enough)]
+    enough = {models.mildest(int8) for int8 in {False, models.may_hold_in_int8} if models.can_fit(int8)}
+    return sorted(enough - {0.0}) + [filters for filters in ladder if filters > max(enough)] if enough else []

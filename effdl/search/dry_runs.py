@@ -1,5 +1,6 @@
 """What the steps of a plan make of the dense model without any training: its shapes, and how fast it is."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ import torch
 from pydantic import FiniteFloat
 
 from effdl.compression.pipeline import stages_of
+from effdl.compression.prune.dependency import library
 from effdl.config.compose import composed, settings
 from effdl.config.paths import located
 from effdl.config.validation import check_targets
@@ -23,9 +25,12 @@ from effdl.runs.prepare import PreparedRun, prepare_run
 from effdl.search.goal import LATENCY_PART, STRUCTURE
 from effdl.search.plan import Plan
 from effdl.training.trainer import Trainer
+from effdl.utils.errors import RunError
 from effdl.utils.rows import Rows
 from effdl.utils.seeding import derive_seed
 from effdl.utils.shapes import Shape, read_shaped_rows
+
+log = logging.getLogger(__name__)
 
 
 class _Row(Shape):
@@ -49,7 +54,7 @@ class DryRuns:
 
     Args:
         dense: folder of the dense model.
-        overrides_of: the overrides of a run that makes a plan.
+        overrides_of: the overrides of a run that makes a plan, without a teacher.
         config_dir: the user's own configs and code.
         timed: whether latencies are asked for.
         file: where rows are kept; what is there is not measured again.
@@ -71,10 +76,14 @@ class DryRuns:
         return {key: value for key in (*STRUCTURE, LATENCY_PART) if (value := getattr(found, key)) is not None}
 
     def _measured(self, plan: Plan, rows: list[_Row]) -> dict:
-        """The columns of a row."""
-        try:
-            model = self._made(plan)
-        except Exception:  # of any type, where torch-pruning misunderstands the model: a run with these steps says why
+        """The columns of a row.
+
+        Raises:
+            UserError: what a run is told is wrong, or a library is missing.
+        """
+        if plan.filters:
+            library()
+        if (model := self._made(plan)) is None:
             return {}
         grids, shape = quant_grids(model), self._prepared.data.input_shape
         model = materialize_parametrizations(model).eval()
@@ -88,22 +97,26 @@ class DryRuns:
         if not self.timed:
             return size
         device = self._prepared.device
-        times = as_deployed(
-            model,
-            device.move(load_model(self.dense)),
-            {},
-            grids,
-            shape,
-            device.torch_device,
-            torch.get_num_threads(),
-            channels_last=device.channels_last,
-            runtime=device.runtime,
-        )
+        try:
+            times = as_deployed(
+                model,
+                device.move(load_model(self.dense)),
+                {},
+                grids,
+                shape,
+                device.torch_device,
+                torch.get_num_threads(),
+                channels_last=device.channels_last,
+                runtime=device.runtime,
+            )
+        except RunError as error:
+            log.warning("not timed: %s", error)
+            return size
         part = 1 / times["speedup"] if times["speedup"] else None
         return {**size, "latency_ms": times["latency_ms"], "latency_part": part}
 
-    def _made(self, plan: Plan) -> torch.nn.Module:
-        """The model of a plan's steps."""
+    def _made(self, plan: Plan) -> torch.nn.Module | None:
+        """The model of a plan's steps; None if they cannot be carried out on this model, which a run then explains."""
         prepared = self._prepared
         config = located(self._config(self.overrides_of(plan)), prepared.typed_in)
         trainer = Trainer(
@@ -118,7 +131,13 @@ class DryRuns:
         for stage in stages_of(config):
             trainer.stage = stage.name
             torch.manual_seed(derive_seed(config["seed"], "step", stage.name))
-            model = stage.step(model, trainer)
+            try:
+                model = stage.step(model, trainer)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # of any type, where torch-pruning misunderstands the model
+                log.info("%s: %r", stage.name, error)
+                return None
         return model
 
     @cached_property

@@ -20,7 +20,8 @@ def accuracy_lost(harm: float, known: Sequence[tuple[float, float]], usual: floa
     """The accuracy that is lost in the end, by what is known of a model before any training.
 
     Between known points it is interpolated in their isotonic regression, as a plan that harms more is not better after
-    training. Beyond the last it grows as it has on average.
+    training, and between the first and no harm, with which nothing is lost. Beyond the last it grows as it has on
+    average.
 
     Args:
         harm: by how much the loss grew, in nats, or how often the MACs were halved.
@@ -34,8 +35,14 @@ def accuracy_lost(harm: float, known: Sequence[tuple[float, float]], usual: floa
         return usual * harm
     harms, lost = np.array(sorted(known)).T
     fitted = not_falling(lost)
+    harms, fitted = np.append(0.0, harms), np.append(min(0.0, fitted[0]), fitted)
     slope = max(fitted[-1], 0.0) / harms[-1] if harms[-1] > 0 else usual
     return float(np.interp(harm, harms, fitted) + max(harm - harms[-1], 0.0) * slope)
+
+
+def expected(accuracy: float, lost: float) -> float:
+    """The accuracy that is left."""
+    return min(1.0, max(0.0, accuracy - lost))
 
 
 def halvings(filters: float) -> float:

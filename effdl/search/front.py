@@ -1,6 +1,6 @@
 """How the search for a front goes: models of costs in between, where the front has its widest gap."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from effdl.search.base import Base
@@ -8,6 +8,7 @@ from effdl.search.bases import LADDER, make_bases, planned
 from effdl.search.gaps import widest_gap
 from effdl.search.goal import LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal
 from effdl.search.models import LEAST, NEAR, Models
+from effdl.search.plan import Plan
 from effdl.search.trial import Trial
 
 
@@ -35,6 +36,8 @@ class FrontStrategy:
         """Train models until a limit is reached or no gap is left."""
         if self.goal.objective in WEIGHTS:
             self.bases = make_bases(self.models, self.bases_of, self.ladder)
+        elif not self.models.can_fit():
+            return
         while self.models.trials.may_go_on and (cost := self._middle()) is not None:
             self.aimed.add(cost)
             if self.goal.objective in STRUCTURE:
@@ -43,29 +46,59 @@ class FrontStrategy:
                 self._shrink_to(cost)
 
     def _middle(self) -> float | None:
-        """The cost in the middle of the widest gap."""
-        rows = [self.models.dense[0].row, *(trial.row for trial in self.models.trials.models if trial.holds)]
+        """The cost in the middle of the widest gap; None if none is left, or costs cannot be measured."""
+        dense = self.models.dense[0].row
+        rows = [trial.row for trial in self.models.trials.models if trial.holds]
         found: dict[float, float] = {}
-        for row in rows:
-            cost, answer = self.goal.cost(row), self.goal.answer(row)
-            found[cost] = max(answer, found.get(cost, answer))
-        return widest_gap(found, self.aimed | {self._floor}, NEAR)
+        for row in [*rows, *([dense] if self.goal.holds(dense) else [])]:
+            cost, answer = row.get(self._column), self.goal.answer(row)
+            if cost is not None:
+                found[cost] = max(answer, found.get(cost, answer))
+        if dense.get(self._column) is None or (rows and not found):
+            return None
+        return widest_gap(found, self.aimed | {self._least, self._most}, NEAR)
 
     @property
-    def _floor(self) -> float:
+    def _column(self) -> str:
+        """Where costs are read: of latencies those that were measured in turns."""
+        return LATENCY_PART if self.goal.objective == "latency_ms" else self.goal.objective
+
+    @property
+    def _most(self) -> float:
+        """The largest cost that is allowed and that a model has to begin with."""
+        costs = [base.row[self._column] for base in self.bases] or [self.models.dense[0].row[self._column]]
+        bounds = [bound.value for bound in self.goal.bounds if bound.column == self._column]
+        return min([max(costs), *bounds])
+
+    @property
+    def _least(self) -> float:
         """The least cost that any model can have, as far as is known."""
         if self.bases:
             return min(base.floor(self.goal.objective) for base in self.bases)
-        return LEAST * self.goal.cost(self.models.dense[0].row)
+        return LEAST * self.models.dense[0].row[self._column]
 
     def _shrink_to(self, cost: float) -> None:
         """Prune and quantize the weights of the model of least predicted loss."""
-        for base, plan in planned(self.bases, {**self.goal.of(WEIGHTS), self.goal.objective: cost})[:1]:
-            if self.models.may_come_back(base, plan):
+        budgets = {**self.goal.of(WEIGHTS), self.goal.objective: cost}
+        for base, plan in planned(self.bases, budgets)[:1]:
+            if plan.methods != Plan(plan.filters).methods and self.models.may_come_back(base, plan):
                 self.models.by(base, plan)
 
     def _thin_to(self, cost: float) -> None:
-        """Remove as few filters as are enough, and make integers of it where these are faster."""
-        int8 = self.models.are_faster_in_int8
-        at = LATENCY_PART if self.goal.objective == "latency_ms" else self.goal.objective
-        self.models.without(self.models.mildest(int8, [Bound(self.goal.objective, cost, column=at)]), int8)
+        """Remove as few filters as are enough, of integers or of floats, and prune weights if bounds ask for it."""
+        bound = Bound(self.goal.objective, cost, column=self._column)
+        kinds = {int8: self.models.mildest(int8, [bound]) for int8 in {False, self.models.may_hold_in_int8}}
+        if not any(filters is not None for filters in kinds.values()):
+            self.models.without(0.5)  # its run says why nothing can be removed
+        enough = [(filters, int8) for int8, filters in kinds.items() if filters or (int8 and filters == 0)]
+        for filters, int8 in sorted(pair for pair in enough if self.models.fit(*pair))[:1]:
+            trial = self.models.without(filters, int8)
+            if trial.row and not trial.holds and (budgets := self.goal.of(WEIGHTS)):
+                self._prune(self.models.without(filters) if int8 else trial, int8, budgets)
+
+    def _prune(self, trial: Trial, int8: bool, budgets: Mapping[str, float]) -> None:
+        """Prune and quantize the weights of what is left of floats to budgets."""
+        bases = [base for base in self.bases_of(trial) if base.family.int8 == int8] if trial.row else []
+        for base, plan in planned(bases, budgets)[:1]:
+            if self.models.trials.may_go_on:
+                self.models.by(base, plan)

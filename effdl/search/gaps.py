@@ -15,12 +15,12 @@ def widest_gap(found: Mapping[float, float], empty: Iterable[float], near: float
     costs, times the difference of the best answers within them.
 
     Args:
-        found: accuracies by cost, which is above 0.
+        found: accuracies by cost; costs that are not above 0 do not count.
         empty: costs that were aimed at, and where no model is known.
         near: ratio of costs that are as good as equal.
     """
-    best, least = [], max(found.values()) - _OF_INTEREST
-    for cost in sorted({*found, *empty}):
+    best, least = [], max(found.values(), default=0.0) - _OF_INTEREST
+    for cost in sorted(cost for cost in {*found, *empty} if cost > 0):
         best.append((cost, max([least, *(value for own, value in found.items() if own <= cost)])))
     gaps = [
         (math.log(high / low) * (after - before + _RESOLUTION), math.sqrt(low * high))

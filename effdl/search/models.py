@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from effdl.search.base import Base
-from effdl.search.forecast import PER_HALVING, accuracies, accuracy_lost, halvings
+from effdl.search.forecast import PER_HALVING, accuracies, accuracy_lost, expected, halvings
 from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, Bound
 from effdl.search.plan import Plan
 from effdl.search.trial import Trial
@@ -13,6 +13,8 @@ from effdl.search.trials import Trials
 
 NEAR = 1.03  # ratio of two budgets, or of two models' MACs, that are as good as equal
 LEAST = 0.02  # of the MACs, below which no model is tried
+_TIMES = ("latency_ms", LATENCY_PART)
+_CERTAIN = 0.95  # of a bound on latency, below which a time that was measured once will be below it again
 _HOPELESS = 20.0  # nats, by which a loss grew: no training brought such a model back
 
 
@@ -24,11 +26,13 @@ class Models:
         trials: the runs.
         dense: the trained model with the tables of its layers, once for each family of choices.
         dry_run: the metrics that shapes decide, of a plan that is carried out without training; empty if it cannot be.
+        sizes: elements of each layer's weight, by the digest of the plan that changes them.
     """
 
     trials: Trials
     dense: Sequence[Base]
     dry_run: Callable[[Plan], Mapping[str, float]]
+    sizes: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def have_int8(self) -> bool:
@@ -58,6 +62,7 @@ class Models:
 
     def by(self, base: Base, plan: Plan) -> Trial:
         """Train by a plan, if it is a new one, and learn how far its prediction was off."""
+        self.sizes[plan.digest] = base.sizes
         if (known := self._known(plan)) is not None:
             return known
         shapes = self.dry_run(Plan(filters=plan.filters, int8=plan.int8))
@@ -71,9 +76,9 @@ class Models:
         shapes = self._dry(filters, int8)
         return bool(shapes) and self._keep(shapes, more)
 
-    def mildest(self, int8: bool = False, more: Sequence[Bound] = ()) -> float:
+    def mildest(self, int8: bool = False, more: Sequence[Bound] = ()) -> float | None:
         """The fewest filters to remove such that shapes keep to the bounds on them, and to more, by dry runs, as the
-        fraction of the MACs that goes; if none are enough, the most that can be removed."""
+        fraction of the MACs that goes; if none are enough, the most that can be removed; None: none can."""
         if not [*self._shape_bounds, *more] or self.fit(0.0, int8, more):
             return 0.0
         many, few = 1.0, LEAST  # parts of the MACs that are left
@@ -84,11 +89,23 @@ class Models:
                 many = left
             else:
                 few = left
-        return 1 - (few if self.fit(1 - few, int8, more) else many)
+        left = few if self.fit(1 - few, int8, more) else many
+        return 1 - left if left < 1 else None
+
+    def can_fit(self, int8: bool = False) -> bool:
+        """Whether removing filters makes shapes keep to the bounds on them, by dry runs. If not, the smallest model is
+        tried, if none was before: it is the nearest, or its run says why nothing can be removed."""
+        filters = self.mildest(int8)
+        if filters is not None and self.fit(filters, int8):
+            return True
+        if not self.trials.found and self.trials.may_go_on:
+            self.without(0.5 if filters is None else filters, int8)
+        return False
 
     def _dry(self, filters: float, int8: bool) -> Mapping[str, float]:
-        """A dry run without these filters."""
-        return self.dry_run(Plan(filters=round(filters, 4), int8=int8))
+        """A dry run without these filters, its times longer by what they vary."""
+        shapes = self.dry_run(Plan(filters=round(filters, 4), int8=int8))
+        return {key: value / (_CERTAIN if key in _TIMES else 1) for key, value in shapes.items()}
 
     def _keep(self, shapes: Mapping, more: Sequence[Bound]) -> bool:
         """Whether shapes keep to the bounds on them and to more."""
@@ -101,7 +118,8 @@ class Models:
 
     def longer(self, trial: Trial) -> Trial:
         """Make the same model with twice as many epochs of fine-tuning; it is expected to be as before."""
-        return self.trials.add(replace(trial.plan, longer=True, predicted=self._of_before(trial)), self.dense[0].sizes)
+        plan = replace(trial.plan, longer=True, predicted=self._of_before(trial))
+        return self.trials.add(plan, self.sizes.get(trial.plan.digest, self.dense[0].sizes))
 
     def may_learn_longer(self, trial: Trial) -> bool:
         """Whether a trial trains, and was not made with longer training yet."""
@@ -134,7 +152,7 @@ class Models:
         found = {}
         for key, dense in accuracies(self.dense[0].row).items():
             known = [(halvings(trial.plan.filters), dense - trial.row[key]) for trial in tried]
-            found[key] = max(0.0, dense - accuracy_lost(halvings(plan.filters), known, PER_HALVING))
+            found[key] = expected(dense, accuracy_lost(halvings(plan.filters), known, PER_HALVING))
         return found
 
     def answer(self, row: Mapping, slack: float) -> bool:

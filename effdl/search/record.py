@@ -84,7 +84,7 @@ def write_asked(folder: Path, asked: Asked) -> None:
 def write_found(folder: Path, trials: Trials, ended: bool = False) -> None:
     """Keep what was found so far, by other processes too, and whether that is all."""
     asked, known = read_asked(folder), trials.everything()
-    best = best_of(known, trials.goal)
+    best = None if trials.goal.against else best_of(known, trials.goal)
     found = {
         **{key: getattr(asked, key) for key in Asked.model_fields},
         "bounds": [_bound(bound) for bound in trials.goal.bounds],

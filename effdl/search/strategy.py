@@ -100,9 +100,11 @@ class Strategy:
 
     def _thin(self) -> None:
         """Remove as many filters as the bounds allow: bisection by the part of the MACs that is left."""
-        if self.models.are_faster_in_int8:
+        if self.models.are_faster_in_int8 and self.models.fit(0.0, int8=True):
             self.models.without(0.0, int8=True)
         for int8 in self._numbers():
+            if not self.models.can_fit(int8):
+                continue
             mild, harsh = 1 - self.models.mildest(int8), LEAST
             if mild < 1 and not self._holds_without(1 - mild, int8) and not self._answers_without(1 - mild, int8):
                 continue  # with fewer filters it would answer worse
@@ -153,7 +155,7 @@ class Strategy:
             target = math.sqrt(low * high)
             if self._any_holds({**bounds, objective: min(target, bounds.get(objective, math.inf))}, target):
                 high = min(target, self.trials.best.row[objective])
-            else:
+            elif self._may_go_on:  # else not all were tried
                 self.low = target
 
     def _floor(self, key: str) -> float:
@@ -191,6 +193,8 @@ class Strategy:
     def _spare_filters(self) -> None:
         """Remove as few filters as the bounds on shapes allow, and more if what is measured is beyond them."""
         for int8 in self._numbers():
+            if not self.models.can_fit(int8):
+                continue
             left = 1 - self.models.mildest(int8)
             for _ in range(_ATTEMPTS):
                 if not self._may_go_on or (left == 1 and not int8):

@@ -154,16 +154,18 @@ class Trials:
             raise _Outdated
         return trial
 
-    def overrides_of(self, plan: Plan, folder: Path, sizes: Mapping[str, int]) -> list[str]:
+    def overrides_of(self, plan: Plan, folder: Path, sizes: Mapping[str, int], *, taught: bool = True) -> list[str]:
         """The overrides of a run that makes a plan.
 
         Args:
             folder: for what they refer to, if the plan has layers.
             sizes: elements of each layer's weight.
+            taught: whether it learns from the teacher that the search was given, if it was.
         """
-        distilled = value_of(list(self.common), "distill") is not None
+        common = list(self.common) if taught else without(list(self.common), "distill", "compression.logits.")
+        distilled = value_of(common, "distill") is not None
         others = [f"compression.{name}." for name in METHODS if name not in plan.methods]
-        return [*without(list(self.common), *others), *plan.overrides(folder, sizes, self.epochs, distilled)]
+        return [*without(common, *others), *plan.overrides(folder, sizes, self.epochs, distilled)]
 
     def everything(self) -> list[Trial]:
         """All trials that are known, those of other processes too, by number."""

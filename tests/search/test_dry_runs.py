@@ -1,5 +1,7 @@
 """What is known of a plan without training, against runs that train."""
 
+import sys
+
 import pytest
 
 from effdl.cli.train import train
@@ -7,6 +9,7 @@ from effdl.config.overrides import quote
 from effdl.runs.folder import RunFolder
 from effdl.search.dry_runs import DryRuns
 from effdl.search.plan import Plan
+from effdl.utils.errors import RunError, UserError
 
 NET = ("model=resnet", "model.depth=8", "dataset.subset=100", "epochs=1", "device=cpu", "device.threads=1")
 
@@ -54,3 +57,24 @@ def test_latencies_of_equal_shapes_are_measured_once(dense, overrides_of, tmp_pa
     rows = [dry_runs.row(Plan(filters)) for filters in (0.5, 0.501)]
     assert rows[0] == rows[1]
     assert (rows[0]["latency_ms"], rows[0]["latency_part"]) == (2.0, 0.625)
+
+
+def test_a_model_that_cannot_be_timed(dense, overrides_of, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RunError("could not be timed")
+
+    monkeypatch.setattr("effdl.search.dry_runs.as_deployed", fail)
+    row = DryRuns(dense, overrides_of, None, True, tmp_path / "timed.jsonl").row(Plan(0.5))
+    assert set(row) == {"params", "macs", "peak_activation_bytes"}
+
+
+def test_a_mistake_is_no_model_that_cannot_be_made(dense, overrides_of, tmp_path, monkeypatch):
+    wrong = DryRuns(
+        dense, lambda plan: [*overrides_of(plan), "compression.filters.criterion=l3"], None, False, tmp_path / "a.jsonl"
+    )
+    with pytest.raises(UserError, match="criterion"):
+        wrong.row(Plan(0.5))
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)
+    with pytest.raises(UserError, match="torch-pruning"):
+        DryRuns(dense, overrides_of, None, False, tmp_path / "b.jsonl").row(Plan(0.5))
+    assert not list(tmp_path.glob("*.jsonl"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from effdl.search.forecast import accuracies, accuracy_lost, halvings
+from effdl.search.forecast import accuracies, accuracy_lost, expected, halvings
 
 
 def test_while_nothing_is_known_it_is_the_usual():
@@ -35,3 +35,11 @@ def test_halvings():
 
 def test_only_validation_is_read():
     assert accuracies({"val_top1": 0.9, "val_top5": None, "top1": 0.8}) == {"val_top1": 0.9}
+
+
+def test_a_plan_that_harms_less_than_any_before():
+    assert accuracy_lost(0.5, [(5.0, 0.2)]) == pytest.approx(0.02)
+
+
+def test_no_accuracy_is_beyond_its_ends():
+    assert (expected(0.99, -0.02), expected(0.3, 0.5), expected(0.9, 0.1)) == (1.0, 0.0, pytest.approx(0.8))

@@ -1,5 +1,7 @@
 """The course of a search for a front, with runs whose outcome is known beforehand."""
 
+from dataclasses import replace
+
 import pytest
 
 from effdl.search.front import FrontStrategy
@@ -11,10 +13,11 @@ from effdl.search.models import Models
 def searched(trials, thinned, dry_run):
     """A factory of searches that ended."""
 
-    def go(goal):
+    def go(goal, int8=(None,), dry_run=dry_run, **row):
         found = trials(goal)
-        models = Models(found, [thinned()], dry_run)
-        FrontStrategy(models, lambda trial: [thinned(trial.plan.filters)], (0.5, 0.75)).go()
+        dense = [thinned(0.0, kind) for kind in int8]
+        models = Models(found, [replace(base, row={**base.row, **row}) for base in dense], dry_run)
+        FrontStrategy(models, lambda trial: [thinned(trial.plan.filters, kind) for kind in int8], (0.5, 0.75)).go()
         return found
 
     return go
@@ -51,3 +54,33 @@ def test_shapes_in_between(searched, objective):
 
 def test_it_ends_when_nothing_is_left_to_aim_at(searched):
     assert len(searched(Goal((), "macs", 100, against="top1")).found) < 64  # widths of one layer of 64
+
+
+def test_what_is_aimed_at_is_within_a_bound_on_the_objective(searched):
+    found = searched(Goal((Bound("size_bytes", 2000.0),), "size_bytes", 12, against="top1"))
+    made = [trial.row["size_bytes"] for trial in found.found if trial.plan.layers]
+    assert len(made) >= 8
+    assert max(made) < 2200
+    assert len(found.front) >= 5
+
+
+def test_weights_are_pruned_if_a_bound_asks_for_it(searched):
+    found = searched(Goal((Bound("size_bytes", 3000.0),), "macs", 12, against="top1"))
+    assert len(found.front) >= 3
+    assert all(trial.row["size_bytes"] <= 3000 for trial in found.front)
+    assert any(trial.plan.layers for trial in found.front)
+
+
+def test_costs_that_cannot_be_measured_end_the_search(searched):
+    assert not searched(Goal((), "latency_ms", 8, against="top1"), latency_part=None).found
+
+
+def test_integers_and_floats_each_where_they_are_faster(searched):
+    found = searched(Goal((), "latency_ms", 12, against="top1"), int8=(False, True)).found
+    assert {trial.plan.int8 for trial in found if trial.plan.filters < 0.69} == {True}
+    assert {trial.plan.int8 for trial in found if trial.plan.filters > 0.75} == {False}
+
+
+def test_no_filter_can_go(searched, dry_run):
+    found = searched(Goal((), "macs", 8, against="top1"), dry_run=lambda plan: {} if plan.filters else dry_run(plan))
+    assert [trial.plan.filters for trial in found.found] == [0.5]  # its run says why

@@ -32,3 +32,11 @@ def test_far_below_the_best_differences_do_not_matter():
 
 def test_no_gap_is_left():
     assert widest_gap({100.0: 0.9, 102.0: 0.95}, (), 1.03) is None
+
+
+def test_nothing_is_known_yet():
+    assert widest_gap({}, {100.0, 400.0}, 1.03) == pytest.approx(200)
+
+
+def test_costs_that_are_not_above_0_do_not_count():
+    assert widest_gap({0.0: 0.5, 100.0: 0.8, 400.0: 0.9}, {-3.0}, 1.03) == pytest.approx(200)

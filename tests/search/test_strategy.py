@@ -15,7 +15,7 @@ from effdl.search.trial import Trial
 def strategy(thinned, dry_run):
     """A factory of strategies that go."""
 
-    def go(found, ladder=(0.5, 0.75), bases=None):
+    def go(found, ladder=(0.5, 0.75), bases=None, dry_run=dry_run):
         made = bases or (lambda filters=0.0: [thinned(filters)])
         Strategy(Models(found, made(), dry_run), lambda trial: made(trial.plan.filters), ladder).go()
         return found
@@ -184,10 +184,10 @@ def test_as_few_filters_are_removed_from_integers_as_must(with_int8):
 
 
 def test_filters_are_removed_if_the_dense_model_is_too_slow_however_few_trials_there_are(searched, with_int8):
-    goal = Goal((Bound("top1", 0.95), Bound("latency_ms", 0.3)), "size_bytes", 2)
+    goal = Goal((Bound("top1", 0.95), Bound("latency_ms", 0.32)), "size_bytes", 2)
     floats, integers = with_int8(goal).found
     assert (floats.plan.int8, integers.plan.int8) == (False, True)
-    assert floats.plan.filters == integers.plan.filters == pytest.approx(0.7, abs=0.01)
+    assert floats.plan.filters == integers.plan.filters == pytest.approx(0.61, abs=0.01)  # enough for integers
     assert searched(goal).found[0].plan.filters == pytest.approx(0.7, abs=0.01)
 
 
@@ -199,6 +199,8 @@ def test_what_missed_by_little_is_trained_longer(searched):
     before = tried[replace(best.plan, longer=False).digest]
     assert not before.holds
     assert best.row["val_top1"] == pytest.approx(before.row["val_top1"] + 0.005)
+    assert found.asked[best.plan.digest] == found.asked[before.plan.digest]  # of the layers that are left
+    assert found.asked[best.plan.digest] != found.asked[found.found[0].plan.digest]
     held = [trial for trial in found.found if trial.holds and not trial.plan.longer]
     assert best.row["size_bytes"] < min(trial.row["size_bytes"] for trial in held)
 
@@ -238,3 +240,23 @@ def test_other_fractions_of_filters_that_leave_the_same_are_not_tried(searched):
     found = searched(Goal((Bound("top1", 0.95),), "macs", 30)).found
     macs = [trial.row["macs"] for trial in found if not trial.plan.longer]
     assert len(set(macs)) == len(macs) > 3
+
+
+@pytest.mark.parametrize("objective", ["size_bytes", "macs", "top1"])
+def test_a_model_without_filters_that_could_go(searched, dry_run, objective):
+    """One run is made, which says why: the dense model itself is never trained as a trial."""
+    bounds = (Bound("macs", 1000.0), Bound("top1" if objective != "top1" else "params", 0.5))
+    found = searched(Goal(bounds, objective, 12), dry_run=lambda plan: {} if plan.filters else dry_run(plan)).found
+    assert [(trial.plan.filters, trial.holds) for trial in found] == [(0.5, False)]
+
+
+def test_bounds_that_no_shape_keeps_take_one_trial(searched):
+    for objective in ("size_bytes", "macs", "top1"):
+        found = searched(Goal((Bound("macs", 1.0),), objective, 12)).found
+        assert len(found) == 1
+        assert found[0].plan.filters > 0.97
+
+
+def test_a_time_that_just_keeps_to_a_bound_is_not_relied_on(searched):
+    found = searched(Goal((Bound("latency_ms", 0.5),), "top1", 12)).found
+    assert found[0].row["latency_ms"] == pytest.approx(0.475, abs=0.02)
