@@ -129,5 +129,5 @@ def scatter(trials: Trials) -> dict | None:
         "objectives": {key: words[way] for key, way in zip(keys, ways, strict=True)},
         "bounds": {bound.column: bound.value for bound in goal.bounds},
         "trials": rows,
-        "best": held if goal.against else [rows[place]["trial"] for place in front(points, ways)],
+        "best": held or [rows[place]["trial"] for place in front(points, ways)],
     }

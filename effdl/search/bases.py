@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from effdl.search.base import Base
-from effdl.search.models import Models
+from effdl.search.models import SLACK, Models
 from effdl.search.plan import Plan
 from effdl.search.trial import Trial
 
 LADDER = (0.5, 0.75, 0.875, 0.94)  # fractions of the MACs that removed filters save
-SLACK = 0.02  # of an accuracy, by which a model may miss the bound before its weights are pruned and trained on
+_ATTEMPTS = 3  # to meet a budget with one model
 
 
 def make_bases(
@@ -21,18 +21,39 @@ def make_bases(
         bases_of: the bases of a trial that removed filters.
         ladder: how many filters are removed, besides what bounds on shapes ask for.
     """
-    shaped = list(_shaped(models, 0.0, models.are_shaped(models.dense[0].row)))
+    if not (kinds := models.fitting):
+        models.try_smallest()
+        return []
+    shaped = list(_shaped(models, 0.0, models.are_shaped(models.dense[0].row), kinds))
     found = [base for base in models.dense if base.family.int8 in shaped]
-    levels = models.trials.goal.trials // (6 if models.may_hold_in_int8 else 3)
-    for filters in _within_bounds(models, ladder)[: levels if found else max(1, levels)]:
+    levels = models.trials.goal.trials // (3 * len(kinds))
+    for filters in _within_bounds(models, ladder, kinds)[: levels if found else max(1, levels)]:
         if not models.trials.may_go_on:
             break
         trial = models.without(filters)
         if not trial.row or not models.answer(trial.row, SLACK):
             break
-        shaped = list(_shaped(models, filters, models.are_shaped(trial.row)))
+        shaped = list(_shaped(models, filters, models.are_shaped(trial.row), kinds))
         found += [base for base in bases_of(trial) if base.family.int8 in shaped] if shaped else []
     return found
+
+
+def meet(models: Models, base: Base, budgets: Mapping[str, float], may_go_on: Callable[[], bool]) -> bool:
+    """Prune and quantize the weights of a model to budgets; again, better predicted, if they are missed.
+
+    Args:
+        may_go_on: whether one more model may be trained.
+
+    Returns:
+        Whether all bounds hold.
+    """
+    for _ in range(_ATTEMPTS):
+        if not may_go_on():
+            return False
+        trial = models.by(base, base.plan(budgets))
+        if trial.holds or not trial.row or all(trial.row[key] <= budget for key, budget in budgets.items()):
+            return trial.holds
+    return False
 
 
 def planned(bases: Sequence[Base], budgets: Mapping[str, float]) -> list[tuple[Base, Plan]]:
@@ -41,22 +62,23 @@ def planned(bases: Sequence[Base], budgets: Mapping[str, float]) -> list[tuple[B
     return sorted(plans, key=lambda pair: pair[1].predicted["val_loss"])
 
 
-def _shaped(models: Models, filters: float, floats: bool) -> Iterator[bool]:
+def _shaped(models: Models, filters: float, floats: bool, kinds: Sequence[bool]) -> Iterator[bool]:
     """Whether integers are computed with, of those kinds of models without these filters that keep to the bounds on
     shapes.
 
     Args:
         floats: whether the model of floats does.
+        kinds: that may.
     """
     if floats:
         yield False
-    if models.may_hold_in_int8 and models.trials.may_go_on and models.fit(filters, int8=True):
+    if True in kinds and models.trials.may_go_on and models.fit(filters, int8=True):
         row = models.without(filters, int8=True).row
         if row and models.are_shaped(row):
             yield True
 
 
-def _within_bounds(models: Models, ladder: Sequence[float]) -> list[float]:
+def _within_bounds(models: Models, ladder: Sequence[float], kinds: Sequence[bool]) -> list[float]:
     """How many filters are removed: first as few as the bounds on shapes ask for, of floats and of integers."""
-    enough = {models.mildest(int8) for int8 in {False, models.may_hold_in_int8} if models.can_fit(int8)}
-    return sorted(enough - {0.0}) + [filters for filters in ladder if filters > max(enough)] if enough else []
+    enough = {models.mildest(int8) for int8 in kinds}
+    return sorted(enough - {0.0}) + [filters for filters in ladder if filters > max(enough)]

@@ -72,7 +72,8 @@ class DryRuns:
         found = next((row for row in rows if (row.filters, row.int8) == (plan.filters, plan.int8)), None)
         if found is None:
             found = _Row(filters=plan.filters, int8=plan.int8, **self._measured(plan, rows))
-            Rows(self.file).append(found.model_dump())
+            if found.params is not None and (found.latency_ms is not None or not self.timed):  # else it is tried again
+                Rows(self.file).append(found.model_dump())
         return {key: value for key in (*STRUCTURE, LATENCY_PART) if (value := getattr(found, key)) is not None}
 
     def _measured(self, plan: Plan, rows: list[_Row]) -> dict:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from effdl.search.base import Base
-from effdl.search.bases import LADDER, make_bases, planned
+from effdl.search.bases import LADDER, make_bases, meet, planned
 from effdl.search.gaps import widest_gap
 from effdl.search.goal import LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal
 from effdl.search.models import LEAST, NEAR, Models
@@ -36,14 +36,20 @@ class FrontStrategy:
         """Train models until a limit is reached or no gap is left."""
         if self.goal.objective in WEIGHTS:
             self.bases = make_bases(self.models, self.bases_of, self.ladder)
-        elif not self.models.can_fit():
+        elif not self.models.fitting:
+            self.models.try_smallest()
             return
-        while self.models.trials.may_go_on and (cost := self._middle()) is not None:
+        while self.models.trials.may_go_on and not self._refused and (cost := self._middle()) is not None:
             self.aimed.add(cost)
             if self.goal.objective in STRUCTURE:
                 self._thin_to(cost)
             else:
                 self._shrink_to(cost)
+
+    @property
+    def _refused(self) -> bool:
+        """Whether no model can be made at all, as the first run says."""
+        return not self.models.trials.models and any(trial.refused for trial in self.models.trials.found)
 
     def _middle(self) -> float | None:
         """The cost in the middle of the widest gap; None if none is left, or costs cannot be measured."""
@@ -81,24 +87,23 @@ class FrontStrategy:
         """Prune and quantize the weights of the model of least predicted loss."""
         budgets = {**self.goal.of(WEIGHTS), self.goal.objective: cost}
         for base, plan in planned(self.bases, budgets)[:1]:
-            if plan.methods != Plan(plan.filters).methods and self.models.may_come_back(base, plan):
+            if plan.methods != Plan(plan.filters, int8=plan.int8).methods and self.models.may_come_back(base, plan):
                 self.models.by(base, plan)
 
     def _thin_to(self, cost: float) -> None:
         """Remove as few filters as are enough, of integers or of floats, and prune weights if bounds ask for it."""
         bound = Bound(self.goal.objective, cost, column=self._column)
-        kinds = {int8: self.models.mildest(int8, [bound]) for int8 in {False, self.models.may_hold_in_int8}}
+        kinds = {int8: self.models.mildest(int8, [bound]) for int8 in self.models.numbers}
         if not any(filters is not None for filters in kinds.values()):
             self.models.without(0.5)  # its run says why nothing can be removed
         enough = [(filters, int8) for int8, filters in kinds.items() if filters or (int8 and filters == 0)]
-        for filters, int8 in sorted(pair for pair in enough if self.models.fit(*pair))[:1]:
+        for filters, int8 in sorted(pair for pair in enough if self.models.fit(*pair, [bound]))[:1]:
             trial = self.models.without(filters, int8)
-            if trial.row and not trial.holds and (budgets := self.goal.of(WEIGHTS)):
-                self._prune(self.models.without(filters) if int8 else trial, int8, budgets)
+            if self.models.may_hold_if_pruned(trial.row) and self.models.trials.may_go_on:
+                self._prune(self.models.without(filters) if int8 else trial, int8, self.goal.of(WEIGHTS))
 
     def _prune(self, trial: Trial, int8: bool, budgets: Mapping[str, float]) -> None:
         """Prune and quantize the weights of what is left of floats to budgets."""
         bases = [base for base in self.bases_of(trial) if base.family.int8 == int8] if trial.row else []
-        for base, plan in planned(bases, budgets)[:1]:
-            if self.models.trials.may_go_on:
-                self.models.by(base, plan)
+        for base, _ in planned(bases, budgets)[:1]:
+            meet(self.models, base, budgets, lambda: self.models.trials.may_go_on)

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 
 from effdl.search.base import Base
 from effdl.search.forecast import PER_HALVING, accuracies, accuracy_lost, expected, halvings
-from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, Bound
+from effdl.search.goal import ANSWERS, LATENCY_PART, STRUCTURE, WEIGHTS, Bound
 from effdl.search.plan import Plan
 from effdl.search.trial import Trial
 from effdl.search.trials import Trials
 
 NEAR = 1.03  # ratio of two budgets, or of two models' MACs, that are as good as equal
 LEAST = 0.02  # of the MACs, below which no model is tried
+SLACK = 0.02  # of an accuracy, by which a model may miss the bound before its weights are pruned and trained on
 _TIMES = ("latency_ms", LATENCY_PART)
 _CERTAIN = 0.95  # of a bound on latency, below which a time that was measured once will be below it again
 _HOPELESS = 20.0  # nats, by which a loss grew: no training brought such a model back
@@ -45,9 +46,23 @@ class Models:
         return self.have_int8 and self.dry_run(Plan(int8=True)).get(LATENCY_PART, 1.0) < 1.0
 
     @property
-    def may_hold_in_int8(self) -> bool:
-        """Whether bounds on shapes may hold with 8-bit integers: narrow layers gain less by them than wide ones."""
-        return self.are_faster_in_int8 or (self.have_int8 and self.fit(0.0, int8=True))
+    def numbers(self) -> list[bool]:
+        """Whether integers are computed with, of the kinds of models that are tried, the faster one first.
+
+        Integers are if they are faster, keep to the bounds on shapes as they are, or take less memory than is allowed.
+        """
+        if not self.have_int8:
+            return [False]
+        if self.are_faster_in_int8:
+            return [True, False]
+        memory = any(bound.key == "peak_activation_bytes" for bound in self._shape_bounds)
+        return [False, True] if memory or self.fit(0.0, int8=True) else [False]
+
+    @property
+    def fitting(self) -> list[bool]:
+        """Those of `numbers` with which some model keeps to the bounds on shapes, by dry runs."""
+        least = {int8: self.mildest(int8) for int8 in self.numbers}
+        return [int8 for int8, filters in least.items() if filters is not None and self.fit(filters, int8)]
 
     def without(self, filters: float, int8: bool = False) -> Trial:
         """Remove filters, make integers of what is left if asked for, and nothing else.
@@ -92,20 +107,22 @@ class Models:
         left = few if self.fit(1 - few, int8, more) else many
         return 1 - left if left < 1 else None
 
-    def can_fit(self, int8: bool = False) -> bool:
-        """Whether removing filters makes shapes keep to the bounds on them, by dry runs. If not, the smallest model is
-        tried, if none was before: it is the nearest, or its run says why nothing can be removed."""
-        filters = self.mildest(int8)
-        if filters is not None and self.fit(filters, int8):
-            return True
-        if not self.trials.found and self.trials.may_go_on:
-            self.without(0.5 if filters is None else filters, int8)
-        return False
+    def try_smallest(self) -> None:
+        """Try the smallest model, as none fits: it is the nearest, or its run says why no filter can be removed."""
+        if self.trials.may_go_on:
+            filters = self.mildest()
+            self.without(0.5 if filters is None else filters)
+
+    def may_hold_if_pruned(self, row: Mapping) -> bool:
+        """Whether a model that answers well enough, or nearly, misses a bound on its weights."""
+        bounds = [bound for bound in self.trials.goal.bounds if bound.key in WEIGHTS]
+        return bool(row) and self.answer(row, SLACK) and any(bound.excess(row) > 0 for bound in bounds)
 
     def _dry(self, filters: float, int8: bool) -> Mapping[str, float]:
         """A dry run without these filters, its times longer by what they vary."""
         shapes = self.dry_run(Plan(filters=round(filters, 4), int8=int8))
-        return {key: value / (_CERTAIN if key in _TIMES else 1) for key, value in shapes.items()}
+        certain = _CERTAIN if filters or int8 else 1.0  # the dense model is not timed again
+        return {key: value / (certain if key in _TIMES else 1) for key, value in shapes.items()}
 
     def _keep(self, shapes: Mapping, more: Sequence[Bound]) -> bool:
         """Whether shapes keep to the bounds on them and to more."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from effdl.search.base import Base
-from effdl.search.bases import LADDER, SLACK, make_bases, planned
+from effdl.search.bases import LADDER, make_bases, meet, planned
 from effdl.search.goal import ANSWERS, STRUCTURE, WEIGHTS, Goal
 from effdl.search.models import LEAST, NEAR, Models
 from effdl.search.trial import Trial
@@ -19,7 +19,7 @@ from effdl.search.trials import Trials
 
 _AT_ONCE = 2  # models that are tried with one budget
 _ROUNDS = 3  # through all models with the same budget
-_ATTEMPTS = 3  # to meet a budget with one model
+_ATTEMPTS = 3  # to keep to bounds on shapes
 _KEPT = 6  # one of so many trials is kept for longer training, which may mend what is nearly good enough
 _NEARLY = 0.01  # of an accuracy, by which it then misses at most
 _LESS = 0.93  # of the MACs, with the next of them
@@ -100,12 +100,12 @@ class Strategy:
 
     def _thin(self) -> None:
         """Remove as many filters as the bounds allow: bisection by the part of the MACs that is left."""
-        if self.models.are_faster_in_int8 and self.models.fit(0.0, int8=True):
-            self.models.without(0.0, int8=True)
-        for int8 in self._numbers():
-            if not self.models.can_fit(int8):
-                continue
+        if not (kinds := self.models.fitting):
+            self.models.try_smallest()
+        for int8 in kinds:
             mild, harsh = 1 - self.models.mildest(int8), LEAST
+            if int8 and mild == 1:
+                self.models.without(0.0, int8=True)
             if mild < 1 and not self._holds_without(1 - mild, int8) and not self._answers_without(1 - mild, int8):
                 continue  # with fewer filters it would answer worse
             while self._may_go_on and mild > harsh * NEAR:
@@ -117,10 +117,6 @@ class Strategy:
             if self.trials.best:
                 return
 
-    def _numbers(self) -> list[bool]:
-        """Whether models are made of 8-bit integers, of floats, or first of one and then of the other."""
-        return [True, False] if self.models.are_faster_in_int8 else [False]
-
     def _answers_without(self, filters: float, int8: bool) -> bool:
         """Whether a model without filters answers well enough."""
         row = self.models.without(filters, int8).row
@@ -129,21 +125,21 @@ class Strategy:
     def _holds_without(self, filters: float, int8: bool) -> bool:
         """Whether the bounds hold without these filters, after pruning weights if they ask for it."""
         trial = self.models.without(filters, int8)
-        if trial.holds or not trial.row or not (budgets := self.goal.of(WEIGHTS)):
+        if trial.holds or not self.models.may_hold_if_pruned(trial.row) or not self._may_go_on:
             return trial.holds
-        if not self.models.answer(trial.row, SLACK) or not self._may_go_on:
-            return False
         floats = self.models.without(filters) if int8 else trial
         if not floats.row:
             return False
-        bases = [base for base in self.bases_of(floats) if base.family.int8 == int8]
+        bases, budgets = [base for base in self.bases_of(floats) if base.family.int8 == int8], self.goal.of(WEIGHTS)
         return any(self._meet(base, budgets) for base, _ in planned(bases, budgets)[:_AT_ONCE])
 
     def _other_numbers(self) -> None:
         """Make the best model of integers if it has floats, and of floats if it has integers: narrow layers gain less
         by integers than the dense model's."""
         best = self.trials.best
-        if self.models.have_int8 and best and not best.plan.layers and best.plan.filters and self._may_go_on:
+        if not self.models.have_int8 or not best or best.plan.layers or not best.plan.filters or not self._may_go_on:
+            return
+        if self.models.fit(best.plan.filters, not best.plan.int8):
             self.models.without(best.plan.filters, not best.plan.int8)
 
     def _shrink(self) -> None:
@@ -192,9 +188,9 @@ class Strategy:
 
     def _spare_filters(self) -> None:
         """Remove as few filters as the bounds on shapes allow, and more if what is measured is beyond them."""
-        for int8 in self._numbers():
-            if not self.models.can_fit(int8):
-                continue
+        if not (kinds := self.models.fitting):
+            self.models.try_smallest()
+        for int8 in kinds:
             left = 1 - self.models.mildest(int8)
             for _ in range(_ATTEMPTS):
                 if not self._may_go_on or (left == 1 and not int8):
@@ -204,11 +200,5 @@ class Strategy:
                 left *= _LESS
 
     def _meet(self, base: Base, budgets: dict[str, float]) -> bool:
-        """Prune and quantize the weights of a model to budgets; again, better predicted, if they are missed."""
-        for _ in range(_ATTEMPTS):
-            if not self._may_go_on:
-                return False
-            trial = self.models.by(base, base.plan(budgets))
-            if trial.holds or not trial.row or all(trial.row[key] <= budget for key, budget in budgets.items()):
-                return trial.holds
-        return False
+        """See `meet`."""
+        return meet(self.models, base, budgets, lambda: self._may_go_on)

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from effdl.search.answer import scatter
 from effdl.search.front import FrontStrategy
 from effdl.search.goal import Bound, Goal
 from effdl.search.models import Models
+from effdl.search.trial import Trial
 
 
 @pytest.fixture
@@ -84,3 +86,41 @@ def test_integers_and_floats_each_where_they_are_faster(searched):
 def test_no_filter_can_go(searched, dry_run):
     found = searched(Goal((), "macs", 8, against="top1"), dry_run=lambda plan: {} if plan.filters else dry_run(plan))
     assert [trial.plan.filters for trial in found.found] == [0.5]  # its run says why
+
+
+def test_nothing_is_pruned_for_an_accuracy(searched):
+    bounds = (Bound("size_bytes", 1e9), Bound("top1", 0.98))
+    found = searched(Goal(bounds, "macs", 8, against="top1")).found
+    assert any(not trial.holds for trial in found)
+    assert not any(trial.plan.layers for trial in found)
+
+
+def test_the_picture_of_a_front_on_which_no_model_holds(searched):
+    found = searched(Goal((Bound("top1", 0.99999),), "macs", 4, against="top1"))
+    assert not found.front
+    assert scatter(found)["best"]
+
+
+def test_integers_alone_may_keep_to_a_bound(searched, dry_run):
+    def slow_floats(plan):
+        part = max(0.4, dry_run(plan)["latency_part"]) if not plan.int8 else 0.25
+        return {**dry_run(plan), "latency_ms": part, "latency_part": part}
+
+    goal = Goal((Bound("latency_ms", 0.3),), "macs", 4, against="top1")
+    found = searched(goal, int8=(False, True), dry_run=slow_floats).found
+    assert found
+    assert all(trial.plan.int8 for trial in found)
+
+
+def test_a_mistake_that_only_runs_find_is_told_once(trials, thinned, dry_run):
+    found = trials(Goal((), "macs", 8, against="top1"))
+    asked = []
+
+    def refuse(plan, sizes):
+        asked.append(plan)
+        found.found.append(Trial("", plan, None, {}, False, "a typo", refused=True))
+        return found.found[-1]
+
+    found.add = refuse
+    FrontStrategy(Models(found, [thinned()], dry_run), lambda trial: []).go()
+    assert len(asked) == 1

@@ -52,6 +52,7 @@ def test_a_part_of_the_dense_latency_is_what_was_measured_in_turns():
     assert not goal.holds(readable([dense, {"val_top1": 0.9, "latency_ms": 0.1, "speedup": 2.0}]))
     assert not goal.holds(readable([dense, {"val_top1": 0.9, "latency_ms": 0.1}]))  # not timed in turns
     assert readable([dense])[LATENCY_PART] == 1
+    assert readable([{**dense, "latency_ms": None}])[LATENCY_PART] is None  # it could not be timed
 
 
 def test_how_far_a_bound_is_missed():
