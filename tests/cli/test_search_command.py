@@ -138,13 +138,15 @@ def test_a_latency_is_that_of_a_runtime_in_which_integers_are_tried(search, tmp_
     assert dense.run["config"]["device"]["runtime"] == "onnx"
     assert dense.result["stages"][0]["latency_runtime"].endswith(" fp32")
     last = trial.result["stages"][-1]
-    assert last["method"] == "int8"
-    assert " int8" in last["latency_runtime"]
     assert last["dense_latency_runtime"] == dense.result["stages"][0]["latency_runtime"]
     [found] = json.loads((tmp_path / "found" / "search.json").read_bytes())["trials"]
-    assert found["int8"]
     assert found["measured"]["latency_part"] == pytest.approx(1 / last["speedup"])
-    assert "all filters, int8: top-1" in out
+    assert found["predicted"]["latency_part"] > 0
+    # Which numbers are faster is a matter of the processor; both were timed before anything was trained.
+    assert found["int8"] == (last["method"] == "int8") == (" int8" in last["latency_runtime"])
+    assert ("int8: top-1" in out) == found["int8"]
+    rows = [json.loads(line) for line in (tmp_path / "found" / "dry_runs.jsonl").read_text().splitlines()]
+    assert {row["int8"] for row in rows if row["latency_part"]} == {False, True}
 
 
 def test_the_score_of_the_course(search, tmp_path):
