@@ -134,13 +134,14 @@ class Strategy:
         return any(self._meet(base, budgets) for base, _ in planned(bases, budgets)[:_AT_ONCE])
 
     def _other_numbers(self) -> None:
-        """Make the best model of integers if it has floats, and of floats if it has integers: narrow layers gain less
-        by integers than the dense model's."""
-        best = self.trials.best
-        if not self.models.have_int8 or not best or best.plan.layers or not best.plan.filters or not self._may_go_on:
+        """Make the narrowest model that holds of integers if it has floats, and of floats if it has integers: narrow
+        layers gain less by integers than the dense model's, and their times may be hard to tell from each other."""
+        held = [trial.plan for trial in self.trials.found if trial.holds and not trial.plan.layers]
+        narrowest = max(held, key=lambda plan: plan.filters, default=None)
+        if not self.models.have_int8 or narrowest is None or not narrowest.filters or not self._may_go_on:
             return
-        if self.models.fit(best.plan.filters, not best.plan.int8):
-            self.models.without(best.plan.filters, not best.plan.int8)
+        if self.models.fit(narrowest.filters, not narrowest.int8):
+            self.models.without(narrowest.filters, not narrowest.int8)
 
     def _shrink(self) -> None:
         """Bisection for the smallest budget of the objective with which the bounds hold."""
