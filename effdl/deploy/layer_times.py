@@ -1,15 +1,11 @@
 """How long each layer of an ONNX file takes in ONNX Runtime, by its profile."""
 
-import json
 import re
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-import numpy as np
-
-from effdl.deploy.onnx_runtime import session, takes_pixels
+from effdl.deploy.onnx_runtime import KERNEL, profiled
 
 _RUNS = 30  # inferences, after those that warm up
 _WARM = 5
@@ -33,11 +29,13 @@ def layer_times(path: Path, input_shape: tuple[int, int, int], threads: int) -> 
         first), ``kernels`` (operators as they were executed) and ``time_us``, medians over inferences.
     """
     layer_of = _layers_by_name(path)
-    runs = _profiled(path, input_shape, threads)
+    ran = profiled(path, input_shape, threads=threads, runs=_WARM + _RUNS)
+    each = len(ran) // (_WARM + _RUNS)
+    runs = [ran[start : start + each] for start in range(_WARM * each, len(ran), each)]
     found, current = {}, ""
     times: dict[str, list[float]] = defaultdict(lambda: [0.0] * len(runs))
     for kernels in zip(*runs, strict=True):
-        name, operator = kernels[0]["name"].removesuffix("_kernel_time"), kernels[0]["args"]["op_name"]
+        name, operator = kernels[0]["name"].removesuffix(KERNEL), kernels[0]["args"]["op_name"]
         current = _named(name, layer_of) or current
         found.setdefault(current, []).append(operator)
         for run, kernel in enumerate(kernels):
@@ -45,20 +43,6 @@ def layer_times(path: Path, input_shape: tuple[int, int, int], threads: int) -> 
     return [
         {"layer": layer, "kernels": operators, "time_us": median(times[layer])} for layer, operators in found.items()
     ]
-
-
-def _profiled(path: Path, input_shape: tuple[int, int, int], threads: int) -> list[list[dict]]:
-    """The kernels of each inference, in the order of execution."""
-    with tempfile.TemporaryDirectory() as folder:
-        loaded = session(path, threads, profile=Path(folder) / "profile")
-        dtype = np.uint8 if takes_pixels(loaded) else np.float32
-        feed = {loaded.get_inputs()[0].name: np.zeros((1, *input_shape), dtype)}
-        for _ in range(_WARM + _RUNS):
-            loaded.run(None, feed)
-        events = json.loads(Path(loaded.end_profiling()).read_bytes())
-    ran = [event for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
-    each = len(ran) // (_WARM + _RUNS)
-    return [ran[start : start + each] for start in range(_WARM * each, len(ran), each)]
 
 
 def _layers_by_name(path: Path) -> dict[str, str]:

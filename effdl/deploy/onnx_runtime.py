@@ -14,6 +14,7 @@ from effdl.utils.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+KERNEL = "_kernel_time"  # at the end of a kernel's name in a profile
 _INTEGER = {"QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "MatMulInteger"}
 _FLOATING = {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
 
@@ -103,13 +104,29 @@ def kernels(path: Path, input_shape: tuple[int, int, int], *, shared: bool = Fal
     They are read from the profile of the runtime, after its optimizations; ``("QLinearConv", "uint8")`` computes with
     integers. `shared`: see `session`.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        loaded = session(path, 1, profile=Path(folder) / "profile", shared=shared)
-        dtype = np.uint8 if takes_pixels(loaded) else np.float32
-        loaded.run(None, {loaded.get_inputs()[0].name: np.zeros((1, *input_shape), dtype)})
-        events = json.loads(Path(loaded.end_profiling()).read_bytes())
-    ran = [event["args"] for event in events if event["cat"] == "Node" and event["name"].endswith("_kernel_time")]
+    ran = [event["args"] for event in profiled(path, input_shape, shared=shared)]
     return Counter((args["op_name"], _first_type(args["input_type_shape"])) for args in ran)
+
+
+def profiled(
+    path: Path, input_shape: tuple[int, int, int], *, threads: int = 1, runs: int = 1, shared: bool = False
+) -> list[dict]:
+    """The kernels of some inferences of one image, one after the other, as the runtime's profile has them.
+
+    Each has ``name`` (that of the node or tensor, with `KERNEL` behind it), ``dur`` (microseconds) and ``args``.
+
+    Args:
+        threads, shared: see `session`.
+        runs: number of inferences.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = session(path, threads, profile=Path(folder) / "profile", shared=shared)
+        dtype = np.uint8 if takes_pixels(loaded) else np.float32
+        feed = {loaded.get_inputs()[0].name: np.zeros((1, *input_shape), dtype)}
+        for _ in range(runs):
+            loaded.run(None, feed)
+        events = json.loads(Path(loaded.end_profiling()).read_bytes())
+    return [event for event in events if event["cat"] == "Node" and event["name"].endswith(KERNEL)]
 
 
 def describe_arithmetic(ran: Counter[tuple[str, str]]) -> str:

@@ -1,6 +1,6 @@
 """The models without some filters, whose weights a search prunes and quantizes."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from effdl.search.base import Base
 from effdl.search.models import SLACK, Models
@@ -27,7 +27,7 @@ def make_bases(
     shaped = list(_shaped(models, 0.0, models.are_shaped(models.dense[0].row), kinds))
     found = [base for base in models.dense if base.family.int8 in shaped]
     levels = models.trials.goal.trials // (3 * len(kinds))
-    for filters in _within_bounds(models, ladder, kinds)[: levels if found else max(1, levels)]:
+    for filters in _within_bounds(ladder, set(kinds.values()))[: levels if found else max(1, levels)]:
         if not models.trials.may_go_on:
             break
         trial = models.without(filters)
@@ -62,7 +62,7 @@ def planned(bases: Sequence[Base], budgets: Mapping[str, float]) -> list[tuple[B
     return sorted(plans, key=lambda pair: pair[1].predicted["val_loss"])
 
 
-def _shaped(models: Models, filters: float, floats: bool, kinds: Sequence[bool]) -> Iterator[bool]:
+def _shaped(models: Models, filters: float, floats: bool, kinds: Collection[bool]) -> Iterator[bool]:
     """Whether integers are computed with, of those kinds of models without these filters that keep to the bounds on
     shapes.
 
@@ -78,7 +78,6 @@ def _shaped(models: Models, filters: float, floats: bool, kinds: Sequence[bool])
             yield True
 
 
-def _within_bounds(models: Models, ladder: Sequence[float], kinds: Sequence[bool]) -> list[float]:
+def _within_bounds(ladder: Sequence[float], enough: set[float]) -> list[float]:
     """How many filters are removed: first as few as the bounds on shapes ask for, of floats and of integers."""
-    enough = {models.mildest(int8) for int8 in kinds}
     return sorted(enough - {0.0}) + [filters for filters in ladder if filters > max(enough)]

@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 
 
 class _Row(Shape):
-    """A row of ``dry_runs.jsonl``: what a plan's steps make, all None if they cannot be carried out."""
+    """A row of ``dry_runs.jsonl``: what a plan's steps make; None: they cannot be carried out, or it
+    was not asked for."""
 
     filters: float
     int8: bool

@@ -8,7 +8,6 @@ from effdl.search.bases import LADDER, make_bases, meet, planned
 from effdl.search.gaps import widest_gap
 from effdl.search.goal import LATENCY_PART, STRUCTURE, WEIGHTS, Bound, Goal
 from effdl.search.models import LEAST, NEAR, Models
-from effdl.search.plan import Plan
 from effdl.search.trial import Trial
 
 
@@ -87,7 +86,7 @@ class FrontStrategy:
         """Prune and quantize the weights of the model of least predicted loss."""
         budgets = {**self.goal.of(WEIGHTS), self.goal.objective: cost}
         for base, plan in planned(self.bases, budgets)[:1]:
-            if plan.methods != Plan(plan.filters, int8=plan.int8).methods and self.models.may_come_back(base, plan):
+            if plan.changes_weights and self.models.may_come_back(base, plan):
                 self.models.by(base, plan)
 
     def _thin_to(self, cost: float) -> None:

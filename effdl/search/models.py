@@ -59,10 +59,11 @@ class Models:
         return [False, True] if memory or self.fit(0.0, int8=True) else [False]
 
     @property
-    def fitting(self) -> list[bool]:
-        """Those of `numbers` with which some model keeps to the bounds on shapes, by dry runs."""
+    def fitting(self) -> dict[bool, float]:
+        """Those of `numbers` with which some model keeps to the bounds on shapes, and the fewest filters (as the
+        fraction of the MACs) that must go for that, by dry runs."""
         least = {int8: self.mildest(int8) for int8 in self.numbers}
-        return [int8 for int8, filters in least.items() if filters is not None and self.fit(filters, int8)]
+        return {int8: filters for int8, filters in least.items() if filters is not None and self.fit(filters, int8)}
 
     def without(self, filters: float, int8: bool = False) -> Trial:
         """Remove filters, make integers of what is left if asked for, and nothing else.
@@ -73,7 +74,7 @@ class Models:
         shapes = self.dry_run(plan)
         if (known := self._known(plan) or self._alike(plan, shapes)) is not None:
             return known
-        return self.trials.add(plan.expected({**shapes, **self._accuracies(plan)}), self.dense[0].sizes)
+        return self.trials.add(replace(plan, predicted={**shapes, **self._accuracies(plan)}), self.dense[0].sizes)
 
     def by(self, base: Base, plan: Plan) -> Trial:
         """Train by a plan, if it is a new one, and learn how far its prediction was off."""
@@ -81,7 +82,7 @@ class Models:
         if (known := self._known(plan)) is not None:
             return known
         shapes = self.dry_run(Plan(filters=plan.filters, int8=plan.int8))
-        trial = self.trials.add(plan.expected({**shapes, **plan.predicted}), base.sizes)
+        trial = self.trials.add(replace(plan, predicted={**shapes, **plan.predicted}), base.sizes)
         if trial.row:
             base.learn(plan, trial.row)
         return trial
@@ -140,9 +141,8 @@ class Models:
 
     def may_learn_longer(self, trial: Trial) -> bool:
         """Whether a trial trains, and was not made with longer training yet."""
-        return bool(trial.plan.methods[: -1 if trial.plan.int8 else None]) and not (
-            trial.plan.longer or self._known(replace(trial.plan, longer=True))
-        )
+        made = trial.plan.longer or self._known(replace(trial.plan, longer=True))
+        return trial.plan.trains and not made
 
     def _of_before(self, trial: Trial) -> dict[str, float]:
         """What a trial has of what was predicted."""

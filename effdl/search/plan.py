@@ -5,7 +5,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -60,18 +60,8 @@ class Plan:
         """A plan from its text."""
         found = json.loads(text)
         layers = {name: Choice(*choice) for name, choice in found["layers"].items()}
-        return cls(
-            found["filters"],
-            layers,
-            found["predicted"],
-            found["activations"],
-            found.get("int8", False),
-            found.get("longer", False),
-        )
-
-    def expected(self, predicted: Mapping[str, float]) -> "Plan":
-        """The same plan with other predictions."""
-        return replace(self, predicted=predicted)
+        later = {key: found.get(key, False) for key in _LATER}
+        return cls(found["filters"], layers, found["predicted"], found["activations"], **later)
 
     @property
     def _made(self) -> dict:
@@ -86,6 +76,16 @@ class Plan:
         zeros = any(choice.sparsity for choice in self.layers.values())
         few_bits = any(choice.bits != FLOAT for choice in self.layers.values()) and not self.int8
         return [name for name, used in zip(METHODS, (self.filters, zeros, few_bits, self.int8), strict=True) if used]
+
+    @property
+    def trains(self) -> bool:
+        """Whether a step trains: int8 does not."""
+        return bool(set(self.methods) - {"int8"})
+
+    @property
+    def changes_weights(self) -> bool:
+        """Whether weights become zero or get few bits, by training."""
+        return bool(set(self.methods) & {"magnitude", "lsq"})
 
     def overrides(self, folder: Path, sizes: Mapping[str, int], epochs: int, distilled: bool = False) -> list[str]:
         """The overrides of a run that makes it. What they refer to is written into the folder.

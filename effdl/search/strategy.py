@@ -102,8 +102,8 @@ class Strategy:
         """Remove as many filters as the bounds allow: bisection by the part of the MACs that is left."""
         if not (kinds := self.models.fitting):
             self.models.try_smallest()
-        for int8 in kinds:
-            mild, harsh = 1 - self.models.mildest(int8), LEAST
+        for int8, filters in kinds.items():
+            mild, harsh = 1 - filters, LEAST
             if int8 and mild == 1:
                 self.models.without(0.0, int8=True)
             if mild < 1 and not self._holds_without(1 - mild, int8) and not self._answers_without(1 - mild, int8):
@@ -191,8 +191,8 @@ class Strategy:
         """Remove as few filters as the bounds on shapes allow, and more if what is measured is beyond them."""
         if not (kinds := self.models.fitting):
             self.models.try_smallest()
-        for int8 in kinds:
-            left = 1 - self.models.mildest(int8)
+        for int8, filters in kinds.items():
+            left = 1 - filters
             for _ in range(_ATTEMPTS):
                 if not self._may_go_on or (left == 1 and not int8):
                     break

@@ -71,10 +71,11 @@ def readable(stages: Sequence[Mapping], layers: Sequence[Mapping] = (), dataset:
         dataset: the name of the data set, by which the MicroNet challenge has another reference.
     """
     row = {key: value for key, value in stages[-1].items() if not on_test(key)}
-    timed = row.get("latency_ms") is not None
-    part = (1.0 if timed else None) if len(stages) == 1 else 1 / row["speedup"] if row.get("speedup") else None
+    speedup = row.get("speedup")
+    if len(stages) == 1 and row.get("latency_ms") is not None:
+        speedup = 1.0
     own = [layer for layer in layers if layer["stage"] == row["stage"]]
     course = course_columns(row, stages[0], own, pruned=pruned_params(stages))
     micronet = micronet_columns(row, own, reference_of(dataset))
     scores = {"course_score": course["course_score"], "micronet_score": micronet["micronet_score"]}
-    return {**row, LATENCY_PART: part, **scores}
+    return {**row, LATENCY_PART: 1 / speedup if speedup else None, **scores}
