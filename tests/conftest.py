@@ -51,6 +51,24 @@ def cuda():
     return torch.device("cuda")
 
 
+@pytest.fixture
+def forget(monkeypatch):
+    """Forget modules, and what lies in them, until the test ends: what imports them then imports them anew.
+
+    A package holds its modules as attributes too, and `monkeypatch` follows these: were they left as the test made
+    them, later tests would patch its modules and run those that they imported themselves.
+    """
+
+    def forget(*names: str):
+        for name in [name for name in list(sys.modules) if f"{name}.".startswith(tuple(f"{it}." for it in names))]:
+            package, _, module = name.rpartition(".")
+            if package in sys.modules and module in vars(sys.modules[package]):
+                monkeypatch.delattr(sys.modules[package], module)
+            monkeypatch.delitem(sys.modules, name)
+
+    return forget
+
+
 @pytest.fixture(scope="session")
 def digits_config():
     """The config of the digits, all of them and a fifth to validate on, and what is given besides."""

@@ -188,10 +188,8 @@ def test_mistakes(effdl, tmp_path, words, message):
 
 
 @pytest.mark.parametrize("library", ["scipy.optimize", "sqlalchemy"])
-def test_a_missing_library_is_told_before_any_training(effdl, tmp_path, monkeypatch, library):
-    for name in list(sys.modules):
-        if name.startswith("effdl.search."):
-            monkeypatch.delitem(sys.modules, name)
+def test_a_missing_library_is_told_before_any_training(effdl, tmp_path, monkeypatch, forget, library):
+    forget("effdl.search")
     monkeypatch.setitem(sys.modules, library, None)
     code, _, error = effdl("search", "model=mlp", "budget.top1=0.5", "minimize=size_bytes")
     assert (code, "pip install 'effdl[search]'" in error) == (2, True)

@@ -197,8 +197,8 @@ def test_an_interval_needs_a_sweeper_that_draws():
         check_sweeper_options(wrong, overrides)
 
 
-def test_without_optuna_the_user_is_told_how_to_get_it(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "effdl.sweep.optuna_study", raising=False)
+def test_without_optuna_the_user_is_told_how_to_get_it(capsys, monkeypatch, forget):
+    forget("effdl.sweep.optuna_study")
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert launch(Job(), LR) == (2, None)
     assert "hydra/sweeper=optuna: " in (error := capsys.readouterr().err)

@@ -14,11 +14,9 @@ MISSING = {
 
 
 @pytest.mark.parametrize("logger", MISSING)
-def test_a_missing_library_is_told_before_any_training(effdl, monkeypatch, logger):
+def test_a_missing_library_is_told_before_any_training(effdl, monkeypatch, forget, logger):
     library, advice = MISSING[logger]
-    for name in list(sys.modules):  # to which a thread of an earlier test may add
-        if name == library or name.startswith((f"{library}.", "effdl.training.loggers.")):
-            monkeypatch.delitem(sys.modules, name)
+    forget(library, "effdl.training.loggers")
     monkeypatch.setitem(sys.modules, library, None)
     code, _, error = effdl("train", "model=mlp", f"logger={logger}")
     assert code == 2
