@@ -139,6 +139,12 @@ def check_rewinding(config: dict) -> None:
         raise UserError(f"{' and '.join(kept.values())}: all steps must go back to the same epoch")
 
 
+def rewind_epoch(config: dict) -> int | None:
+    """The epoch of the first training to whose weights steps go back, if any does (see `check_rewinding`)."""
+    epochs = (node["rewind_epoch"] for _, node in steps_on(config) if node.get("retrain") == "rewind_weights")
+    return next(epochs, None)
+
+
 def check_during(config: dict) -> None:
     """Check the keys ``during``: only distillation losses have one, and it names stages of this run.
 

@@ -10,6 +10,7 @@ from effdl.measure.costs import spent, sum_known, sum_or_none
 from effdl.measure.course import COURSE_LINE
 from effdl.measure.metrics import COSTS, compared, deciding, images_key, metric, on_measuring, on_validation, split_of
 from effdl.measure.units import percent, si
+from effdl.report.copies import without_copies
 from effdl.report.counts import counted
 from effdl.report.gather import Gathered, Run
 from effdl.report.inherited import inherited
@@ -27,6 +28,7 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
     ======================================================  ===========================================================
     ``runs``, ``damaged``                                   number of runs by status, and of folders nobody can read
     ``epochs``, ``images``                                  of all trainings; ``images_recorded``: or else see `images`
+    ``copied_epochs``                                       that runs took over from others, and that no sum has twice
     ``hyperparameters``, ``settings``                       keys that vary and different configs, seed and fold apart
     ``training_flops``, ``training_petaflop_s_days``        see `compute`; ``epochs_without_flops`` are not in them
     ``flops_counted``                                       whether all of them were counted, and none is estimated
@@ -44,10 +46,11 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
         last: rows of the runs' last stages, of which the best by the key `best` is the winner, see `winner`.
     """
     runs = found.runs
-    epochs = [(run, run.epochs()) for run in runs]
+    everything = [(run, run.epochs()) for run in runs]
+    epochs, copies = without_copies(everything)
     computed = [compute(run, rows) for run, rows in epochs]
     flops = sum_known(flops for flops, _, _ in computed)
-    costs = [_cost(run, rows) for run, rows in epochs]
+    costs = [_cost(run, rows) for run, rows in everything]
     return {
         "runs": dict(Counter(run.status for run in runs)),
         "damaged": len(found.damaged),
@@ -60,13 +63,17 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
         "flops_counted": all(row.get("training_flops") is not None for _, rows in epochs for row in rows),
         "training_petaflop_s_days": None if flops is None else flops / _PETAFLOP_DAY,
         "epochs_without_flops": sum(unknown for _, _, unknown in computed),
-        **_spent(costs),
+        "copied_epochs": copies["epochs"],
+        **_spent([*costs, _negative(copies)]),
         "sources": _sources(runs),
         "runs_without_energy": sum(item["energy_kwh"] is None for item in costs),
         "runs_resumed": sum(bool(run.run.get("resumed")) for run in runs),
         "inherited": _inherited(runs),
         "winner": winner(
-            last, {str(run.path): item["energy_kwh"] for run, item in zip(runs, costs, strict=True)}, best
+            last,
+            {str(run.path): item["energy_kwh"] for run, item in zip(runs, costs, strict=True)},
+            best,
+            copies["energy_kwh"] or 0.0,
         ),
     }
 
@@ -121,6 +128,11 @@ def _spent(costs: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
     return found
 
 
+def _negative(costs: dict) -> dict[str, float | None]:
+    """What is taken off a sum of costs; measuring is in no epoch."""
+    return {key: -costs[key] if costs.get(key) else None for key in (*COSTS, *map(on_measuring, COSTS))}
+
+
 def _inherited(runs: Sequence[Run]) -> dict | None:
     """What the models cost that runs began with or learned from, and that are of no run here; None without any."""
     costs = inherited(runs)
@@ -138,13 +150,16 @@ def _sources(runs: Sequence[Run]) -> dict[str, dict[str, int]]:
     return {part: dict(counts) for part, counts in found.items()}
 
 
-def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str) -> dict | None:
+def winner(
+    rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str, copied_kwh: float = 0.0
+) -> dict | None:
     """The finished run whose row is best by a metric; the lowest is, if the metric does not say.
 
     Accuracies are compared on the validation split, of the runs that were measured on one; on the test split if none
     was. A course score counts from 90 % on. Runs of one config that validate on different images, those of a
     cross-validation, enter by their mean; ``splits`` says how many these are, and the run is the first of them.
-    ``share_of_energy`` is their part of the energy of all runs, which `energy_kwh` has by folder; ``compared`` says of
+    ``share_of_energy`` is their part of the energy of all runs, which `energy_kwh` has by folder, where `copied_kwh` of
+    it was spent once and is counted for several; ``compared`` says of
     how many it is the best, ``split`` on which split, or None, and ``left_out`` how many runs have no such split.
     """
     finished = [row for row in rows if row["status"] == DONE and row.get(best) is not None]
@@ -163,8 +178,8 @@ def winner(rows: Sequence[dict], energy_kwh: dict[str, float | None], best: str)
     chosen = min(entries, key=lambda rows: metric(by).cost(fmean(row[by] for row in rows)))
     first, splits = chosen[0], len(chosen)
     own = sum_or_none(energy_kwh[row["folder"]] for row in chosen)
-    everything = sum_known(energy_kwh.values())
-    share = own / everything if own is not None and everything else None
+    everything = (sum_known(energy_kwh.values()) or 0.0) - copied_kwh
+    share = own / everything if own is not None and everything > 0 else None
     found = {
         "folder": first["folder"],
         "name": first["name"],
@@ -198,7 +213,8 @@ def lines(sums: dict) -> list[str]:
     runs = ", ".join(f"{count} {status}" for status, count in sorted(sums["runs"].items())) or "none"
     damaged = f", {sums['damaged']} damaged" if sums["damaged"] else ""
     tried = f"{sums['settings']} settings of {sums['hyperparameters']} hyperparameters that vary"
-    found = [f"runs: {runs}{damaged}; {sums['epochs']:,} epochs; {tried}"]
+    copied = f" (another {sums['copied_epochs']:,} are copies of these)" if sums["copied_epochs"] else ""
+    found = [f"runs: {runs}{damaged}; {sums['epochs']:,} epochs{copied}; {tried}"]
     if sums["training_flops"] is not None:
         unknown = f", without {sums['epochs_without_flops']} epochs" if sums["epochs_without_flops"] else ""
         days = f"{sums['training_petaflop_s_days']:.3g} petaflop/s-days"

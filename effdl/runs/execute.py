@@ -14,6 +14,7 @@ from effdl.runs.origins import origins
 from effdl.runs.prepare import PreparedRun
 from effdl.runs.provenance import provenance
 from effdl.runs.runner import Runner
+from effdl.runs.shared import SharedTrainings
 from effdl.runs.verify import digests, verify, verify_model
 from effdl.training.callbacks import Callbacks
 from effdl.training.checkpoint import Checkpoint
@@ -25,8 +26,17 @@ from effdl.utils.logs import logging_to
 log = logging.getLogger(__name__)
 
 
-def execute(prepared: PreparedRun, folder: RunFolder, meter: EnergyMeter, callbacks: Iterable[object] = ()) -> Outcome:
+def execute(
+    prepared: PreparedRun,
+    folder: RunFolder,
+    meter: EnergyMeter,
+    callbacks: Iterable[object] = (),
+    shared: SharedTrainings | None = None,
+) -> Outcome:
     """Run in a folder that the caller owns (`RunFolder.owned`) and has checked (`check_resumable`).
+
+    Args:
+        shared: what other runs have trained that begin alike.
 
     Raises:
         KeyboardInterrupt: it was interrupted, which is recorded; so is any error that is a mistake of the program.
@@ -35,7 +45,7 @@ def execute(prepared: PreparedRun, folder: RunFolder, meter: EnergyMeter, callba
     with logging_to(folder.log_file, told.message):
         try:
             with ending_together():
-                _run(Runner(prepared, folder, meter, told))
+                _run(Runner(prepared, folder, meter, told, shared))
         except KeyboardInterrupt:
             _end(folder, INTERRUPTED, "by the user")
             raise

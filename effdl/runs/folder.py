@@ -45,8 +45,8 @@ DONE, RUNNING, INTERRUPTED, FAILED, STOPPED = "done", "running", "interrupted", 
 
 log = logging.getLogger(__name__)
 
-# What the last bits of a result depend on, besides the config and the data.
-_DECISIVE = ("threads", "world_size", "versions.torch", "hardware.cpu", "hardware.device", "hardware.gpu")
+# What the last bits of a result depend on, besides the config and the data: keys of `effdl.runs.provenance`.
+DECISIVE = ("threads", "world_size", "versions.torch", "hardware.cpu", "hardware.device", "hardware.gpu")
 
 
 class Outcome(NamedTuple):
@@ -301,4 +301,4 @@ def _differences(before: dict, provenance: dict) -> list[str]:
     if not before.get("starts"):
         return []
     here, there = flatten(provenance), flatten(before["starts"][-1])
-    return [f"{key} {here.get(key)} (before: {there.get(key)})" for key in _DECISIVE if here.get(key) != there.get(key)]
+    return [f"{key} {here.get(key)} (before: {there.get(key)})" for key in DECISIVE if here.get(key) != there.get(key)]

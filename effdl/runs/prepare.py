@@ -17,6 +17,7 @@ from effdl.compression.pipeline import (
     check_rewinding,
     check_stages,
     distillation_losses_of,
+    rewind_epoch,
     steps_on,
 )
 from effdl.config.identity import node_by_option
@@ -255,7 +256,7 @@ def recipe_of(config: dict, classes: int, transfer: Transfer = ALL_LEARN) -> Rec
         early_stop=config["early_stop"],
         transfer=transfer,
         cached_views=config["cached_views"],
-        keep_epoch=_rewind_epoch(config),
+        keep_epoch=rewind_epoch(config),
         eval_batch_size=config["eval_batch_size"],
     )
 
@@ -268,9 +269,3 @@ def _untrained(model: dict, data: Data) -> nn.Module:
 def _with_classes(augment: Callable, classes: int) -> Callable:
     """Bind the number of classes to an augmentation that makes class probabilities of labels."""
     return partial(augment, classes=classes) if "classes" in inspect.signature(augment).parameters else augment
-
-
-def _rewind_epoch(config: dict) -> int | None:
-    """The epoch of the first training to whose weights steps go back, if any does (see `check_rewinding`)."""
-    epochs = (node["rewind_epoch"] for _, node in steps_on(config) if node.get("retrain") == "rewind_weights")
-    return next(epochs, None)

@@ -1,6 +1,7 @@
 """A run under way: everything it holds, and its steps from top to bottom."""
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -18,6 +19,7 @@ from effdl.nn.parametrizations import materialize_parametrizations, quant_grids
 from effdl.runs.evaluate import evaluate
 from effdl.runs.folder import RunFolder
 from effdl.runs.prepare import PreparedRun
+from effdl.runs.shared import SHARED, SharedTrainings
 from effdl.runs.stage import (
     check_loss,
     energy_source,
@@ -54,6 +56,7 @@ class Runner:
     folder: RunFolder
     meter: EnergyMeter
     callbacks: Callbacks = field(default_factory=Callbacks)
+    shared: SharedTrainings | None = None  # what other runs have trained that begin alike
     trainer: Trainer = field(init=False)  # what the methods are given
 
     def __post_init__(self) -> None:
@@ -102,7 +105,7 @@ class Runner:
         self.callbacks.stage_begin(stage.name)
         self.trainer.stage = stage.name
         torch.manual_seed(derive_seed(self.prepared.config["seed"], "step", stage.name))
-        with self.meter.phase() as used:  # outside its epochs, which are phases of their own
+        with self._sharing(stage.name), self.meter.phase() as used:  # outside its epochs, which are phases of their own
             model = stage.step(model, self.trainer)
         if not isinstance(model, nn.Module):
             raise RunError(f"{stage.method} is no compression method: it returned {model!r} instead of a model")
@@ -132,6 +135,12 @@ class Runner:
             self.folder.stages.append(row)
             log.info("%s: %s", stage.name, row)
         self.callbacks.stage_end(row)
+
+    def _sharing(self, stage: str) -> AbstractContextManager:
+        """Within it the next training is carried out, if no other run has, or restored."""
+        if self.shared is None or stage not in SHARED:
+            return nullcontext()
+        return self.shared.training(self.folder, self.prepared.config, self.trainer.trainings)
 
     def store(self, stage: str, model: nn.Module) -> None:
         """Write the model as it will be deployed, its parametrizations materialized."""

@@ -4,6 +4,7 @@
 ``sweep-ID.json``       a sweep that was launched here: its overrides, and the configs it was frozen with
 ``.configs/HASH/``      the config files as they were at launch; later changes to them do not reach the sweep
 ``.jobs/*.jsonl``       one file per launch: a row when a job begins, and one when it ends
+``.shared/``            trainings that its runs have in common, see `effdl.runs.shared`
 ======================  ==========================================================================
 
 A run's folder is named after the run's config, so the same run has the same folder in every sweep that is told to

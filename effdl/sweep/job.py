@@ -9,9 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 from effdl.config.compose import plain_values, settings
 from effdl.config.instantiate import allow_code_of
 from effdl.config.validation import active, check_targets
-from effdl.measure.costs import spent
+from effdl.measure.costs import spent, sum_known
 from effdl.measure.energy import energy_meter
-from effdl.measure.metrics import OF_PRETRAINING
+from effdl.measure.metrics import COSTS, OF_PRETRAINING
 from effdl.report.outcome import CurvesPicture
 from effdl.runs.folder import DONE, FAILED, INTERRUPTED, RunFolder
 from effdl.runs.verify import verify
@@ -23,8 +23,8 @@ from effdl.utils.files import write_atomic
 def job(config: DictConfig) -> dict:
     """Execute a run and return ``{"status", "reason", "folder", "row"}``; a run that fails does not raise.
 
-    ``row`` holds the measures of the last stage, what only a pretraining measures, and the totals of the run, or is
-    None.
+    ``row`` holds the measures of the last stage, what only a pretraining measures, and the totals of the run, in which
+    ``copied`` were spent by another one, or is None.
     """
     hydra = HydraConfig.get()
     folder = RunFolder(hydra.runtime.output_dir)
@@ -46,6 +46,8 @@ def _result(folder: RunFolder, status: str, reason: str | None) -> dict:
     """What a job returns."""
     found = folder.result if status in (DONE, SKIPPED) else {}
     total = {f"total_{key}": value for key, value in spent(found["stages"]).items()} if found else {}
+    copied = [row for row in folder.epochs.read() if "trained_in" in row] if found else []
+    total["copied"] = {f"total_{key}": sum_known(row.get(key) for row in copied) or 0.0 for key in COSTS}
     pretrained = next((row for row in found.get("stages", ()) if row["stage"] == "pretraining"), None)
     embedded = {key: pretrained[key] for key in OF_PRETRAINING} if pretrained else {}
     row = {**found["stages"][-1], **embedded, **total} if found else None
@@ -85,13 +87,16 @@ def _execute_run(config: DictConfig, folder: RunFolder) -> tuple[str, str | None
     _keep_configs(config, folder)
     from effdl.runs.execute import check_resumable, execute
     from effdl.runs.prepare import prepare_run
+    from effdl.runs.shared import SharedTrainings
     from effdl.sweep.gpu_lock import own_gpu
 
     with own_gpu(plain["device"]["name"], folder.path.parent):
         prepared = prepare_run(plain, list(HydraConfig.get().overrides.task), typed_in)
         folder.check_data(prepared.data.fingerprint)
         check_resumable(folder, plain)
-        outcome = execute(prepared, folder, energy_meter(plain), [CurvesPicture(folder), *_sweeper_callbacks()])
+        callbacks = [CurvesPicture(folder), *_sweeper_callbacks()]
+        shared = SharedTrainings(folder.path.parent / ".shared")
+        outcome = execute(prepared, folder, energy_meter(plain), callbacks, shared)
     return outcome.status, outcome.reason
 
 

@@ -67,9 +67,10 @@ def reasons(jobs: list[dict]) -> list[str]:
 
 
 def spent(key: str, rows: list[dict]) -> str:
-    """The sum of a metric over rows as text; empty if a part is unknown."""
+    """The sum of a cost over rows as text, without what runs copied from others; empty if a part is unknown."""
     values = [row[key] for row in rows]
-    return "" if None in values else metric(key).text(sum(values))
+    copied = sum(row.get("copied", {}).get(key, 0.0) for row in rows)
+    return "" if None in values else metric(key).text(sum(values) - copied)
 
 
 def summary(jobs: list[dict], total: int | None) -> str:
@@ -79,6 +80,9 @@ def summary(jobs: list[dict], total: int | None) -> str:
     ran = [job["row"] for job in jobs if status_of(job) == DONE]
     text = ", ".join(f"{count} {status}" for status, count in counts.items() if count > 0) or "no job began"
     if ran:
+        copied = sum(any(row.get("copied", {}).values()) for row in ran)
+        plural = "s" if copied > 1 else ""
+        shared = f", of which {copied} copied their first training{plural} from others" if copied else ""
         text += f"; {spent('total_duration_s', ran)}, {spent('total_energy_kwh', ran) or 'energy not measured'}"
-        text += " in the runs that are done, without measuring them"
+        text += f" in the runs that are done{shared}, without measuring them"
     return text
