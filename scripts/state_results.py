@@ -4,14 +4,16 @@
     python scripts/state_results.py pruned_lenet300 outputs/reproduce/pruned_lenet300
     python scripts/state_results.py --config-dir DIR NAME FOLDER [FOLDER ...]
     python scripts/state_results.py NAME FOLDER --less 'model.weights=null' --less 'model.weights=null optimizer.lr=0.1'
+    python scripts/state_results.py NAME FOLDER --with 'distill=null epochs=30'
 
 Takes all finished runs in the folders: those with equal overrides are one point, and its values their means over the
-seeds. Of a cross-validation the accuracy is that on the validation split, its mean over folds and seeds. A difference
-to other overrides is stated where a paper states one (`compared_with`), and, with `--less OVERRIDES`, of each point of
-which there are also runs with these overrides besides its own. Means of accuracies over several seeds or folds
-have their 95 % interval by Student's t; seeds of a fold are averaged first. A run of another experiment is refused, so
-is one on other images than ``NAME.json`` says (take that file away to state new ones). ``NAME.json`` is replaced; the
-recipe with the papers' values, ``NAME.yaml``, stays as it is.
+seeds. Runs of another experiment that is this one with other overrides are named by these (`--with`). Of a
+cross-validation the accuracy is that on the validation split, its mean over folds and seeds. A difference to other
+overrides is stated where a paper states one (`compared_with`), and, with `--less OVERRIDES`, of each point of which
+there are also runs with these overrides besides its own. Means of accuracies over several seeds or folds have their
+95 % interval by Student's t; seeds of a fold are averaged first. A run of another experiment is refused, so is one on
+other images than ``NAME.json`` says (take that file away to state new ones). ``NAME.json`` is replaced; the recipe with
+the papers' values, ``NAME.yaml``, stays as it is.
 
 Tolerances: of an accuracy 0.3 points, or three standard errors of the binomial distribution over the test images (of a
 cross-validation: over the images of all its folds) if that is more. Of a difference of two accuracies, which are of the
@@ -259,6 +261,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name")
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--config-dir")
+    parser.add_argument(
+        "--with", dest="points", action="append", default=[], metavar="OVERRIDES", help="runs may be those of these"
+    )
     parser.add_argument("--less", action="append", default=[], metavar="OVERRIDES", help="state differences to these")
     args = parser.parse_args(arguments)
     file = experiment_file(args.name, args.config_dir)
@@ -267,11 +272,12 @@ def main(arguments: list[str] | None = None) -> int:
     papers = stated_claims(found)
     if any(not claim.paper for claim in papers):
         raise UserError(f"{file} states values of runs: take them out, they belong into {results_file(file).name}")
+    known = [*points(papers), *(tuple(given.split()) for given in args.points)]
     runs: dict[tuple[str, ...], list[RunFolder]] = {}
     for path in sorted(found.parent for folder in args.folders for found in folder.rglob("run.json")):
         folder = RunFolder(path)
-        runs.setdefault(point_of(folder, args.name, points(papers), args.config_dir), []).append(folder)
-    order = [(), *points(papers)]
+        runs.setdefault(point_of(folder, args.name, known, args.config_dir), []).append(folder)
+    order = [(), *known]
     runs = dict(sorted(runs.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
     runs = {point: sorted(folders, key=sample) for point, folders in runs.items()}
     samples = {point: list(map(sample, folders)) for point, folders in runs.items()}

@@ -175,6 +175,10 @@ def test_a_run_of_another_experiment_is_refused(effdl, script):
     assert "compression.magnitude" in error
     with pytest.raises(UserError, match="other is not a run of tiny"):
         script.main(["--config-dir", "mine", "tiny", "other"])
+    mine = "distill=null epochs=2 prune=null"
+    assert script.main(["--config-dir", "mine", "tiny", "other", "--with", mine]) == 0
+    values = json.loads(Path("mine/experiment/tiny.json").read_text())["values"]
+    assert {tuple(value["with"]) for value in values} == {tuple(mine.split())}
 
 
 def test_a_run_that_begins_with_another_experiments_model(effdl):

@@ -182,14 +182,14 @@ def data_of(found: list[Claim]) -> set[str]:
 
 
 def differing(config: dict, other: dict, same: Callable[[Any, Any], bool] = lambda mine, theirs: False) -> list[str]:
-    """What makes two configs different experiments, apart from the keys in `FREE`.
+    """What makes two configs different experiments, apart from the keys in `FREE`, and steps that are off.
 
     Keys; of a node that only one of the two has, its name.
 
     Args:
         same: whether two values that are not equal mean the same, such as two paths of one model.
     """
-    mine, theirs = essential(config), essential(other)
+    mine, theirs = (essential(_without_idle_steps(one)) for one in (config, other))
     nodes = [{".".join(key.split(".")[:2]) for key in flat} for flat in (mine, theirs)]
     found = []
     for key in mine | theirs:
@@ -199,6 +199,12 @@ def differing(config: dict, other: dict, same: Callable[[Any, Any], bool] = lamb
         if not (free or equal or same(mine.get(key), theirs.get(key))):
             found.append(key if all(node in names for names in nodes) else node)
     return list(dict.fromkeys(found))
+
+
+def _without_idle_steps(config: dict) -> dict:
+    """A config without the compression steps that are off."""
+    steps = config.get("compression") or {}
+    return {**config, "compression": {name: node for name, node in steps.items() if node.get("level")}}
 
 
 def measured(claim: Claim, result: dict) -> float | None:

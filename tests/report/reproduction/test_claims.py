@@ -213,6 +213,9 @@ def test_what_makes_two_configs_different_experiments():
     assert differing(config, {**config, "model": {"weights": None}}) == ["model.weights"]
     other = {**config, "compression": {"int8": {"level": "int8", "images": 9}}}
     assert differing(config, other) == ["compression.lsq", "compression.int8"]
+    idle = {"magnitude": {"level": None, "epochs": 1}, "int8": {"level": 0}}
+    assert differing(config, {**config, "compression": {**idle, **config["compression"]}}) == []
+    assert differing({**config, "compression": {}}, {**config, "compression": idle}) == []
 
 
 def test_numbers_are_shown_in_their_unit():
