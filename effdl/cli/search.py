@@ -2,9 +2,10 @@
 
 import argparse
 import functools
+import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +38,9 @@ def main(arguments: list[str]) -> int:
     folder = args.resumed or new_folder(args)
     console.print(f"search: {folder}", highlight=False, soft_wrap=True)
     if args.resumed:
-        return _search(args, folder, console)
+        typed_in = args.asked.typed_in or "."
+        with chdir(typed_in if os.path.isdir(typed_in) else "."):  # what was typed is relative to it
+            return _search(args, folder, console)
     try:
         from effdl.search.record import new_asked, write_asked
 
@@ -47,6 +50,10 @@ def main(arguments: list[str]) -> int:
     except UserError:
         if not any(folder.glob("*/run.json")):  # nothing could begin
             shutil.rmtree(folder)
+            if value_of(args.overrides, "hydra.run.dir") is None:
+                with suppress(OSError):  # they hold other runs
+                    for path in (folder.parent, folder.parent.parent):  # outputs/DAY
+                        path.rmdir()
         raise
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from effdl.cli.arguments import command_parser, named, parsed
 from effdl.cli.train import reserved
-from effdl.config.compose import composed
+from effdl.config.compose import composed, settings
 from effdl.config.overrides import key_of, readable, resume_folder, swept, value_of, without
+from effdl.config.validation import check_targets
 from effdl.runs.folder import DONE, RunFolder
 from effdl.search.goal import METHODS, parse_goal
 from effdl.utils.errors import UserError
@@ -102,6 +103,7 @@ def new_folder(args: argparse.Namespace) -> Path:
     config = composed(overrides, args.config_dir)
     if args.dense is None and config.dataset.get("val") == 0 and config.dataset.get("folds") is None:
         raise UserError(_NOT_VALIDATED)
+    _check_methods(args)
     path = Path(config.hydra.run.dir)
     if value_of(overrides, "hydra.run.dir") is None:
         return reserved(path).path.absolute()
@@ -110,6 +112,19 @@ def new_folder(args: argparse.Namespace) -> Path:
     check_folder(path, f"hydra.run.dir={path}")
     path.mkdir(parents=True, exist_ok=True)
     return path.absolute()
+
+
+def _check_methods(args: argparse.Namespace) -> None:
+    """Refuse wrong keys and values of the methods, which no run has before the dense model is trained.
+
+    Raises:
+        UserError: names the key.
+    """
+    others = without(args.overrides, "compression.")
+    for method, level in zip(METHODS, ("prune=0.5", "prune=0.5", "quantize=4", "quantize=int8"), strict=True):
+        own = [override for override in args.overrides if key_of(override).startswith(f"compression.{method}.")]
+        if own:
+            check_targets(settings(composed([*others, f"compression=[{method}]", level, *own], args.config_dir)))
 
 
 def check_dense(path: Path) -> None:

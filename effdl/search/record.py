@@ -28,6 +28,7 @@ class Asked(Shape):
     config_dir: str | None
     study: str  # name in the database
     storage: str | None  # address of the database, without a password; None: a file in the folder
+    typed_in: str | None = None  # the folder that relative paths mean; None: an earlier version did not say
 
 
 class _Record(Asked):
@@ -56,7 +57,14 @@ def new_asked(words: Sequence[str], dense: Path | None, config_dir: str | None, 
     """What is asked by these words, under a new name in the database."""
     shown = storage and without_password(storage)
     given = dense and str(dense.absolute())
-    return Asked(words=list(words), dense=given, config_dir=config_dir, study=uuid4().hex, storage=shown)
+    return Asked(
+        words=list(words),
+        dense=given,
+        config_dir=config_dir,
+        study=uuid4().hex,
+        storage=shown,
+        typed_in=str(Path.cwd()),
+    )
 
 
 def open_study(folder: Path, asked: Asked, storage: str | None) -> Study:

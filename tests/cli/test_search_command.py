@@ -26,10 +26,9 @@ def search(effdl, tmp_path):
     return lambda *words: effdl("search", *SMALL, *words, f"hydra.run.dir={tmp_path / 'found'}")
 
 
-def test_the_smallest_file_that_answers_well_enough(search, effdl, tmp_path):
-    code, out, error = search(
-        "budget.top1=dense-0.05", "minimize=size_bytes", "limit.trials=3", "compression.lsq.lr_scale=0.2"
-    )
+def test_the_smallest_file_that_answers_well_enough(search, effdl, tmp_path, monkeypatch):
+    goal = ("budget.top1=dense-0.05", "minimize=size_bytes", "limit.trials=3", "compression.lsq.lr_scale=0.2")
+    code, out, error = search(*goal, "storage=sqlite:///study.db")
     assert code == 0, error + out
     found = json.loads((tmp_path / "found" / "search.json").read_bytes())
     assert len(found["trials"]) == 3
@@ -44,7 +43,8 @@ def test_the_smallest_file_that_answers_well_enough(search, effdl, tmp_path):
     assert "3 compared on the validation split" in out
     assert (tmp_path / "found" / "front.png").stat().st_size > 1000
 
-    # The same again: what is there is read, nothing is trained.
+    # The same again, from elsewhere: what is there is read, nothing is trained.
+    monkeypatch.chdir(tmp_path / "found")
     times = {file: file.stat().st_mtime_ns for file in (tmp_path / "found").rglob("model.safetensors")}
     again, out_again, _ = effdl("search", f"resume={tmp_path / 'found'}")
     assert again == 0
@@ -176,6 +176,11 @@ def test_the_score_of_the_course(search, tmp_path):
         (["nowhere", "budget.top1=0.9", "minimize=macs"], "nowhere: no finished run is there"),
         (["dataset=mnist", "dataset.root=nowhere", "budget.top1=0.9", "minimize=macs"], "nowhere"),
         (["resume=nowhere"], "no such file"),
+        (
+            ["compression.filters.criterion=l3", "budget.top1=0.9", "minimize=macs"],
+            "allowed is one of l1, l2, bn, taylor",
+        ),
+        (["compression.lsq.first_lost=8", "budget.top1=0.9", "minimize=macs"], "did you mean"),
         (["dataset.val=0", "epochs=1", "budget.top1=0.9", "minimize=macs"], "chooses on a validation split"),
     ],
 )
@@ -184,7 +189,7 @@ def test_mistakes(effdl, tmp_path, words, message):
     assert code == 2
     assert message in error
     assert len(error.strip().splitlines()) == 1
-    assert not any(tmp_path.rglob("search.json"))
+    assert not any(tmp_path.glob("outputs"))
 
 
 @pytest.mark.parametrize("library", ["scipy.optimize", "sqlalchemy"])
