@@ -3,6 +3,7 @@
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from importlib import import_module
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +74,7 @@ class Runner:
 
     def run_stages(self) -> None:
         """Train, then apply every compression step in order, measuring after each."""
+        import_module("torch._dynamo")  # the first optimizer does, in seconds that are no training
         count_from_here(self.prepared.nbytes)
         for line in (self.prepared.describe(), *self.prepared.notes):
             self.callbacks.message(line)

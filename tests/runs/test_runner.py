@@ -1,5 +1,8 @@
 """What a run charges to its stages and to measuring them, by a clock and a counter that say the same every time."""
 
+import subprocess
+import sys
+
 import pytest
 
 from effdl.config.compose import composed, settings
@@ -119,3 +122,11 @@ def test_a_run_without_a_meter_knows_its_time_only_and_says_why(run):
     assert dense["duration_s"] > 0
     assert dense["energy_source"] == "unavailable: energy.enabled=false"
     assert result["total"]["energy"]["note"] == "energy.enabled=false"
+
+
+def test_what_imports_take_is_no_training(tmp_path):
+    """PyTorch imports its compiler with a process's first optimizer: seconds, and 80 MB."""
+    command = [sys.executable, "-m", "effdl", "train", *QUICK, *NO_EPOCHS, "energy.enabled=false", "hydra.run.dir=run"]
+    subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    dense = RunFolder(tmp_path / "run").result["stages"][0]
+    assert 0 < dense["memory_peak_bytes"] < 30e6
