@@ -30,7 +30,7 @@ def timed(folder: str, *words: str) -> float:
     """Seconds of ``effdl train`` in a process of its own."""
     began = perf_counter()
     command = [sys.executable, "-m", "effdl", "train", *words]
-    subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
     return perf_counter() - began
 
 

@@ -66,7 +66,7 @@ def point_of(folder: RunFolder, name: str, known: list[tuple[str, ...]], config_
     """
     if not folder.result:
         raise UserError(f"{folder.path} is not complete (status {folder.run['status']})")
-    for point in [*known, own := overrides_of(folder, name, config_dir)]:
+    for point in [(), *known, own := overrides_of(folder, name, config_dir)]:
         if not (others := changes(name, point, folder.run, config_dir)):
             return point
     raise UserError(f"{folder.path} is not a run of {name} {' '.join(own)}: other {', '.join(others[:5])}")
@@ -278,6 +278,8 @@ def main(arguments: list[str] | None = None) -> int:
         folder = RunFolder(path)
         runs.setdefault(point_of(folder, args.name, known, args.config_dir), []).append(folder)
     order = [(), *known]
+    if unmatched := [given for given in args.points if tuple(given.split()) not in runs]:
+        raise UserError(f"--with '{unmatched[0]}': no run there is of {args.name} with these overrides alone")
     runs = dict(sorted(runs.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order)))
     runs = {point: sorted(folders, key=sample) for point, folders in runs.items()}
     samples = {point: list(map(sample, folders)) for point, folders in runs.items()}

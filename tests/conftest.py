@@ -59,14 +59,22 @@ def forget(monkeypatch):
     them, later tests would patch its modules and run those that they imported themselves.
     """
 
+    forgotten: list[str] = []
+
+    def among(names: list[str]) -> list[str]:
+        return [name for name in list(sys.modules) if f"{name}.".startswith(tuple(f"{it}." for it in names))]
+
     def forget(*names: str):
-        for name in [name for name in list(sys.modules) if f"{name}.".startswith(tuple(f"{it}." for it in names))]:
+        forgotten.extend(names)
+        for name in among(names):
             package, _, module = name.rpartition(".")
             if package in sys.modules and module in vars(sys.modules[package]):
                 monkeypatch.delattr(sys.modules[package], module)
             monkeypatch.delitem(sys.modules, name)
 
-    return forget
+    yield forget
+    for name in among(forgotten):  # `monkeypatch`, which ends later, brings back those that were there
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

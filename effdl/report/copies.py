@@ -2,33 +2,38 @@
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from effdl.measure.costs import sum_known
-from effdl.measure.metrics import COSTS
 from effdl.report.gather import Run
 
 
-def without_copies(epochs: Sequence[tuple[Run, list[dict]]]) -> tuple[list[tuple[Run, list[dict]]], dict]:
-    """The epochs of runs, each once, in the first run that has it; and what the others are.
+class Counted(NamedTuple):
+    """A run with the epochs that count as its own, and those that count in another run."""
 
-    Args:
-        epochs: each run with its epochs.
+    run: Run
+    own: list[dict]
+    copies: list[dict]
 
-    Returns:
-        The runs with the epochs that count, and of the others ``epochs``, their number, with their costs by key.
-    """
-    shared = {_mark(run, row) for run, rows in epochs for row in rows if "trained_in" in row}
-    counted, copies, seen = [], [], set()
-    for run, rows in epochs:
-        own = []
+
+def counted_once(runs: Sequence[Run]) -> list[Counted]:
+    """The epochs of runs: each counts in the first run that has it."""
+    found = [(run, run.epochs()) for run in runs]
+    places = {
+        run.path: {name: os.path.realpath(run.path / name) for name in {row.get("trained_in", ".") for row in rows}}
+        for run, rows in found
+        if any("trained_in" in row for row in rows)
+    }
+    shared = {place for named in places.values() for name, place in named.items() if name != "."}
+    here = {run.path: os.path.realpath(run.path) for run in runs} if shared else {}
+    seen: set[tuple] = set()
+    counted = []
+    for run, rows in found:
+        own, copies = [], []
         for row in rows:
-            mark = _mark(run, row)
+            place = places.get(run.path, {}).get(row.get("trained_in", "."), here.get(run.path))
+            mark = (place, row.get("fit"), row.get("epoch"))
             (copies if mark in seen else own).append(row)
-            seen |= shared & {mark}
-        counted.append((run, own))
-    return counted, {"epochs": len(copies), **{key: sum_known(row.get(key) for row in copies) for key in COSTS}}
-
-
-def _mark(run: Run, row: dict) -> tuple:
-    """What an epoch and its copies have in common: the folder where it was trained, the training, and its number."""
-    return os.path.realpath(run.path / row.get("trained_in", ".")), row.get("fit"), row.get("epoch")
+            if place in shared:
+                seen.add(mark)
+        counted.append(Counted(run, own, copies))
+    return counted

@@ -10,7 +10,7 @@ from effdl.measure.costs import spent, sum_known, sum_or_none
 from effdl.measure.course import COURSE_LINE
 from effdl.measure.metrics import COSTS, compared, deciding, images_key, metric, on_measuring, on_validation, split_of
 from effdl.measure.units import percent, si
-from effdl.report.copies import without_copies
+from effdl.report.copies import counted_once
 from effdl.report.counts import counted
 from effdl.report.gather import Gathered, Run
 from effdl.report.inherited import inherited
@@ -46,11 +46,12 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
         last: rows of the runs' last stages, of which the best by the key `best` is the winner, see `winner`.
     """
     runs = found.runs
-    everything = [(run, run.epochs()) for run in runs]
-    epochs, copies = without_copies(everything)
+    counted = counted_once(runs)
+    epochs = [(run, own) for run, own, _ in counted]
     computed = [compute(run, rows) for run, rows in epochs]
     flops = sum_known(flops for flops, _, _ in computed)
-    costs = [_cost(run, rows) for run, rows in everything]
+    costs = [_cost(run, own + copies) for run, own, copies in counted]
+    copied = [_copied(*each, cost) for each, cost in zip(counted, costs, strict=True)]
     return {
         "runs": dict(Counter(run.status for run in runs)),
         "damaged": len(found.damaged),
@@ -63,8 +64,8 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
         "flops_counted": all(row.get("training_flops") is not None for _, rows in epochs for row in rows),
         "training_petaflop_s_days": None if flops is None else flops / _PETAFLOP_DAY,
         "epochs_without_flops": sum(unknown for _, _, unknown in computed),
-        "copied_epochs": copies["epochs"],
-        **_spent([*costs, _negative(copies)]),
+        "copied_epochs": sum(len(copies) for _, _, copies in counted),
+        **_spent([*costs, *copied]),
         "sources": _sources(runs),
         "runs_without_energy": sum(item["energy_kwh"] is None for item in costs),
         "runs_resumed": sum(bool(run.run.get("resumed")) for run in runs),
@@ -73,7 +74,7 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
             last,
             {str(run.path): item["energy_kwh"] for run, item in zip(runs, costs, strict=True)},
             best,
-            copies["energy_kwh"] or 0.0,
+            -(sum_known(cost["energy_kwh"] for cost in copied) or 0.0),
         ),
     }
 
@@ -128,9 +129,15 @@ def _spent(costs: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
     return found
 
 
-def _negative(costs: dict) -> dict[str, float | None]:
-    """What is taken off a sum of costs; measuring is in no epoch."""
-    return {key: -costs[key] if costs.get(key) else None for key in (*COSTS, *map(on_measuring, COSTS))}
+def _copied(run: Run, _: list[dict], copies: list[dict], cost: dict) -> dict[str, float | None]:
+    """What is taken off a run's cost because it counts in another run: below 0, None where it is in no sum."""
+    measured = {row["stage"]: row for row in run.stages}
+    found = {}
+    for key in COSTS:
+        there = [row.get(key) for row in copies if measured.get(row.get("stage"), row).get(key) is not None]
+        known = None if cost[key] is None else sum_known(there)
+        found[key] = None if known is None else -known
+    return {**found, **dict.fromkeys(map(on_measuring, COSTS))}
 
 
 def _inherited(runs: Sequence[Run]) -> dict | None:

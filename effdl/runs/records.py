@@ -90,6 +90,7 @@ class EpochRow(_Cost):
     top1: _Measured = None
     images: _Measured = None
     images_per_s: _Measured = None
+    trained_in: str = "."
     memory_peak_bytes: _Measured = None
 
 

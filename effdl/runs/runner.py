@@ -142,7 +142,7 @@ class Runner:
         """Within it the next training is carried out, if no other run has, or restored."""
         if self.shared is None or stage not in SHARED:
             return nullcontext()
-        return self.shared.training(self.folder, self.prepared.config, self.trainer.trainings)
+        return self.shared.training(self.folder, self.prepared.config, stage, self.trainer.trainings)
 
     def store(self, stage: str, model: nn.Module) -> None:
         """Write the model as it will be deployed, its parametrizations materialized."""

@@ -11,8 +11,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +26,17 @@ from effdl.training.checkpoint import Checkpoint
 from effdl.utils.errors import RunError, UserError
 from effdl.utils.files import write_json
 from effdl.utils.locks import locked
+from effdl.utils.shapes import Shape, read_shaped
 
 SHARED = ("teacher", "pretraining", "dense")  # stages
 log = logging.getLogger(__name__)
+
+
+class _Note(Shape):
+    """Which run carried a training out."""
+
+    run: str  # its folder, relative to that of the notes
+    key: str  # of its seals
 
 
 @dataclass(frozen=True)
@@ -36,13 +44,15 @@ class SharedTrainings:
     """What the runs of a sweep have trained.
 
     Args:
-        folder: for a lock and a note of each training; it is made when it is needed.
+        folder: in that of the sweep, for a lock and a note of each training; it is made when it is needed.
+        code: what names the configs and the code with which the sweep was launched.
     """
 
     folder: Path
+    code: Sequence[str] = ()
 
     @contextmanager
-    def training(self, run: RunFolder, config: dict, number: int) -> Iterator[None]:
+    def training(self, run: RunFolder, config: dict, stage: str, number: int) -> Iterator[None]:
         """Copy a training into a run if another one has finished it; else let the others wait until this run has.
 
         A run that was cut off in it goes on by itself.
@@ -50,46 +60,82 @@ class SharedTrainings:
         Args:
             run: under way; its ``run.json`` is there.
             config: of the run.
-            number: of the training.
+            number: of the training, which is the next one of this stage.
         """
-        own = Checkpoint(run.path, number, run.key)
+        own, keys = Checkpoint(run.path, number, run.key), self._keys(run, config)
+        name = f"{keys[-1]}-{stage}-{number}"
+        note, lock = self.folder / f"{name}.json", self.folder / f"{name}.lock"
         begun = own.newest.exists() or own.previous.exists()
-        self.folder.mkdir(exist_ok=True)
-        name = f"{beginning(run.run, config)}-{number}"
-        with locked(self.folder / f"{name}.lock", wait=True):
-            if not (copied := not begun and self._copy(self.folder / f"{name}.json", run, own)):
-                yield
-                if own.newest.exists():
-                    where = os.path.relpath(run.path, self.folder)
-                    write_json(self.folder / f"{name}.json", {"run": where, "key": run.key})
-        if copied:
+        with ExitStack() as turn:
+            if not begun:
+                self._wait(lock, turn, stage)
+                if copied := self._copied(note, own):
+                    turn.close()
+                    _take_over(run, own, *copied)
+                    yield
+                    return
             yield
+            if len(set(keys)) == 1 and not (begun and note.exists()):  # else a part of it may be of another machine
+                self._tell(note, run, own)
 
-    def _copy(self, note: Path, run: RunFolder, own: Checkpoint) -> bool:
-        """Copy the training that a note names; whether it was there."""
+    def _keys(self, run: RunFolder, config: dict) -> list[str]:
+        """The key of what a run begins with, for each time that it was started."""
+        found = run.run
+        return [beginning({**found, **start}, config, self.code) for start in found["starts"]]
+
+    def _wait(self, lock: Path, turn: ExitStack, stage: str) -> None:
+        """Wait until no other run is at the same training; without locks there is no waiting."""
         try:
-            found = json.loads(note.read_bytes()) if note.exists() else {}
-            source = RunFolder(self.folder / found["run"]) if found else None
-            state = Checkpoint(source.path, own.number, found["key"]).load() if source else None
-        except (UserError, RunError, ValueError, LookupError, OSError) as error:
-            log.warning("%s: %s: what it names is trained again", note.name, error)
-            return False
-        if not state or not state["finished"]:
-            return False
-        where = os.path.relpath(source.path, run.path)
-        log.info("training %d was carried out in %s, and is copied", own.number, where)
-        own.save({**state, "rows": [{"trained_in": where, **row} for row in state["rows"]]})
-        if source.drawings_file.exists():
-            shutil.copyfile(source.drawings_file, run.drawings_file)
-        return True
+            self.folder.mkdir(exist_ok=True)
+            if not turn.enter_context(locked(lock)):
+                log.info("%s: waiting for the run that is at the same training", stage)
+                turn.enter_context(locked(lock, wait=True))
+        except OSError as error:
+            log.warning("%s: nobody waits for this training, and it may be repeated: %s", stage, error)
+
+    def _copied(self, note: Path, own: Checkpoint) -> tuple[RunFolder, dict] | None:
+        """The run that a note names, one of this sweep, and the state of its training; None: they are not there."""
+        try:
+            if not note.exists():
+                return None
+            found = read_shaped(note, _Note)
+            source = RunFolder(self.folder / found.run)
+            if not source.path.resolve().is_relative_to(self.folder.parent.resolve()):
+                raise UserError(f"{source.path} is not in this sweep")
+            state = Checkpoint(source.path, own.number, found.key).peek()
+            return (source, state) if state and state["finished"] else None
+        except (UserError, RunError, LookupError, TypeError, OSError) as error:
+            log.warning("%s: %s; it is trained again", note.name, error)
+            return None
+
+    def _tell(self, note: Path, run: RunFolder, own: Checkpoint) -> None:
+        """Note down which run has carried a training out, if this one has."""
+        rows = [row for row in run.epochs.read() if row["fit"] == own.number]
+        if not own.newest.exists() or any("trained_in" in row for row in rows):
+            return
+        try:
+            self.folder.mkdir(exist_ok=True)
+            write_json(note, _Note(run=os.path.relpath(run.path, self.folder), key=run.key).model_dump())
+        except (RunError, OSError) as error:
+            log.warning("%s: no other run can copy this training: %s", note.name, error)
 
 
-def beginning(run: dict, config: dict) -> str:
+def _take_over(run: RunFolder, own: Checkpoint, source: RunFolder, state: dict) -> None:
+    """Make the state of another run's training that of a run's own, and copy what was drawn at its end."""
+    where = os.path.relpath(source.path, run.path)
+    log.info("training %d was carried out in %s, and is copied", own.number, where)
+    if source.drawings_file.exists():
+        shutil.copyfile(source.drawings_file, run.drawings_file)
+    own.save({**state, "rows": [{**row, "trained_in": where} for row in state["rows"]]})
+
+
+def beginning(run: dict, config: dict, code: Sequence[str] = ()) -> str:
     """A digest of all that decides a run's stages before its first compression step, to the last bit.
 
     Args:
-        run: what its ``run.json`` says.
+        run: what its ``run.json`` says, with what one of its ``starts`` does.
         config: the same config with its targets.
+        code: what names the code of the user's own.
     """
     losses = [name for name, node in steps_on(config) if kind_of(locate(node["_target_"])) == "distillation_loss"]
     apart = tuple(f"compression.{name}." for name in losses)
@@ -98,8 +144,8 @@ def beginning(run: dict, config: dict) -> str:
         for key, value in essential(run["config"]).items()
         if key.startswith(apart) or key.split(".")[0] not in (*LEVELS, "compression")
     }
-    machine = flatten(run["starts"][-1])
+    machine = flatten(run)
     decisive = {key: machine.get(key) for key in DECISIVE}
     models = sorted(model["sha256"] for model in (run.get("models") or {}).values())
-    said = [kept, rewind_epoch(config), run["data_fingerprint"], decisive, models]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+    said = [kept, rewind_epoch(config), run["data_fingerprint"], decisive, run.get("versions"), run.get("git"), models]
+    return hashlib.sha256(json.dumps([*said, *code]).encode()).hexdigest()[:16]

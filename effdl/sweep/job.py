@@ -46,12 +46,23 @@ def _result(folder: RunFolder, status: str, reason: str | None) -> dict:
     """What a job returns."""
     found = folder.result if status in (DONE, SKIPPED) else {}
     total = {f"total_{key}": value for key, value in spent(found["stages"]).items()} if found else {}
-    copied = [row for row in folder.epochs.read() if "trained_in" in row] if found else []
-    total["copied"] = {f"total_{key}": sum_known(row.get(key) for row in copied) or 0.0 for key in COSTS}
+    total["copied"] = _copied(folder) if found else {}
     pretrained = next((row for row in found.get("stages", ()) if row["stage"] == "pretraining"), None)
     embedded = {key: pretrained[key] for key in OF_PRETRAINING} if pretrained else {}
     row = {**found["stages"][-1], **embedded, **total} if found else None
     return {"status": status, "reason": reason, "folder": str(folder.path), "row": row}
+
+
+def _copied(folder: RunFolder) -> dict[str, dict[str, float]]:
+    """What a run copied from others, by the folder of the other: the keys of its totals."""
+    found: dict[str, list[dict]] = {}
+    for row in folder.epochs.read():
+        if "trained_in" in row:
+            found.setdefault(str((folder.path / row["trained_in"]).resolve()), []).append(row)
+    return {
+        source: {f"total_{key}": sum_known(row.get(key) for row in rows) or 0.0 for key in COSTS}
+        for source, rows in found.items()
+    }
 
 
 def _attempt(config: DictConfig, folder: RunFolder) -> tuple[str, str | None]:
@@ -95,7 +106,9 @@ def _execute_run(config: DictConfig, folder: RunFolder) -> tuple[str, str | None
         folder.check_data(prepared.data.fingerprint)
         check_resumable(folder, plain)
         callbacks = [CurvesPicture(folder), *_sweeper_callbacks()]
-        shared = SharedTrainings(folder.path.parent / ".shared")
+        sources = HydraConfig.get().runtime.config_sources  # in a folder that is named by the digest of all of them
+        code = [Path(source.path).parent.name for source in sources]
+        shared = SharedTrainings(Path(HydraConfig.get().sweep.dir) / ".shared", code)
         outcome = execute(prepared, folder, energy_meter(plain), callbacks, shared)
     return outcome.status, outcome.reason
 

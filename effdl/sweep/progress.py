@@ -73,11 +73,10 @@ class SweepProgress:
         """How many jobs have ended and what that cost, the bar, and a table of the running jobs."""
         ended = [job for job in jobs if "status" in job]
         ran = [job for job in ended if job["status"] != SKIPPED]
-        rows = [job["row"] for job in ran if job.get("row")]
         text = f"{len(ended)}/{self.total or '?'} jobs"
         if failed := sum(job["status"] == FAILED for job in ended):
             text += f", {failed} failed"
-        if rows and (energy := spent("total_energy_kwh", rows)):
+        if any(job.get("row") for job in ran) and (energy := spent("total_energy_kwh", ended)):
             text += f", {energy} so far"
         if ran and self.total:
             left = (perf_counter() - self.began) / len(ran) * (self.total - len(ended))
@@ -106,7 +105,7 @@ def _ending(job: dict, name: str, number: int, total: int | None) -> Text:
     status = status_of(job)
     text = Text(f"{number}/{total or '?'} ").append(status, STYLES.get(status, "")).append(f" {name}")
     if row := job.get("row"):
-        text.append(f": {accuracy(row)}, {spent('total_duration_s', [row])}")
+        text.append(f": {accuracy(row)}, {metric('total_duration_s').text(row['total_duration_s'])}")
     return text.append(f": {job['reason']}" if job.get("reason") else "")
 
 

@@ -1,5 +1,6 @@
 """How the jobs of a sweep ended, as a table."""
 
+import os
 from pathlib import Path
 
 from rich.text import Text
@@ -66,23 +67,33 @@ def reasons(jobs: list[dict]) -> list[str]:
     return [f"job {job['job']} {status_of(job)}: {job['reason']}" for job in jobs if job.get("reason")]
 
 
-def spent(key: str, rows: list[dict]) -> str:
-    """The sum of a cost over rows as text, without what runs copied from others; empty if a part is unknown."""
-    values = [row[key] for row in rows]
-    copied = sum(row.get("copied", {}).get(key, 0.0) for row in rows)
-    return "" if None in values else metric(key).text(sum(values) - copied)
+def spent(key: str, jobs: list[dict]) -> str:
+    """What those jobs cost that ran to their end, as text; empty if a part is unknown.
+
+    What several copied from one run counts once: in that run, if it is among the jobs, else in the first copy. What was
+    copied from a run that was skipped is none of theirs.
+    """
+    ran = [job for job in jobs if job.get("row") and job["status"] != SKIPPED]
+    values = [job["row"][key] for job in ran]
+    counted = {os.path.realpath(job["folder"]) for job in jobs if job.get("row")}
+    again = 0.0
+    for job in ran:
+        for source, costs in job["row"].get("copied", {}).items():
+            again += costs[key] if source in counted else 0.0
+            counted.add(source)
+    return "" if None in values else metric(key).text(sum(values) - again)
 
 
 def summary(jobs: list[dict], total: int | None) -> str:
     """The jobs counted, and what those of this launch cost."""
     counts = {status: sum(status_of(job) == status for job in jobs) for status in STYLES}
     counts["not begun"] = (total or 0) - len(jobs)
-    ran = [job["row"] for job in jobs if status_of(job) == DONE]
+    ran = [job for job in jobs if status_of(job) == DONE]
     text = ", ".join(f"{count} {status}" for status, count in counts.items() if count > 0) or "no job began"
     if ran:
-        copied = sum(any(row.get("copied", {}).values()) for row in ran)
+        copied = sum(bool(job["row"].get("copied")) for job in ran)
         plural = "s" if copied > 1 else ""
         shared = f", of which {copied} copied their first training{plural} from others" if copied else ""
-        text += f"; {spent('total_duration_s', ran)}, {spent('total_energy_kwh', ran) or 'energy not measured'}"
+        text += f"; {spent('total_duration_s', jobs)}, {spent('total_energy_kwh', jobs) or 'energy not measured'}"
         text += f" in the runs that are done{shared}, without measuring them"
     return text

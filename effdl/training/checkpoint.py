@@ -58,6 +58,16 @@ class Checkpoint:
                 path.unlink()  # or the next `save` would put it in the place of the good one
         return None
 
+    def peek(self) -> dict | None:
+        """The newest state if it is intact, or None; the files stay as they are.
+
+        Raises:
+            RunError: an intact file holds more than tensors and plain Python values.
+            UserError: an intact file is of another run or training.
+        """
+        payload = self.payload(self.newest)
+        return None if payload is None else _unpack(self.newest, payload)
+
     def check(self) -> None:
         """Refuse files of another run or training.
 

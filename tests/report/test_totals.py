@@ -181,3 +181,20 @@ def test_lines_of_nothing_measured():
         "runs: none; 0 epochs; 0 settings of 0 hyperparameters that vary",
         "cost: not recorded (energy was not measured)",
     ]
+
+
+def test_what_runs_share_is_spent_once(tmp_path):
+    """Three runs with one first training of 0.8 kWh; of the last one's step no energy is known, so it is in no sum."""
+    dense = {"stage": "dense", "fit": 0, "epoch": 1, "images_per_s": 50.0, "duration_s": 2.0, "energy_kwh": 0.8}
+    stages = [row("dense", 1000, 0.9, energy_kwh=0.8), row("prune", 500, 0.8, energy_kwh=0.2)]
+    unknown = [stages[0], row("prune", 500, 0.8, energy_kwh=None)]
+    total = {"epochs": 1, "source": SOURCE}
+    runs = [make(tmp_path / "a", stages, [dense], total, lr=0.1)]
+    for name, found in (("b", stages), ("c", unknown), ("d", unknown)):
+        runs.append(make(tmp_path / name, found, [{**dense, "trained_in": "../a"}], total, lr=0.1))
+    sums = summed(Gathered(runs))
+    assert (sums["epochs"], sums["copied_epochs"]) == (1, 3)
+    assert sums["energy_kwh"] == pytest.approx(0.8 + 0.2 + 0.2)
+    assert sums["duration_h"] == pytest.approx(4 - 3 * 2 / 3600)
+    assert sums["winner"]["share_of_energy"] == pytest.approx(1 / 1.2)
+    assert "1 epochs (another 3 are copies of these)" in lines(sums)[0]

@@ -89,6 +89,19 @@ def test_the_summary_counts_and_adds_what_this_launch_did():
     assert summary([], None) == "no job began"
 
 
+def test_what_jobs_share_counts_once(tmp_path):
+    """Of 2 s, 1.5 s are a training that all have in common."""
+    folders = {number: str(tmp_path / f"run{number}") for number in range(4)}
+    copied = {**MEASURED, "copied": {folders[0]: {"total_duration_s": 1.5, "total_energy_kwh": 5e-7}}}
+    first = job(0, "done", row=MEASURED, folder=folders[0])
+    others = [job(number, "done", row=copied, folder=folders[number]) for number in (1, 2)]
+    assert "; 3.0 s, 2 mWh in the runs that are done, of which 2 copied" in summary([first, *others], None)
+    failed = job(0, "failed", folder=folders[0])
+    assert "; 2.5 s, 1.5 mWh in the runs that are done" in summary([failed, *others], None)
+    skipped = job(0, "skipped", row=MEASURED, folder=folders[0])
+    assert "; 1.0 s, 1 mWh in the runs that are done" in summary([skipped, *others], None)
+
+
 def test_each_ended_job_is_told_once(tmp_path):
     file, console = tmp_path / "jobs.jsonl", Console(file=io.StringIO(), width=200, markup=False)
     with SweepProgress(console, file, 3, ["prune"]):

@@ -203,8 +203,11 @@ def differing(config: dict, other: dict, same: Callable[[Any, Any], bool] = lamb
 
 def _without_idle_steps(config: dict) -> dict:
     """A config without the compression steps that are off."""
-    steps = config.get("compression") or {}
-    return {**config, "compression": {name: node for name, node in steps.items() if node.get("level")}}
+    steps = config.get("compression")
+    if not isinstance(steps, dict):
+        return config
+    on = {name: node for name, node in steps.items() if not isinstance(node, dict) or node.get("level")}
+    return {**config, "compression": on}
 
 
 def measured(claim: Claim, result: dict) -> float | None:
