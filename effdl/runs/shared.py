@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,7 +124,7 @@ def _take_over(run: RunFolder, own: Checkpoint, source: RunFolder, state: dict) 
     """Make the state of another run's training that of a run's own, and copy what was drawn at its end."""
     where = os.path.relpath(source.path, run.path)
     log.info("training %d was carried out in %s, and is copied", own.number, where)
-    if source.drawings_file.exists():
+    with suppress(OSError):  # most have none
         shutil.copyfile(source.drawings_file, run.drawings_file)
     own.save({**state, "rows": [{**row, "trained_in": where} for row in state["rows"]]})
 
