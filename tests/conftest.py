@@ -58,7 +58,6 @@ def forget(monkeypatch):
     A package holds its modules as attributes too, and `monkeypatch` follows these: were they left as the test made
     them, later tests would patch its modules and run those that they imported themselves.
     """
-
     forgotten: list[str] = []
 
     def among(names: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 from effdl.report.gather import Run
@@ -18,22 +19,17 @@ class Counted(NamedTuple):
 def counted_once(runs: Sequence[Run]) -> list[Counted]:
     """The epochs of runs: each counts in the first run that has it."""
     found = [(run, run.epochs()) for run in runs]
-    places = {
-        run.path: {name: os.path.realpath(run.path / name) for name in {row.get("trained_in", ".") for row in rows}}
-        for run, rows in found
-        if any("trained_in" in row for row in rows)
-    }
-    shared = {place for named in places.values() for name, place in named.items() if name != "."}
-    here = {run.path: os.path.realpath(run.path) for run in runs} if shared else {}
+    place = cache(lambda folder, name: os.path.realpath(folder / name))
+    shared = {place(run.path, row["trained_in"]) for run, rows in found for row in rows if "trained_in" in row}
     seen: set[tuple] = set()
     counted = []
     for run, rows in found:
         own, copies = [], []
         for row in rows:
-            place = places.get(run.path, {}).get(row.get("trained_in", "."), here.get(run.path))
-            mark = (place, row.get("fit"), row.get("epoch"))
+            where = place(run.path, row.get("trained_in", ".")) if shared else ""
+            mark = (where, row.get("fit"), row.get("epoch"))
             (copies if mark in seen else own).append(row)
-            if place in shared:
+            if where in shared:
                 seen.add(mark)
         counted.append(Counted(run, own, copies))
     return counted

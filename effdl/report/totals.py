@@ -46,12 +46,12 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
         last: rows of the runs' last stages, of which the best by the key `best` is the winner, see `winner`.
     """
     runs = found.runs
-    counted = counted_once(runs)
-    epochs = [(run, own) for run, own, _ in counted]
+    each_once = counted_once(runs)
+    epochs = [(run, own) for run, own, _ in each_once]
     computed = [compute(run, rows) for run, rows in epochs]
     flops = sum_known(flops for flops, _, _ in computed)
-    costs = [_cost(run, own + copies) for run, own, copies in counted]
-    copied = [_copied(*each, cost) for each, cost in zip(counted, costs, strict=True)]
+    costs = [_cost(run, own + copies) for run, own, copies in each_once]
+    copied = [_copied(run, copies, cost) for (run, _, copies), cost in zip(each_once, costs, strict=True)]
     return {
         "runs": dict(Counter(run.status for run in runs)),
         "damaged": len(found.damaged),
@@ -64,7 +64,7 @@ def totals(found: Gathered, last: Sequence[dict], best: str = "top1") -> dict:
         "flops_counted": all(row.get("training_flops") is not None for _, rows in epochs for row in rows),
         "training_petaflop_s_days": None if flops is None else flops / _PETAFLOP_DAY,
         "epochs_without_flops": sum(unknown for _, _, unknown in computed),
-        "copied_epochs": sum(len(copies) for _, _, copies in counted),
+        "copied_epochs": sum(len(copies) for _, _, copies in each_once),
         **_spent([*costs, *copied]),
         "sources": _sources(runs),
         "runs_without_energy": sum(item["energy_kwh"] is None for item in costs),
@@ -129,7 +129,7 @@ def _spent(costs: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
     return found
 
 
-def _copied(run: Run, _: list[dict], copies: list[dict], cost: dict) -> dict[str, float | None]:
+def _copied(run: Run, copies: list[dict], cost: dict) -> dict[str, float | None]:
     """What is taken off a run's cost because it counts in another run: below 0, None where it is in no sum."""
     measured = {row["stage"]: row for row in run.stages}
     found = {}
@@ -166,8 +166,8 @@ def winner(
     was. A course score counts from 90 % on. Runs of one config that validate on different images, those of a
     cross-validation, enter by their mean; ``splits`` says how many these are, and the run is the first of them.
     ``share_of_energy`` is their part of the energy of all runs, which `energy_kwh` has by folder, where `copied_kwh` of
-    it was spent once and is counted for several; ``compared`` says of
-    how many it is the best, ``split`` on which split, or None, and ``left_out`` how many runs have no such split.
+    it was spent once and is counted for several; ``compared`` says of how many it is the best, ``split`` on which
+    split, or None, and ``left_out`` how many runs have no such split.
     """
     finished = [row for row in rows if row["status"] == DONE and row.get(best) is not None]
     by_accuracy = best in ("top1", "course_score")
